@@ -1,0 +1,19 @@
+"""Spatial domains and cell-type proportions for spatial transcriptomics."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Loaded when first asked for: a command that needs one of them does not pay for, nor depend on, the others.
+_HOMES = {
+    "InputError": "spotfuse.errors",
+}
+
+__all__ = ["InputError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'spotfuse' has no attribute {name!r}")

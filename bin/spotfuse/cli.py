@@ -1,0 +1,129 @@
+"""What all commands in ``bin/`` share: options, threads, errors, and the note of how the step went."""
+
+import argparse
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from spotfuse.errors import InputError
+
+OUT_OF_MEMORY = 137  # what the kernel's killer leaves, so that Nextflow gives the next attempt more
+_PACKAGES = (
+    "anndata",
+    "cupy",
+    "jinja2",
+    "numpy",
+    "pandas",
+    "rpy2",
+    "scanpy",
+    "scipy",
+    "sklearn",
+    "spotfuse",
+    "torch",
+    "torch_geometric",
+)
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "torch_geometric": "torch-geometric", "cupy": "cupy-cuda13x"}
+
+Arguments = Callable[[argparse.ArgumentParser], None]
+Main = Callable[[argparse.Namespace], None]
+
+
+def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
+    """Run one command and exit with 0, 2 (user's input), 137 (out of memory) or 1 (a defect).
+
+    Libraries that start threads must be imported inside `main`, after the thread count is set here.
+
+    Parameters
+    ----------
+    step
+        Name of the pipeline's step.
+    doc
+        Help text.
+    arguments
+        Adds the command's own options to a parser.
+    main
+        Does the work; writes its results into the current directory.
+    """
+    parser = argparse.ArgumentParser(prog=f"{step}.py", description=doc, allow_abbrev=False)
+    parser.add_argument("--sample", required=True, help="name of the slice, for messages and notes")
+    parser.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+    parser.add_argument(
+        "--status",
+        type=Path,
+        help="write seconds, memory and, instead of exiting with 2, the reason of a refusal to this JSON file, "
+        "and versions.yml beside it",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments(parser)
+    args = parser.parse_args()
+
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = str(args.threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+    start = time.perf_counter()
+    failure = None
+    try:
+        main(args)
+    except InputError as error:
+        if args.debug:
+            raise
+        failure = " ".join(str(error).split())
+        print(f"{args.sample}: {step}: {failure}", file=sys.stderr)
+    except Exception as error:
+        if args.debug:
+            raise
+        if _is_out_of_memory(error):
+            print(f"{args.sample}: {step}: out of memory; give the step more", file=sys.stderr)
+            sys.exit(OUT_OF_MEMORY)
+        where = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        print(f"{args.sample}: {step}: unexpected error ({where}); --debug shows where", file=sys.stderr)
+        sys.exit(1)
+    if args.status:
+        _write_status(args.status, args.sample, step, time.perf_counter() - start, failure)
+    elif failure:
+        sys.exit(2)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch raises RuntimeError on the CPU and its own OutOfMemoryError, a RuntimeError, on CUDA
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
+    )
+
+
+def _write_status(path: Path, sample: str, step: str, seconds: float, failure: str | None) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    note = {
+        "sample": sample,
+        "step": step,
+        "failure": failure,
+        "seconds": round(seconds, 2),
+        "peak_rss_mb": round(peak),
+    }
+    path.write_text(json.dumps(note) + "\n")
+    lines = [f"{step}:", f"    python: {platform.python_version()}"]
+    lines += [f"    {name}: {version}" for name, version in _versions().items()]
+    path.with_name("versions.yml").write_text("\n".join(lines) + "\n")
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        if name in sys.modules:
+            module = sys.modules[name]
+            versions[name] = getattr(module, "__version__", None) or importlib.metadata.version(
+                _DISTRIBUTIONS.get(name, name)
+            )
+    if "rpy2.robjects" in sys.modules:
+        r = sys.modules["rpy2.robjects"].r
+        versions["R"] = ".".join([r("R.version$major")[0], r("R.version$minor")[0]])
+        versions["mclust"] = r('as.character(packageVersion("mclust"))')[0]
+    return versions
