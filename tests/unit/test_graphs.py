@@ -1,0 +1,99 @@
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from spotfuse import graphs
+
+
+def slice_at(coordinates, **columns) -> AnnData:
+    coordinates = np.asarray(coordinates, dtype=float)
+    obs = pd.DataFrame(columns, index=[f"s{i}" for i in range(len(coordinates))])
+    return AnnData(sparse.csr_matrix((len(coordinates), 1)), obs=obs, obsm={"spatial": coordinates})
+
+
+def degrees(graph) -> np.ndarray:
+    return np.asarray(graph.sum(axis=1)).ravel()
+
+
+def hexagons(side: int) -> tuple[np.ndarray, np.ndarray]:
+    row, column = np.divmod(np.arange(side * side), side)
+    return row, 2 * column + row % 2
+
+
+def is_symmetric_without_diagonal(graph) -> bool:
+    return abs(graph - graph.T).nnz == 0 and not graph.diagonal().any()
+
+
+def test_visium_spots_get_their_six_neighbours_whatever_the_pixels_say():
+    row, column = hexagons(9)
+    pixels = np.random.default_rng(0).random((81, 2))
+    graph = graphs.spatial_graph(slice_at(pixels, array_row=row, array_col=column))
+    assert is_symmetric_without_diagonal(graph)
+    inner = (row > 0) & (row < 8) & (column > 1) & (column < 16)
+    assert (degrees(graph)[inner] == 6).all()
+    source, target = graph.nonzero()
+    step = np.stack([np.abs(row[source] - row[target]), np.abs(column[source] - column[target])], axis=1)
+    assert set(map(tuple, step)) == {(0, 2), (1, 1)}
+
+
+def test_hexagons_without_array_columns_give_the_same_graph():
+    row, column = hexagons(20)
+    pixels = np.stack([column * 50.0, row * 86.6], axis=1).round()
+    with_columns = graphs.spatial_graph(slice_at(pixels, array_row=row, array_col=column))
+    without = graphs.spatial_graph(slice_at(pixels))
+    assert abs(with_columns - without).nnz == 0
+
+
+def test_squares_have_eight_neighbours_with_and_without_columns():
+    row, column = np.divmod(np.arange(100), 10)
+    place = np.stack([row, column], axis=1)
+    for adata in (slice_at(place * 200.0, array_x=row, array_y=column), slice_at(place * 200.0)):
+        graph = graphs.spatial_graph(adata)
+        inner = (place > 0).all(axis=1) & (place < 9).all(axis=1)
+        assert (degrees(graph)[inner] == 8).all()
+        assert (degrees(graph)[~inner] <= 5).all()
+
+
+def test_two_slices_on_one_array_fall_back_to_coordinates():
+    row, column = hexagons(5)
+    place = np.stack([column, row], axis=1)
+    far = np.concatenate([place, place + 1000])
+    graph = graphs.spatial_graph(slice_at(far, array_row=np.tile(row, 2), array_col=np.tile(column, 2)))
+    assert graph[:25, 25:].nnz == 0
+
+
+def test_duplicated_places_and_a_spot_far_away():
+    rng = np.random.default_rng(1)
+    place = rng.random((200, 2))
+    place[50:60] = place[0]
+    place[199] = 1e4
+    graph = graphs.spatial_graph(slice_at(place))
+    assert is_symmetric_without_diagonal(graph)
+    assert degrees(graph)[199] == 0
+    assert (degrees(graph)[:199] >= 6).all()
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_fewer_spots_than_neighbours(n):
+    graph = graphs.spatial_graph(slice_at(np.random.default_rng(0).random((n, 2))))
+    assert (degrees(graph) == n - 1).all()
+
+
+def test_feature_graph_is_the_union_of_both_choices():
+    features = np.random.default_rng(2).standard_normal((300, 8)).astype(np.float32)
+    graph = graphs.feature_graph(features, n_neighbors=5)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -2)
+    chosen = np.zeros((300, 300))
+    np.put_along_axis(chosen, np.argsort(-similarity, axis=1)[:, :5], 1, axis=1)
+    np.testing.assert_array_equal(graph.toarray(), (chosen + chosen.T) / 2)
+
+
+def test_averaging_rows_sum_to_one_and_lonely_spots_keep_themselves():
+    graph = sparse.csr_matrix(np.array([[0, 1, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]], dtype=float))
+    np.testing.assert_allclose(
+        graphs.averaging(graph, self_weight=0.5).toarray(),
+        [[0.5, 0.25, 0.25, 0], [0.5, 0.5, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1]],
+    )

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from spotfuse import preparation
+from spotfuse.errors import InputError
+
+
+def counts(n_spots: int = 300, n_genes: int = 80, seed: int = 0) -> AnnData:
+    """Two halves of a square, each with its own genes."""
+    rng = np.random.default_rng(seed)
+    place = rng.random((n_spots, 2))
+    mean = np.ones((n_spots, n_genes))
+    mean[place[:, 0] > 0.5, : n_genes // 4] *= 6
+    depth = rng.lognormal(0, 0.5, (n_spots, 1))
+    adata = AnnData(sparse.csr_matrix(rng.poisson(mean * depth).astype(np.float32)), obsm={"spatial": place})
+    return adata[np.asarray(adata.X.sum(axis=1)).ravel() > 0].copy()
+
+
+def test_components_are_those_of_the_dense_standardised_matrix():
+    adata = counts()
+    values = preparation.log_normalised(adata)
+    dense = values.toarray().astype(float)
+    np.testing.assert_allclose(np.expm1(dense).sum(axis=1), 1e4, rtol=1e-4)
+    standard = (dense - dense.mean(axis=0)) / dense.std(axis=0)
+    assert standard.max() < 10  # nothing is clipped here
+    scores = preparation.principal_components(values, 6)
+    left, singular, _ = np.linalg.svd(standard - standard.mean(axis=0), full_matrices=False)
+    expected = (left * singular)[:, :6]
+    expected *= np.sign((expected * scores).sum(axis=0))
+    np.testing.assert_allclose(scores, expected, atol=2e-3)
+
+
+def test_prepare_fills_the_slice_and_repeats_itself():
+    adata, again = counts(), counts()
+    before = adata.X.copy()
+    preparation.prepare(adata, n_top_genes=40, n_components=10)
+    preparation.prepare(again, n_top_genes=40, n_components=10)
+    assert (adata.X != before).nnz == 0
+    assert adata.var["highly_variable"].sum() == 40
+    assert adata.obsm["X_pca"].shape == (adata.n_obs, 10)
+    assert adata.obsm["X_pca"].dtype == np.float32
+    assert np.array_equal(adata.obsm["X_pca"], again.obsm["X_pca"])
+    for name in ("spatial_connectivities", "feature_connectivities"):
+        assert (adata.obsp[name] != again.obsp[name]).nnz == 0
+        assert adata.obsp[name].shape == (adata.n_obs, adata.n_obs)
+
+
+def test_depth_does_not_lead_the_components():
+    adata = counts()
+    depth = np.asarray(adata.X.sum(axis=1)).ravel()
+    half = adata.obsm["spatial"][:, 0] > 0.5
+    preparation.prepare(adata)
+    first = adata.obsm["X_pca"][:, 0]
+    assert abs(np.corrcoef(first, half)[0, 1]) > 0.9
+    within = [abs(np.corrcoef(first[part], np.log(depth[part]))[0, 1]) for part in (half, ~half)]
+    assert max(within) < 0.5
+
+
+@pytest.mark.parametrize(("n_spots", "n_genes"), [(30, 33), (12, 500), (4, 3)])
+def test_few_spots_or_genes(n_spots, n_genes):
+    adata = counts(n_spots, n_genes)
+    preparation.prepare(adata)
+    assert adata.obsm["X_pca"].shape[1] == min(50, adata.n_obs - 1, n_genes - 1)
+    assert np.isfinite(adata.obsm["X_pca"]).all()
+    assert adata.var["highly_variable"].all()
+
+
+def test_too_little_is_refused_in_one_line():
+    with pytest.raises(InputError, match="2 spots"):
+        preparation.prepare(counts(2, 10))
