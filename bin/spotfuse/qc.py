@@ -1,0 +1,82 @@
+"""Which spots and genes are kept, and why the others are not."""
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from spotfuse.errors import InputError
+
+
+def filter(
+    adata: AnnData,
+    *,
+    min_counts: int = 1,
+    min_genes: int = 1,
+    max_mt_share: float = 1.0,
+    min_spots: int = 3,
+) -> tuple[AnnData, pd.DataFrame]:
+    """Drop spots that are empty, off the tissue or poor, then genes that next to no spot has.
+
+    Parameters
+    ----------
+    adata
+        Raw counts of shape (n_spots, n_genes), CSR. ``obs['in_tissue']``, when it is there, is 0 off the tissue.
+    min_counts, min_genes
+        Least counts, and genes with counts, of a spot that is kept; a spot without counts never is.
+    max_mt_share
+        Largest share of a spot's counts in mitochondrial genes (symbols that start with ``MT-``, in any case).
+    min_spots
+        A gene is kept when at least so many of the kept spots have counts of it.
+
+    Returns
+    -------
+    kept
+        The slice without them; `obs` has ``n_counts``, ``n_genes`` and ``mt_share`` of all genes of the input.
+    table
+        A row for every spot of the input, in its order: spot, n_counts, n_genes, mt_share, kept, reason.
+
+    Raises
+    ------
+    InputError
+        When nothing is left.
+    """
+    X = adata.X
+    n_counts = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+    n_genes = np.diff(X.indptr)
+    mitochondrial = adata.var_names.str.upper().str.startswith("MT-")
+    mt_counts = np.asarray(X[:, np.flatnonzero(mitochondrial)].sum(axis=1, dtype=np.float64)).ravel()
+    mt_share = np.divide(mt_counts, n_counts, out=np.zeros_like(n_counts), where=n_counts > 0)
+
+    failed = {}
+    if "in_tissue" in adata.obs:
+        failed["off tissue"] = pd.to_numeric(adata.obs["in_tissue"], errors="coerce").to_numpy() == 0
+    failed["no coordinates"] = ~np.isfinite(adata.obsm["spatial"]).all(axis=1)
+    failed["no counts"] = n_counts == 0
+    failed[f"fewer than {min_counts} counts"] = (n_counts > 0) & (n_counts < min_counts)
+    failed[f"fewer than {min_genes} genes"] = (n_counts > 0) & (n_genes < min_genes)
+    failed[f"mitochondrial share above {max_mt_share:g}"] = mt_share > max_mt_share
+    reason = np.full(adata.n_obs, "", dtype=object)
+    for why, spots in failed.items():
+        reason[spots] = [f"{before}; {why}" if before else why for before in reason[spots]]
+    kept = reason == ""
+    if not kept.any():
+        counted = ", ".join(f"{spots.sum()} {why}" for why, spots in failed.items() if spots.any())
+        raise InputError(f"quality control leaves no spot of {adata.n_obs} ({counted}); lower its thresholds")
+
+    table = pd.DataFrame(
+        {
+            "spot": adata.obs_names.to_numpy(),
+            "n_counts": n_counts,
+            "n_genes": n_genes,
+            "mt_share": mt_share,
+            "kept": kept,
+            "reason": reason,
+        }
+    )
+    common = np.bincount(X[kept].indices, minlength=adata.n_vars) >= max(min_spots, 1)
+    if not common.any():
+        raise InputError(f"no gene has counts in {min_spots} spots or more; lower --min-spots")
+    adata = adata[kept, common].copy()
+    for column in ("n_counts", "n_genes", "mt_share"):
+        adata.obs[column] = table.loc[kept, column].to_numpy()
+    return adata, table

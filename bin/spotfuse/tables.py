@@ -1,0 +1,165 @@
+"""Tables that go out and come in: tab- or comma-separated text whose first column names the spot."""
+
+import csv
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+
+from spotfuse.errors import InputError
+
+
+def write(frame: pd.DataFrame, path: Path | str) -> None:
+    """Write the columns of a frame, without its index, as tab-separated text with six significant digits.
+
+    Parameters
+    ----------
+    frame
+        The table; what names its rows must be one of its columns.
+    path
+        File to write.
+    """
+    frame.to_csv(path, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read(path: Path | str) -> pd.DataFrame:
+    """Read a table that a user wrote: a header, then one row a spot, the spot's name first.
+
+    Parameters
+    ----------
+    path
+        A .csv, .tsv or .txt file, plain or .gz. The header's first cell may say anything or be absent, as R writes it.
+
+    Returns
+    -------
+    DataFrame of text, indexed by spot, trimmed of blanks; empty cells are empty text.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read as such a table, or a spot has two rows.
+    """
+    path = Path(path)
+    text = _text(path)
+    first = text.split("\n", 1)[0]
+    rows = csv.reader(io.StringIO(text), delimiter=_delimiter(path, first), strict=True)
+    try:
+        header = [cell.strip() for cell in next(rows)]
+        body, lines = [], []
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                body.append([cell.strip() for cell in row])
+                lines.append(rows.line_num)
+    except StopIteration:
+        raise InputError(f"{path}: the table is empty; it needs a header line and one line a spot") from None
+    except csv.Error as error:
+        raise InputError(f"{path}, line {rows.line_num}: {error}") from None
+    if not body:
+        raise InputError(f"{path}: the table has a header but no rows")
+    if len(body[0]) == len(header) + 1:
+        header = ["", *header]
+    if len(header) < 2:
+        raise InputError(
+            f"{path}: the table has one column; it needs the spot and at least one more, "
+            "split by tabs (.tsv) or commas (.csv)"
+        )
+    for row, line in zip(body, lines, strict=True):
+        if len(row) != len(header):
+            raise InputError(f"{path}, line {line}: {len(row)} fields where the header has {len(header)}")
+    duplicate = _first_duplicate(header[1:])
+    if duplicate is not None:
+        raise InputError(f"{path}: two columns are named '{duplicate}'")
+    spots = [row[0] for row in body]
+    duplicate = _first_duplicate(spots)
+    if duplicate is not None:
+        raise InputError(f"{path}: spot '{duplicate}' has more than one row")
+    return pd.DataFrame(
+        [row[1:] for row in body], index=pd.Index(spots, name=header[0]), columns=header[1:], dtype=object
+    )
+
+
+def read_numbers(path: Path | str) -> pd.DataFrame:
+    """Read a table, as `read`, whose cells are all numbers.
+
+    Parameters
+    ----------
+    path
+        The table.
+
+    Returns
+    -------
+    DataFrame of float64, indexed by spot.
+
+    Raises
+    ------
+    InputError
+        When a cell is not a finite number.
+    """
+    frame = read(path)
+    numbers = frame.apply(pd.to_numeric, errors="coerce").astype(float)
+    bad = np.argwhere(~np.isfinite(numbers.to_numpy()))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(
+            f"{path}: spot '{frame.index[row]}', column '{frame.columns[column]}': "
+            f"'{frame.iloc[row, column]}' is not a number"
+        )
+    return numbers
+
+
+def in_input_order(adata: AnnData) -> npt.NDArray[np.intp]:
+    """Give the order that puts the rows of a prepared slice back as the input had them.
+
+    Parameters
+    ----------
+    adata
+        A prepared slice, whose ``obs['input_row']`` says where each spot stood.
+
+    Returns
+    -------
+    ndarray of shape (n_spots,), for ``frame.iloc[...]``.
+    """
+    return np.argsort(adata.obs["input_row"].to_numpy(), kind="stable")
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        if path.suffix == ".gz":
+            raw = gzip.decompress(raw)
+        text = raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder where a table is expected") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not text in UTF-8; save the table as CSV or TSV") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    if "\0" in text:
+        raise InputError(f"{path}: not a text table; save it as CSV or TSV")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _delimiter(path: Path, first: str) -> str:
+    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    # what stands in the header counts before what the file is called: a .csv full of tabs is common
+    if "\t" in first:
+        return "\t"
+    if kind == ".csv" or "," in first:
+        return ";" if ";" in first and "," not in first else ","
+    return "\t"
+
+
+def _first_duplicate(names: list[str]) -> str | None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
