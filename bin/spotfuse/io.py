@@ -1,8 +1,9 @@
 """Reading a slice: raw counts, coordinates, and the image when there is one, from the files a user has."""
 
+import difflib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from anndata import AnnData
 from anndata.io import read_elem
 from scipy import sparse
 
+from spotfuse import tables
 from spotfuse.errors import InputError
 
 Notes = list[str]
@@ -96,6 +98,54 @@ def read_obs(path: Path | str) -> pd.DataFrame:
         with _opened(path) as file:
             return _frame(path, file, "obs")
     return read_slice(path).obs
+
+
+def read_annotation(path: Path | str, annotation: str) -> pd.Series:
+    """Read what is known of a slice's spots.
+
+    Parameters
+    ----------
+    path
+        The slice, as for `read_slice`.
+    annotation
+        A table (.tsv, .csv or .txt, plain or .gz) of spot and label, or else the name of one of the slice's columns.
+
+    Returns
+    -------
+    Series of labels, indexed by spot.
+
+    Raises
+    ------
+    InputError
+        When there is no such table or column.
+    """
+    if annotation.removesuffix(".gz").endswith((".tsv", ".csv", ".txt")):
+        return tables.read(annotation).iloc[:, 0]
+    obs = read_obs(path)
+    if annotation not in obs:
+        raise InputError(f"{path}: no column '{annotation}' for the annotation; {nearest(annotation, obs)}")
+    return obs[annotation]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of the names that there are was probably meant.
+
+    Parameters
+    ----------
+    name
+        The name that is not there.
+    names
+        Those that are.
+
+    Returns
+    -------
+    Words for the end of a message.
+    """
+    names = [str(other) for other in names]
+    like = difflib.get_close_matches(name.lower(), [other.lower() for other in names], n=1, cutoff=0.5)
+    if like:
+        return "did you mean '" + next(other for other in names if other.lower() == like[0]) + "'?"
+    return "there are " + (", ".join(names[:20]) if names else "none")
 
 
 def _kind(path: Path) -> str:
@@ -328,7 +378,7 @@ def write(adata: AnnData, path: Path | str) -> None:
         The file.
     """
     for frame in (adata.obs, adata.var):
-        frame.columns = [str(column).replace("/", "_") for column in frame.columns]
+        frame.columns = [str(column).replace("/", "_").removeprefix("_index") or "index" for column in frame.columns]
         duplicated = frame.columns.duplicated()
         if duplicated.any():
             frame.drop(columns=frame.columns[duplicated], inplace=True)

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Find the genes that tell each domain from the rest of the slice."""
+
+import argparse
+from pathlib import Path
+
+from spotfuse import cli
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--prepared", required=True, type=Path, help="prepared.h5ad")
+    parser.add_argument("--domains", required=True, type=Path, help="domains.tsv")
+    parser.add_argument("--n-markers", type=int, default=100, help="most genes of a domain (default 100)")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Write markers.tsv."""
+    import anndata
+    from spotfuse import markers, tables
+
+    adata = anndata.read_h5ad(args.prepared)
+    domains = tables.read(args.domains)["domain"]
+    tables.write(markers.find(adata, domains, n_genes=args.n_markers), "markers.tsv")
+
+
+if __name__ == "__main__":
+    cli.run("find_markers", __doc__, arguments, main)
