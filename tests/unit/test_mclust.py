@@ -1,0 +1,76 @@
+import logging
+import sys
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture
+from spotfuse import InputError, mclust
+
+
+def overlapping_clusters(n: int = 600, d: int = 5, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated clusters that overlap, and a partition of which a third is wrong."""
+    rng = np.random.default_rng(7)
+    truth = rng.integers(k, size=n)
+    x = (rng.normal(scale=2, size=(k, d))[truth] + rng.normal(size=(n, d))) @ rng.normal(size=(d, d))
+    return x, np.where(rng.random(n) < 0.67, truth, rng.integers(k, size=n))
+
+
+def test_same_maximum_as_scikit_learn_from_the_same_start() -> None:
+    x, start = overlapping_clusters()
+    ours = mclust.fit(x, start, tolerance=1e-12)
+    assert ours is not None
+
+    centres = np.stack([x[start == k].mean(axis=0) for k in range(4)])
+    within = sum((x[start == k] - centres[k]).T @ (x[start == k] - centres[k]) for k in range(4)) / len(x)
+    theirs = GaussianMixture(
+        4,
+        covariance_type="tied",
+        tol=1e-12,
+        max_iter=10_000,
+        reg_covar=0,
+        weights_init=np.bincount(start) / len(x),
+        means_init=centres,
+        precisions_init=np.linalg.inv(within),
+    ).fit(x)
+
+    assert ours.log_likelihood == pytest.approx(theirs.score(x) * len(x), rel=1e-6)
+    assert ours.bic == pytest.approx(-theirs.bic(x), rel=1e-6)
+    np.testing.assert_array_equal(ours.labels, theirs.predict(x))
+    np.testing.assert_allclose(ours.probabilities, theirs.predict_proba(x), atol=1e-4)
+    np.testing.assert_allclose(ours.means, theirs.means_, atol=1e-3)
+    np.testing.assert_allclose(ours.covariance, theirs.covariances_, rtol=1e-3)
+    np.testing.assert_allclose(ours.weights, theirs.weights_, atol=1e-4)
+
+
+def test_names_of_the_clusters_do_not_matter_and_two_runs_agree() -> None:
+    x, start = overlapping_clusters()
+    first, again, renamed = mclust.fit(x, start), mclust.fit(x, start), mclust.fit(x, 10 + 5 * start)
+    assert first is not None and again is not None and renamed is not None
+    assert first.probabilities.tobytes() == again.probabilities.tobytes() == renamed.probabilities.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("x", "labels"),
+    [(np.ones((30, 3)), np.arange(30) % 3), (np.random.default_rng(0).normal(size=(10, 4)), np.arange(10) % 8)],
+    ids=["all spots equal", "too few spots"],
+)
+def test_a_breakdown_is_none_and_silent(
+    x: np.ndarray, labels: np.ndarray, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert mclust.fit(x, labels) is None
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("x", [np.ones(4), np.ones((4, 1)), np.ones((5, 2)), np.full((4, 2), np.nan)])
+def test_matrices_that_do_not_fit(x: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        mclust.fit(x, np.zeros(4, int))
+
+
+def test_missing_rpy2_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rpy2", None)
+    mclust._em.cache_clear()
+    with pytest.raises(InputError, match=r"r-cran-mclust.*rpy2==3\.5\.17"):
+        mclust.fit(np.eye(4), np.arange(4))
