@@ -7,10 +7,11 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: a command that needs one of them does not pay for, nor depend on, the others.
 _HOMES = {
+    "AttentionRegressionDeconv": "spotfuse.deconvolution",
     "InputError": "spotfuse.errors",
 }
 
-__all__ = ["InputError", "__version__"]
+__all__ = ["AttentionRegressionDeconv", "InputError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

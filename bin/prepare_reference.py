@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Read and clean a single-cell reference."""
+
+import argparse
+from pathlib import Path
+
+from spotfuse import cli
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--reference", required=True, type=Path, help="the reference, an .h5ad file with raw counts")
+    parser.add_argument("--cell-type-key", default="cell_type", help="its column of cell types (default cell_type)")
+    parser.add_argument("--max-cells-per-type", type=int, default=1000, help="cells drawn of a type (default 1000)")
+    parser.add_argument("--min-cells-per-type", type=int, default=1, help="types with fewer go (default 1: none)")
+    parser.add_argument("--seed", type=int, default=1, help="decides which cells are drawn (default 1)")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Write reference.h5ad."""
+    from spotfuse import reference
+
+    adata = reference.read(
+        args.reference,
+        args.cell_type_key or "cell_type",
+        max_cells_per_type=args.max_cells_per_type,
+        min_cells_per_type=args.min_cells_per_type,
+        seed=args.seed,
+    )
+    adata.write_h5ad("reference.h5ad", compression="gzip", compression_opts=1)
+
+
+if __name__ == "__main__":
+    cli.run("prepare_reference", __doc__, arguments, main)

@@ -1,0 +1,5 @@
+"""Cell-type proportions of spots, from a single-cell reference."""
+
+from spotfuse.deconvolution._model import AttentionRegressionDeconv
+
+__all__ = ["AttentionRegressionDeconv"]

@@ -1,0 +1,390 @@
+"""AttentionRegressionDeconv: what its users know of it, on top of the steps."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from spotfuse import graphs, reference
+from spotfuse.deconvolution import _profiles, _type_level
+from spotfuse.deconvolution._evaluation import evaluate
+from spotfuse.errors import InputError
+
+Array = npt.NDArray[np.float64]
+type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
+
+_NUMERICAL_RIDGE = 0.01  # times the smallest eigenvalue's floor; against types with one profile, not against noise
+
+
+class AttentionRegressionDeconv:
+    """Estimate the cell types of spots.
+
+    Parameters
+    ----------
+    sc_data
+        Raw counts of single cells, cells × genes or genes × cells.
+    st_data
+        Raw counts of spots, spots × genes or genes × spots.
+    st_coordinates
+        x and y of each spot, of shape (n_spots, 2).
+    celltype
+        Type of each cell: a Series, an array, or a DataFrame with a column of them.
+    phi
+        Spatial autocorrelation of proportions, from 0 to below 1.
+    lambda_cell, lambda_spatial, lambda_ridge
+        How strongly cells are held to the types' proportions, neighbours to each other, and weights to be small. 1 is
+        the strength that the variances in the data ask for, 0 is none; with ``lambda_mode="absolute"`` they are the
+        penalties themselves.
+    max_cells_per_type
+        Of a type with more cells, so many are drawn.
+    n_iter
+        Outer iterations: proportions to convergence, then variances, attention and platform factors from them.
+    n_jobs
+        Threads; -1 is all.
+    k_neighbors
+        Spatial neighbours of a spot.
+    lambda_mode
+        ``"auto"`` or ``"absolute"``.
+    output
+        ``"cells"``: shares of cells; ``"molecules"``: shares of counts.
+    seed
+        Decides which cells are drawn.
+
+    Attributes
+    ----------
+    proportions_ : DataFrame of shape (n_spots, n_types)
+        Rows sum to 1.
+    abundance_ : DataFrame of shape (n_spots, n_types)
+        The regression's weights, before rows are scaled.
+    fit_ : DataFrame
+        ``residual`` (weighted root mean square) and ``explained`` (share of the weighted sum of squares) of each spot.
+    profiles_, platform_factors_, gene_weights_, genes_, attention_, lambda_k_, objective_, converged_, notes_
+        What was learned, and how the last solve went.
+
+    Examples
+    --------
+    >>> deconv = AttentionRegressionDeconv(sc_data, st_data, st_coordinates, celltype)  # doctest: +SKIP
+    >>> proportions, seconds = deconv.run()  # doctest: +SKIP
+    >>> deconv.evaluate(proportions, truth)["RMSE"]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        sc_data: Table,
+        st_data: Table,
+        st_coordinates: pd.DataFrame | npt.NDArray[Any],
+        celltype: pd.Series | pd.DataFrame | Sequence[str] | npt.NDArray[Any],
+        phi: float = 0.8,
+        lambda_cell: float = 1.0,
+        lambda_spatial: float = 1.0,
+        lambda_ridge: float = 1.0,
+        max_cells_per_type: int = 1000,
+        n_iter: int = 5,
+        n_jobs: int = -1,
+        k_neighbors: int = 6,
+        *,
+        lambda_mode: str = "auto",
+        output: str = "cells",
+        seed: int = 1,
+    ) -> None:
+        coordinates = np.asarray(st_coordinates, dtype=np.float64)
+        if coordinates.ndim != 2 or coordinates.shape[1] < 2:
+            raise InputError(f"st_coordinates must have two columns, x and y; its shape is {coordinates.shape}")
+        labels = _labels(celltype)
+        spots_first, cells_first = _orientation(st_data, sc_data, len(coordinates), len(labels))
+        st = _anndata(st_data, spots_first)
+        sc = _anndata(sc_data, cells_first)
+        for name, n_rows, given, what in (
+            ("st_data", st.n_obs, len(coordinates), "st_coordinates"),
+            ("sc_data", sc.n_obs, len(labels), "celltype"),
+        ):
+            if n_rows != given:
+                raise InputError(f"{name} has {n_rows} rows but {what} has {given}")
+        st.obsm["spatial"] = coordinates[:, :2]
+        labels.index = sc.obs_names
+        notes: list[str] = []
+        cells = reference.clean(
+            sc.X, labels, sc.var, notes=notes, max_cells_per_type=max_cells_per_type, seed=seed, source="celltype"
+        )
+        self._index = st_data.index if isinstance(st_data, pd.DataFrame) and spots_first else None
+        if isinstance(st_data, pd.DataFrame) and not spots_first:
+            self._index = st_data.columns
+        self._set(
+            st, cells, phi, lambda_cell, lambda_spatial, lambda_ridge, n_iter, n_jobs, k_neighbors, lambda_mode, output
+        )
+
+    @classmethod
+    def from_anndata(
+        cls,
+        st: AnnData,
+        sc: AnnData,
+        cell_type_key: str = "cell_type",
+        *,
+        phi: float = 0.8,
+        lambda_cell: float = 1.0,
+        lambda_spatial: float = 1.0,
+        lambda_ridge: float = 1.0,
+        max_cells_per_type: int = 1000,
+        n_iter: int = 5,
+        n_jobs: int = -1,
+        k_neighbors: int = 6,
+        lambda_mode: str = "auto",
+        output: str = "cells",
+        seed: int = 1,
+    ) -> Self:
+        """Start from a slice with raw counts and ``obsm['spatial']``, and a reference with labels in ``obs``.
+
+        Parameters
+        ----------
+        st, sc
+            Slice and reference, raw counts in X.
+        cell_type_key
+            Column of the reference's ``obs``.
+        phi, lambda_cell, lambda_spatial, lambda_ridge, max_cells_per_type, n_iter, n_jobs, k_neighbors
+            As for the class.
+        lambda_mode, output, seed
+            As for the class.
+        """
+        if cell_type_key not in sc.obs:
+            raise InputError(f"the reference has no column '{cell_type_key}' for the cell types")
+        cells = reference.clean(
+            sparse.csr_matrix(sc.X),
+            sc.obs[cell_type_key],
+            sc.var,
+            notes=list(sc.uns.get("spotfuse", {}).get("notes", [])),
+            max_cells_per_type=max_cells_per_type,
+            seed=seed,
+        )
+        model = cls.__new__(cls)
+        model._index = st.obs_names
+        model._set(
+            st, cells, phi, lambda_cell, lambda_spatial, lambda_ridge, n_iter, n_jobs, k_neighbors, lambda_mode, output
+        )
+        return model
+
+    def _set(
+        self,
+        st: AnnData,
+        cells: AnnData,
+        phi: float,
+        lambda_cell: float,
+        lambda_spatial: float,
+        lambda_ridge: float,
+        n_iter: int,
+        n_jobs: int,
+        k_neighbors: int,
+        lambda_mode: str,
+        output: str,
+    ) -> None:
+        if not 0 <= phi < 1:
+            raise InputError(f"phi is {phi}; it must be at least 0 and below 1")
+        for name, value in (("cell", lambda_cell), ("spatial", lambda_spatial), ("ridge", lambda_ridge)):
+            if not value >= 0:
+                raise InputError(f"lambda_{name} is {value}; it must not be negative")
+        if n_iter < 1:
+            raise InputError(f"n_iter is {n_iter}; it must be at least 1")
+        if lambda_mode not in ("auto", "absolute"):
+            raise InputError(f"lambda_mode is '{lambda_mode}'; it must be auto or absolute")
+        if output not in ("cells", "molecules"):
+            raise InputError(f"output is '{output}'; it must be cells or molecules")
+        self.phi, self.lambda_cell, self.lambda_spatial, self.lambda_ridge = (
+            phi,
+            lambda_cell,
+            lambda_spatial,
+            lambda_ridge,
+        )
+        self.n_iter, self.n_jobs, self.k_neighbors = n_iter, n_jobs, k_neighbors
+        self.lambda_mode, self.output = lambda_mode, output
+        self._coordinates = np.asarray(st.obsm["spatial"], dtype=np.float64)[:, :2]
+        if self._index is None:
+            self._index = st.obs_names
+        match = reference.match_genes(st.var, cells.var)
+        counts = sparse.csr_matrix(st.X, dtype=np.float64)[:, match.slice_index]
+        cell_counts = sparse.csr_matrix(cells.X, dtype=np.float64)[:, match.reference_index]
+        for name, matrix in (("slice", counts), ("reference", cell_counts)):
+            if matrix.nnz and matrix.data.min() < 0:
+                raise InputError(f"the {name} has negative values; give raw counts")
+        seen = (np.asarray(counts.sum(axis=0)).ravel() > 0) & (np.asarray(cell_counts.sum(axis=0)).ravel() > 0)
+        if not seen.any():
+            raise InputError("no gene has counts in both the slice and the reference")
+        self._counts, self._cells = sparse.csr_matrix(counts[:, seen]), sparse.csr_matrix(cell_counts[:, seen])
+        has_counts = np.asarray(self._cells.sum(axis=1)).ravel() > 0
+        categories = cells.obs["cell_type"].astype(str)
+        self.types_ = sorted(categories.unique())
+        self._codes = pd.Categorical(categories, categories=self.types_).codes.astype(np.intp)
+        self._cells, self._codes = self._cells[has_counts], self._codes[has_counts]
+        lost = [name for k, name in enumerate(self.types_) if not (self._codes == k).any()]
+        if lost:
+            raise InputError(f"cell types without counts in the shared genes: {', '.join(lost)}; leave them out")
+        self.genes_ = st.var_names[match.slice_index][seen]
+        self.n_genes_shared_ = len(match.slice_index)
+        self.notes_ = list(dict.fromkeys(map(str, cells.uns["spotfuse"]["notes"])))  # once, though cleaned twice
+        if match.how != "compared as they are":
+            self.notes_.append(f"gene names {match.how}")
+
+    def run(self) -> tuple[pd.DataFrame, float]:
+        """Estimate proportions.
+
+        Returns
+        -------
+        proportions : DataFrame of shape (n_spots, n_types)
+            Types sorted by name; rows sum to 1.
+        seconds : float
+        """
+        start = time.perf_counter()
+        with threadpool_limits(self.n_jobs if self.n_jobs > 0 else None):
+            self._fit()
+        self.elapsed_time_ = time.perf_counter() - start
+        return self.proportions_, self.elapsed_time_
+
+    def evaluate(self, deconv_celltypes: pd.DataFrame, result_x: pd.DataFrame | npt.NDArray[Any]) -> dict[str, Any]:
+        """Score proportions against known ones, or against numbers of cells.
+
+        Parameters
+        ----------
+        deconv_celltypes
+            As `run` gives them.
+        result_x
+            The truth, of shape (n_spots, n_types); without names, in the order of `deconv_celltypes`.
+
+        Returns
+        -------
+        dict
+            ``RMSE``, ``PCC`` and ``JSD`` first; see `spotfuse.deconvolution._evaluation.evaluate`.
+        """
+        if not isinstance(result_x, pd.DataFrame):
+            result_x = pd.DataFrame(np.asarray(result_x), deconv_celltypes.index, deconv_celltypes.columns)
+        return evaluate(deconv_celltypes, result_x)
+
+    def summary(self) -> dict[str, Any]:
+        """Give what a report needs to know of the run, as plain numbers and text."""
+        return {
+            "method": "attention_regression",
+            "output": self.output,
+            "spots_scaled_to_one_depth": self.scaled_spots_,
+            "n_spots": self._counts.shape[0],
+            "n_types": len(self.types_),
+            "n_cells": len(self._codes),
+            "n_genes_shared": self.n_genes_shared_,
+            "n_genes_used": len(self.genes_),
+            "cells_per_type": {name: int((self._codes == k).sum()) for k, name in enumerate(self.types_)},
+            "smoothing": {name: float(value) for name, value in self.lambda_k_.items()},
+            "sweeps": len(self.objective_) - 1,
+            "converged": self.converged_,
+            "objective": self.objective_[-1],
+            "explained": float(self.fit_["explained"].median()),
+            "notes": self.notes_,
+        }
+
+    def _fit(self) -> None:
+        n_types = len(self.types_)
+        scaled = _profiles.totals_are_even(self._counts)
+        # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
+        profiles = _profiles.type_profiles(self._cells, self._codes, n_types, raw=not scaled and self.output == "cells")
+        spots = _profiles.shares(self._counts)
+        observed = np.asarray(spots.mean(axis=0)).ravel()
+        weights = _profiles.gene_weights(spots)
+        squares = np.asarray(spots.multiply(spots) @ weights**2).ravel()
+        graph = _neighbours(self._coordinates, self.k_neighbors)
+        W = _type_level.attention(graph, self._coordinates, None)
+        n_spots, n_genes = spots.shape
+
+        V = np.zeros((n_spots, n_types))
+        factors = np.ones(n_genes)
+        strength = np.zeros(n_types)
+        history: list[float] = []
+        converged = False
+        for iteration in range(self.n_iter):
+            weighted = profiles * (factors * weights)
+            gram = weighted @ weighted.T
+            scale = np.trace(gram) / n_types
+            gram, projected = gram / scale, (spots @ (weighted * weights).T) / scale
+            if self.lambda_mode == "absolute":
+                strength, ridge = np.full(n_types, self.lambda_spatial), self.lambda_ridge
+            else:
+                ridge = self.lambda_ridge * _NUMERICAL_RIDGE * max(float(np.linalg.eigvalsh(gram)[0]), 1e-6)
+            prior = _type_level.Prior(W, self.phi, strength, ridge)
+            V, _, history, converged = _type_level.solve(gram, projected, prior, V)
+            residual = np.maximum(
+                squares / scale - 2 * np.sum(projected * V, axis=1) + np.sum((V @ gram) * V, axis=1), 0
+            )
+            if iteration < self.n_iter - 1:
+                factors = _profiles.platform_factors(observed, V, profiles)
+                W = _type_level.attention(graph, self._coordinates, _rows_to_one(V))
+                if self.lambda_mode == "auto":
+                    prior = _type_level.Prior(W, self.phi, strength, ridge)
+                    noise = float(residual.sum()) / (n_spots * max(n_genes - n_types, 1))
+                    strength = self.lambda_spatial * _type_level.variance_ratios(gram, V, prior.means(V), prior, noise)
+
+        frame = {"index": self._index, "columns": self.types_}
+        self.proportions_ = pd.DataFrame(_rows_to_one(V), **frame)
+        self.abundance_ = pd.DataFrame(V, **frame)
+        total = squares / scale
+        self.fit_ = pd.DataFrame(
+            {
+                "residual": np.sqrt(residual / n_genes),
+                "explained": 1 - np.divide(residual, total, out=np.zeros(n_spots), where=total > 0),
+            },
+            index=self._index,
+        )
+        self.scaled_spots_ = scaled
+        self.profiles_ = pd.DataFrame(profiles, index=self.types_, columns=self.genes_)
+        self.platform_factors_ = pd.Series(factors, index=self.genes_)
+        self.gene_weights_ = pd.Series(weights, index=self.genes_)
+        self.lambda_k_ = pd.Series(strength, index=self.types_)
+        self.attention_ = W
+        self.objective_, self.converged_ = history, converged
+
+
+def _rows_to_one(V: Array) -> Array:
+    """Scale rows to sum to 1; those without anything get the mean of the others."""
+    total = V.sum(axis=1, keepdims=True)
+    scaled = V / np.where(total > 0, total, 1)
+    empty = total[:, 0] <= 0
+    if empty.any():
+        rest = scaled[~empty]
+        scaled[empty] = rest.mean(axis=0) if len(rest) else 1 / V.shape[1]
+    return np.asarray(scaled)
+
+
+def _neighbours(coordinates: Array, k: int) -> sparse.csr_matrix:
+    if len(coordinates) < 3 or k < 1:
+        return sparse.csr_matrix((len(coordinates), len(coordinates)))
+    slice_ = AnnData(obs=pd.DataFrame(index=[str(i) for i in range(len(coordinates))]), obsm={"spatial": coordinates})
+    return graphs.spatial_graph(slice_, k)
+
+
+def _labels(celltype: pd.Series | pd.DataFrame | Sequence[str] | npt.NDArray[Any]) -> pd.Series:
+    if isinstance(celltype, pd.DataFrame):
+        known = [c for c in celltype if str(c).lower().replace("_", "") in ("celltype", "annotation", "label")]
+        celltype = celltype[known[0]] if known else celltype.iloc[:, 0]
+    return pd.Series(np.asarray(celltype, dtype=object))
+
+
+def _orientation(st_data: Table, sc_data: Table, n_spots: int, n_cells: int) -> tuple[bool, bool]:
+    """Tell whether spots, and whether cells, are rows: by shared names, or by shapes."""
+    if isinstance(st_data, pd.DataFrame) and isinstance(sc_data, pd.DataFrame):
+        st_axes = [set(map(str, st_data.columns)), set(map(str, st_data.index))]
+        sc_axes = [set(map(str, sc_data.columns)), set(map(str, sc_data.index))]
+        shared = {(i, j): len(st_axes[i] & sc_axes[j]) for i in (0, 1) for j in (0, 1)}
+        i, j = max(shared, key=lambda axes: (shared[axes], -sum(axes)))
+        return i == 0, j == 0
+    st_shape, sc_shape = np.shape(st_data), np.shape(sc_data)
+    return st_shape[0] == n_spots, sc_shape[0] == n_cells
+
+
+def _anndata(data: Table, rows_first: bool) -> AnnData:
+    if isinstance(data, pd.DataFrame):
+        data = data if rows_first else data.T
+        matrix = sparse.csr_matrix(data.to_numpy(dtype=np.float64))
+        rows, columns = data.index.astype(str), data.columns.astype(str)
+    else:
+        matrix = sparse.csr_matrix(data if rows_first else data.T)
+        rows, columns = (pd.RangeIndex(n).astype(str) for n in matrix.shape)
+    return AnnData(matrix, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))

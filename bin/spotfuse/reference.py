@@ -1,0 +1,278 @@
+"""A single-cell reference: read once, cleaned, and matched to the genes of a slice."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from spotfuse import io
+from spotfuse.errors import InputError
+
+_NO_LABEL = {"", "nan", "na", "n/a", "none", "null", "<na>"}
+_FEW_CELLS = 5
+_GENE_COLUMNS = (
+    "gene_ids",
+    "gene_id",
+    "ensembl_id",
+    "feature_id",
+    "feature_name",
+    "gene_symbols",
+    "gene_symbol",
+    "gene_names",
+    "gene_name",
+    "symbol",
+)
+_ENOUGH_GENES = 100
+
+
+@dataclass(frozen=True)
+class GeneMatch:
+    """Which gene of a slice is which gene of a reference.
+
+    Attributes
+    ----------
+    slice_index, reference_index
+        Columns in either matrix, of shape (n_shared,), in the order of the slice's genes.
+    how
+        How names were compared, for people.
+    """
+
+    slice_index: npt.NDArray[np.intp]
+    reference_index: npt.NDArray[np.intp]
+    how: str
+
+
+def read(
+    path: Path | str,
+    cell_type_key: str = "cell_type",
+    *,
+    max_cells_per_type: int = 1000,
+    min_cells_per_type: int = 1,
+    seed: int = 1,
+) -> AnnData:
+    """Read a reference and leave what a deconvolution can use.
+
+    Counts are found in X, ``layers['counts']`` or ``raw``, and won back from normalised or logged values where each
+    cell's smallest value is one count. Cells without a label or without counts go; genes that stand twice are added up.
+
+    Parameters
+    ----------
+    path
+        An .h5ad file with raw counts.
+    cell_type_key
+        The column of ``obs`` with the cell types.
+    max_cells_per_type
+        Of a type with more cells, so many are drawn.
+    min_cells_per_type
+        Types with fewer cells are dropped.
+    seed
+        Decides which cells are drawn, whatever their order in the file.
+
+    Returns
+    -------
+    AnnData with raw counts (float32 CSR) of shape (n_cells, n_genes), cells and genes sorted by name,
+    ``obs['cell_type']`` and ``uns['spotfuse']`` with ``notes``: one line for each thing that was put right.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or has no such column, no counts or no cell type that can be used.
+    """
+    path = Path(path)
+    if path.suffix != ".h5ad":
+        raise InputError(f"{path}: a reference must be an .h5ad file")
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file")
+    notes: list[str] = []
+    adata = io._read_h5ad(path, notes)
+    if cell_type_key not in adata.obs:
+        raise InputError(
+            f"{path}: no column '{cell_type_key}' for the cell types; {io.nearest(cell_type_key, adata.obs)}"
+        )
+    notes = [note for note in notes if "coordinates" not in note and "image" not in note]
+    cleaned = clean(
+        sparse.csr_matrix(adata.X),
+        adata.obs[cell_type_key],
+        adata.var,
+        notes=notes,
+        max_cells_per_type=max_cells_per_type,
+        min_cells_per_type=min_cells_per_type,
+        seed=seed,
+        source=f"{path}: column '{cell_type_key}'",
+    )
+    cleaned.uns["spotfuse"] |= {"cell_type_key": cell_type_key}
+    return cleaned
+
+
+def clean(
+    counts: sparse.csr_matrix,
+    labels: pd.Series,
+    var: pd.DataFrame,
+    *,
+    notes: list[str],
+    max_cells_per_type: int = 1000,
+    min_cells_per_type: int = 1,
+    seed: int = 1,
+    source: str = "the reference",
+) -> AnnData:
+    """Leave the cells that have a label and counts; see `read`.
+
+    Parameters
+    ----------
+    counts
+        Raw counts of shape (n_cells, n_genes).
+    labels
+        The type of each cell, indexed by cell.
+    var
+        A row a gene, indexed by name.
+    notes
+        What was put right so far; grows.
+    max_cells_per_type, min_cells_per_type, seed
+        As for `read`.
+    source
+        Where the labels came from, for messages.
+    """
+    types = labels.astype("string").str.strip()
+    missing = (types.isna() | types.str.lower().isin(_NO_LABEL)).to_numpy(dtype=bool)
+    empty = np.asarray(counts.sum(axis=1)).ravel() <= 0
+    for dropped, why in ((missing, "have no cell type"), (empty & ~missing, "have no counts")):
+        if dropped.any():
+            notes.append(f"{dropped.sum()} cells of {len(dropped)} {why}; left out")
+    keep = ~(missing | empty)
+    if not keep.any():
+        raise InputError(f"{source} gives no cell a type; name the column that has the cell types")
+    types = types.fillna("").astype(str)
+    n_cells = types[keep].value_counts()
+    few = sorted(n_cells.index[n_cells < min_cells_per_type])
+    if few:
+        notes.append(f"cell types with fewer than {min_cells_per_type} cells left out: {', '.join(few)}")
+        keep &= ~types.isin(few).to_numpy()
+        if not keep.any():
+            raise InputError(f"{source}: no cell type has {min_cells_per_type} cells; the largest has {n_cells.max()}")
+    thin = sorted(n_cells.index[(n_cells < _FEW_CELLS) & (n_cells >= min_cells_per_type)])
+    if thin:
+        notes.append(
+            "cell types whose profile rests on very few cells, take their proportions with care: "
+            + ", ".join(f"{name} ({n_cells[name]})" for name in thin)
+        )
+
+    # sorted by name before any is drawn, so that the order in the file changes nothing
+    names = np.asarray(labels.index.astype(str), dtype=object)
+    rows = np.flatnonzero(keep)
+    rows = rows[np.argsort(names[rows].astype(str), kind="stable")]
+    random = np.random.default_rng(seed)
+    chosen = []
+    for name in sorted(types.iloc[rows].unique()):
+        of_type = rows[types.iloc[rows].to_numpy() == name]
+        if len(of_type) > max_cells_per_type:
+            of_type = np.sort(random.choice(len(of_type), max_cells_per_type, replace=False)).astype(np.intp)
+            of_type = rows[types.iloc[rows].to_numpy() == name][of_type]
+        chosen.append(of_type)
+    drawn = np.concatenate(chosen)
+    if len(drawn) < len(rows):
+        notes.append(f"{len(drawn)} of {len(rows)} cells drawn, at most {max_cells_per_type} a type")
+
+    matrix, var = _unique_genes(counts[drawn], var, notes)
+    adata = AnnData(
+        matrix,
+        obs=pd.DataFrame({"cell_type": pd.Categorical(types.iloc[drawn])}, index=pd.Index(names[drawn].astype(str))),
+        var=var,
+    )
+    adata.obs_names_make_unique()
+    adata.uns["spotfuse"] = {"notes": notes}
+    return adata
+
+
+def _unique_genes(
+    counts: sparse.csr_matrix, var: pd.DataFrame, notes: list[str]
+) -> tuple[sparse.csr_matrix, pd.DataFrame]:
+    """Sort genes by name and add up those that stand twice."""
+    names = var.index.astype(str)
+    unique, position = np.unique(names.to_numpy(dtype=str), return_inverse=True)
+    if len(unique) < len(names):
+        notes.append(f"{len(names) - len(unique)} gene names stand more than once; their counts were added up")
+    gather = sparse.csr_matrix(
+        (np.ones(len(names), np.float32), (np.arange(len(names)), position)), shape=(len(names), len(unique))
+    )
+    first = pd.Series(np.arange(len(names))).groupby(position).first().to_numpy()
+    columns = [column for column in _GENE_COLUMNS if column in var]
+    kept = var.iloc[first][columns].astype(str)
+    kept.index = pd.Index(unique.astype(object))
+    matrix = sparse.csr_matrix(counts @ gather, dtype=np.float32)
+    matrix.sort_indices()
+    return matrix, kept
+
+
+def match_genes(slice_var: pd.DataFrame, reference_var: pd.DataFrame) -> GeneMatch:
+    """Find the genes that a slice and a reference share.
+
+    Names are compared as they are, then Ensembl ids without their version, then regardless of case where that is
+    unambiguous; the first way that finds most of what any way finds is taken. Names also come from the columns of
+    `var` that usually hold symbols or ids.
+
+    Parameters
+    ----------
+    slice_var, reference_var
+        A row a gene, indexed by name.
+
+    Returns
+    -------
+    GeneMatch
+
+    Raises
+    ------
+    InputError
+        When so few genes are shared that proportions would mean nothing.
+    """
+    found: list[GeneMatch] = []
+    for ours, our_names in _namings(slice_var):
+        for theirs, their_names in _namings(reference_var):
+            for how, transform in (
+                ("as they are", _plain),
+                ("without version", _without_version),
+                ("regardless of case", _without_case),
+            ):
+                left, right = _match(transform(our_names), transform(their_names))
+                where = "" if ours == theirs == "names" else f" (slice's {ours}, reference's {theirs})"
+                found.append(GeneMatch(left, right, f"compared {how}{where}"))
+    most = max(len(match.slice_index) for match in found)
+    best = next(match for match in found if len(match.slice_index) >= 0.9 * most)
+    n_shared, smaller = len(best.slice_index), min(len(slice_var), len(reference_var))
+    if n_shared < min(_ENOUGH_GENES, max(smaller // 2, 1)):
+        raise InputError(
+            f"the slice and the reference share {n_shared} genes: {len(slice_var)} in the slice "
+            f"({', '.join(map(str, slice_var.index[:3]))} …), {len(reference_var)} in the reference "
+            f"({', '.join(map(str, reference_var.index[:3]))} …); give a reference of the same species with names of "
+            "the same kind"
+        )
+    return best
+
+
+def _namings(var: pd.DataFrame) -> list[tuple[str, pd.Index]]:
+    namings = [("names", pd.Index(var.index.astype(str)))]
+    namings += [(f"column '{column}'", pd.Index(var[column].astype(str))) for column in _GENE_COLUMNS if column in var]
+    return namings
+
+
+def _plain(names: pd.Index) -> pd.Index:
+    return names
+
+
+def _without_version(names: pd.Index) -> pd.Index:
+    return names.str.replace(r"^(ENS[A-Z]*\d+)\.\d+$", r"\1", regex=True)
+
+
+def _without_case(names: pd.Index) -> pd.Index:
+    return _without_version(names).str.upper()
+
+
+def _match(ours: pd.Index, theirs: pd.Index) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Pair the names that occur once on either side."""
+    left = pd.Series(np.arange(len(ours)), index=ours)[~ours.duplicated(keep=False)]
+    right = pd.Series(np.arange(len(theirs)), index=theirs)[~theirs.duplicated(keep=False)]
+    shared = left.index.intersection(right.index, sort=False)
+    return left[shared].to_numpy(dtype=np.intp), right[shared].to_numpy(dtype=np.intp)
