@@ -1,0 +1,164 @@
+"""The training loop all encoders share."""
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import Tensor
+
+from spotfuse.errors import InputError
+
+log = logging.getLogger(__name__)
+
+ENCODERS = ("spotfuse", "published")
+_SAID = 10  # times the log reports on the training
+
+
+class Encoder(torch.nn.Module):
+    """An encoder that holds its slice; it is built by its class method ``from_slice(adata, seed)``."""
+
+    epochs: int
+    learning_rate: float
+
+    def losses(self) -> dict[str, Tensor]:
+        """Weighted terms of the loss; their sum is minimised."""
+        raise NotImplementedError
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Embedding (n_spots, d) and the attention (n_spots, 2) to the spatial and the feature branch."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What an encoder learned.
+
+    Attributes
+    ----------
+    values
+        Embedding, float32 of shape (n_spots, d).
+    attention
+        Weight of the spatial and of the feature branch for each spot, float32 of shape (n_spots, 2).
+    losses
+        Columns ``epoch`` (from 1), ``loss``, then the terms of the encoder.
+    """
+
+    values: npt.NDArray[np.float32]
+    attention: npt.NDArray[np.float32]
+    losses: pd.DataFrame
+
+
+def train(
+    adata: AnnData,
+    *,
+    encoder: str = "spotfuse",
+    epochs: int | None = None,
+    seed: int = 1,
+    device: str = "auto",
+    threads: int = 1,
+) -> Embedding:
+    """Train an encoder on a prepared slice.
+
+    The same seed, machine and number of threads give the same bytes.
+
+    Parameters
+    ----------
+    adata
+        Slice as `spotfuse.preparation.prepare` leaves it.
+    encoder
+        ``spotfuse``, or ``published`` for SpatialFusion's model as published.
+    epochs
+        Steps of the optimiser; the encoder's own number by default.
+    seed
+        Of weights, dropout and corruption.
+    device
+        ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+    threads
+        Processor threads.
+
+    Raises
+    ------
+    InputError
+        For an unknown encoder, an impossible number of epochs, or ``cuda`` without a GPU.
+    """
+    if encoder not in ENCODERS:
+        raise InputError(f"--encoder {encoder}: not known; take one of {', '.join(ENCODERS)}")
+    place = _device(device)
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's matrix products repeat only with it
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        model = _build(encoder, adata, seed).to(place)
+        steps = model.epochs if epochs is None else epochs
+        if steps < 1:
+            raise InputError(f"--epochs {epochs}: must be 1 or more")
+        log.info(
+            "training %s on %s: %d spots, %d epochs, about %d MB", encoder, place, adata.n_obs, steps, _size(model)
+        )
+        history = _minimise(model, steps)
+        model.eval()
+        with torch.no_grad():
+            values, attention = model.embed()
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+    losses = pd.DataFrame(history)
+    losses.insert(0, "loss", losses.sum(axis=1))
+    losses.insert(0, "epoch", np.arange(1, steps + 1))
+    return Embedding(values.cpu().numpy(), attention.cpu().numpy(), losses)
+
+
+def _build(encoder: str, adata: AnnData, seed: int) -> Encoder:
+    # the published encoder brings torch-geometric, which takes seconds to import: only who asks for it waits
+    if encoder == "published":
+        from spotfuse.encoder._published import Published
+
+        return cast(Encoder, Published.from_slice(adata, seed))
+    from spotfuse.encoder._spotfuse import Spotfuse
+
+    return Spotfuse.from_slice(adata, seed)
+
+
+def _minimise(model: Encoder, steps: int) -> list[dict[str, float]]:
+    optimiser = torch.optim.Adam(model.parameters(), lr=model.learning_rate)
+    history = []
+    start = time.perf_counter()
+    model.train()
+    for step in range(1, steps + 1):
+        optimiser.zero_grad(set_to_none=True)
+        terms = model.losses()
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        history.append({name: float(value.detach()) for name, value in terms.items()})
+        if step == 2 or step % max(1, steps // _SAID) == 0:
+            left = (time.perf_counter() - start) / step * (steps - step)
+            said = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
+            log.info("epoch %d of %d: %s; %.0f s left", step, steps, said, left)
+    return history
+
+
+def _device(name: str) -> torch.device:
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {name}: take auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: no CUDA device is found here; take --device cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _size(model: torch.nn.Module) -> int:
+    """Estimate the peak memory in MB: Python with its libraries, and what the model holds, twice over."""
+    held = sum(_bytes(tensor) for tensor in (*model.buffers(), *model.parameters()))
+    return round(700 + 2 * held / 2**20)
+
+
+def _bytes(tensor: Tensor) -> int:
+    if tensor.layout == torch.sparse_csr:
+        return _bytes(tensor.values()) + _bytes(tensor.col_indices()) + _bytes(tensor.crow_indices())
+    return tensor.numel() * tensor.element_size()
