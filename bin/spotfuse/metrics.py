@@ -39,16 +39,7 @@ def domain_scores(domains: pd.Series, annotation: pd.Series, spots: pd.Index) ->
     """
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    known = annotation[annotation.index.isin(spots)].astype(object)
-    if known.empty:
-        raise InputError(
-            f"none of the annotated spots is in the slice; the annotation has '{annotation.index[0]}', "
-            f"the slice '{spots[0]}'"
-        )
-    known = known[~known.isna()].astype(str).str.strip()
-    known = known[~known.str.lower().isin(_NO_LABEL)]
-    if known.empty:
-        raise InputError("the annotation labels no spot of the slice")
+    known = labelled(annotation, spots)
     found = domains.astype(str).reindex(known.index)
     n_scored = int(found.notna().sum())
     found = found.fillna("dropped")
@@ -59,6 +50,35 @@ def domain_scores(domains: pd.Series, annotation: pd.Series, spots: pd.Index) ->
         "n_scored": n_scored,
         "n_annotated": len(known),
     }
+
+
+def labelled(annotation: pd.Series, spots: pd.Index) -> pd.Series:
+    """Leave the labels that are some, of the spots that there are.
+
+    Parameters
+    ----------
+    annotation
+        The known label of each spot, indexed by spot.
+    spots
+        All spots of the input.
+
+    Returns
+    -------
+    Series of text, indexed by spot.
+
+    Raises
+    ------
+    InputError
+        When nothing is left.
+    """
+    known = annotation[annotation.index.isin(spots)].astype(object)
+    if known.empty:
+        raise InputError(f"none of its spots is in the slice; it has '{annotation.index[0]}', the slice '{spots[0]}'")
+    known = known[~known.isna()].astype(str).str.strip()
+    known = known[~known.str.lower().isin(_NO_LABEL)]
+    if known.empty:
+        raise InputError("it labels no spot of the slice")
+    return known
 
 
 def proportion_scores(predicted: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float | int | None]:

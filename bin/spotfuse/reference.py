@@ -88,7 +88,7 @@ def read(
     if not path.exists():
         raise InputError(f"{path}: there is no such file")
     notes: list[str] = []
-    adata = io._read_h5ad(path, notes)
+    adata = io.read_counts(path, notes)
     if cell_type_key not in adata.obs:
         raise InputError(
             f"{path}: no column '{cell_type_key}' for the cell types; {io.nearest(cell_type_key, adata.obs)}"

@@ -27,13 +27,15 @@ def write(frame: pd.DataFrame, path: Path | str) -> None:
     frame.to_csv(path, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
 
 
-def read(path: Path | str) -> pd.DataFrame:
+def read(path: Path | str, index: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read a table that a user wrote: a header, then one row a spot, the spot's name first.
 
     Parameters
     ----------
     path
         A .csv, .tsv or .txt file, plain or .gz. The header's first cell may say anything or be absent, as R writes it.
+    index
+        Columns that, joined by _, name the spot, where it is not the first one.
 
     Returns
     -------
@@ -74,7 +76,10 @@ def read(path: Path | str) -> pd.DataFrame:
     duplicate = _first_duplicate(header[1:])
     if duplicate is not None:
         raise InputError(f"{path}: two columns are named '{duplicate}'")
-    spots = [row[0] for row in body]
+    if missing := [name for name in index if name not in header]:
+        raise InputError(f"{path}: no column '{missing[0]}'")
+    at = [header.index(name) for name in index] or [0]
+    spots = ["_".join(row[i] for i in at) for row in body]
     duplicate = _first_duplicate(spots)
     if duplicate is not None:
         raise InputError(f"{path}: spot '{duplicate}' has more than one row")

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Open all that is given for a slice, and refuse with one line what later steps could not use."""
+
+import argparse
+import json
+from pathlib import Path
+
+from spotfuse import cli
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--data", required=True, type=Path, help="the slice's file or folder")
+    parser.add_argument("--platform", default="auto", help="what made the slice (default: what its files tell)")
+    parser.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
+    parser.add_argument("--n-domains", default="auto", help="a number, or auto (default)")
+    parser.add_argument("--reference", type=Path, help="single-cell reference, .h5ad")
+    parser.add_argument("--cell-type-key", default="cell_type", help="its column of cell types (default cell_type)")
+    parser.add_argument("--annotation", help="known domains: a column of the slice, or a table (.tsv, .csv, .txt, .gz)")
+    parser.add_argument("--proportions", type=Path, help="table of known proportions")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Write check.json."""
+    from spotfuse import check
+
+    adata = check.slice_and_truth(
+        args.data,
+        args.platform,
+        hd_bin_size=args.hd_bin_size,
+        n_domains=args.n_domains,
+        reference=args.reference,
+        cell_type_key=args.cell_type_key,
+        annotation=args.annotation,
+        proportions=args.proportions,
+    )
+    note = adata.uns["spotfuse"]
+    found = {
+        "kind": note["kind"],
+        "platform": note["platform"],
+        "n_spots": adata.n_obs,
+        "n_genes": adata.n_vars,
+        "notes": note["notes"],
+    }
+    Path("check.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    cli.run("check_slice", __doc__, arguments, main)

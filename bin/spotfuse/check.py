@@ -1,0 +1,132 @@
+"""Whether what is given for a slice fits together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from spotfuse import io, metrics, tables
+from spotfuse.errors import InputError
+
+
+def slice_and_truth(
+    data: Path,
+    platform: str = "auto",
+    *,
+    hd_bin_size: int = 8,
+    n_domains: str = "auto",
+    reference: Path | None = None,
+    cell_type_key: str = "cell_type",
+    annotation: str | None = None,
+    proportions: Path | None = None,
+) -> AnnData:
+    """Open a slice and everything that comes with it.
+
+    Parameters
+    ----------
+    data, platform, hd_bin_size
+        As for `spotfuse.io.read_slice`.
+    n_domains
+        A number of domains, or ``auto``.
+    reference, cell_type_key
+        Single-cell reference and its column of cell types.
+    annotation
+        Known domains, as for `spotfuse.io.read_annotation`.
+    proportions
+        Table of known proportions.
+
+    Returns
+    -------
+    AnnData
+        The slice; its notes tell what was put right, also in the reference.
+
+    Raises
+    ------
+    InputError
+        With everything that is wrong, joined by semicolons.
+    """
+    problems: list[str] = []
+    adata = None
+    with _collected(problems):
+        adata = io.read_slice(data, platform, hd_bin_size=hd_bin_size)
+    with _collected(problems):
+        _check_n_domains(n_domains, None if adata is None else adata.n_obs)
+    types: set[str] = set()
+    if reference is not None:
+        with _collected(problems):
+            types = _check_reference(reference, cell_type_key, adata)
+    if annotation and adata is not None:
+        with _collected(problems):
+            _check_annotation(io.read_annotation(data, annotation, hd_bin_size=hd_bin_size), annotation, adata)
+    if proportions is not None:
+        with _collected(problems):
+            _check_proportions(proportions, adata, types)
+    if problems or adata is None:
+        raise InputError("; ".join(problems))
+    return adata
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
+
+
+def _check_n_domains(n_domains: str, n_spots: int | None) -> None:
+    if n_domains in ("auto", ""):
+        return
+    if not n_domains.isascii() or not n_domains.isdigit() or int(n_domains) < 1:
+        raise InputError(f"n_domains is '{n_domains}'; give a whole number from 1 on, or auto")
+    if n_spots is not None and int(n_domains) > n_spots:
+        raise InputError(f"n_domains is {n_domains}, but the slice has {n_spots} spots; give fewer domains")
+
+
+def _check_reference(path: Path, cell_type_key: str, adata: AnnData | None) -> set[str]:
+    from spotfuse import reference
+
+    cells = reference.read(path, cell_type_key)
+    types = set(cells.obs["cell_type"].astype(str))
+    if len(types) < 2:
+        raise InputError(f"{path}: column '{cell_type_key}' has one cell type, '{next(iter(types))}'; two are needed")
+    if adata is not None:
+        with _named(path):
+            match = reference.match_genes(adata.var, cells.var)
+        adata.uns["spotfuse"]["notes"] += [f"reference: {note}" for note in cells.uns["spotfuse"]["notes"]]
+        adata.uns["spotfuse"]["notes"].append(
+            f"reference: {len(match.slice_index)} genes shared with the slice, {match.how}"
+        )
+    return types
+
+
+def _check_annotation(known: pd.Series, annotation: str, adata: AnnData) -> None:
+    where = annotation if io.is_table(annotation) else f"column '{annotation}'"
+    with _named(where):
+        known = metrics.labelled(known, adata.obs_names)
+        if known.nunique() == 1:
+            raise InputError(f"all spots are labelled '{known.iloc[0]}'; two labels are needed to score domains")
+
+
+def _check_proportions(path: Path, adata: AnnData | None, types: set[str]) -> None:
+    truth = tables.read_numbers(path)
+    metrics.check_proportions(truth, path)
+    if adata is not None and not truth.index.isin(adata.obs_names).any():
+        raise InputError(
+            f"{path}: none of its spots is in the slice; it has '{truth.index[0]}', the slice '{adata.obs_names[0]}'"
+        )
+    if types and not types & set(truth):
+        raise InputError(
+            f"{path}: none of its cell types is in the reference; it has '{truth.columns[0]}', "
+            f"the reference '{min(types)}'"
+        )
+
+
+@contextmanager
+def _named(where: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error

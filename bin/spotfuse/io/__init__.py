@@ -1,0 +1,285 @@
+"""Reading a slice: raw counts, coordinates, and the image when there is one, from the files a user has."""
+
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from spotfuse import tables
+from spotfuse.errors import InputError
+from spotfuse.io import _h5ad, _tenx, _text
+from spotfuse.io._common import Notes, attach_positions, coordinates_from_names, name_genes, nearest, raw_counts
+
+__all__ = ["is_table", "nearest", "read_annotation", "read_counts", "read_obs", "read_slice", "write"]
+
+PLATFORMS = (
+    "auto",
+    "visium",
+    "visium_hd",
+    "xenium",
+    "slide_seq",
+    "stereo_seq",
+    "merscope",
+    "cosmx",
+    "st",
+    "other",
+)
+
+
+def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8) -> AnnData:
+    """Read one slice.
+
+    Parameters
+    ----------
+    path
+        An .h5ad file; a folder of Space Ranger (any version, Visium HD too), Xenium, Slide-seq, CosMx or MERSCOPE; a
+        10x matrix, a table of counts or a .gem file with positions beside it. The kind is detected.
+    platform
+        ``auto``, or what made the slice when the files do not tell.
+    hd_bin_size
+        Of Visium HD, the width of the bins in µm.
+
+    Returns
+    -------
+    AnnData with raw counts (float32 CSR) of shape (n_spots, n_genes), unique names, ``obsm['spatial']`` of shape
+    (n_spots, 2) with x and y, ``uns['spatial']`` with the image as scanpy keeps it when there is one, and
+    ``uns['spotfuse']`` with ``kind``, ``platform`` and ``notes``: one line for each thing that was put right.
+
+    Raises
+    ------
+    InputError
+        When the files cannot be read, or hold no counts or no coordinates.
+    """
+    path = Path(path)
+    if platform not in PLATFORMS:
+        raise InputError(f"platform '{platform}' is not known; {nearest(platform, PLATFORMS)}")
+    notes: Notes = []
+    kind, adata = _read(path, notes, platform, hd_bin_size)
+    name_genes(adata, notes)
+    if "spatial" not in adata.obsm and not coordinates_from_names(adata, notes):
+        raise InputError(
+            f"{path}: no coordinates; "
+            + (
+                "they are looked for in obsm['spatial'] and in obs columns such as x and y"
+                if kind == "h5ad"
+                else "put a table of spot, x and y beside it, with 'positions' or 'coordinates' in its name"
+            )
+        )
+    adata.uns["spotfuse"] = {
+        "kind": kind,
+        "platform": _platform(kind, adata) if platform == "auto" else platform,
+        "notes": notes,
+    }
+    return adata
+
+
+def read_counts(path: Path | str, notes: Notes) -> AnnData:
+    """Read counts that need no coordinates, such as a single-cell reference.
+
+    Parameters
+    ----------
+    path
+        An .h5ad file, a 10x matrix (.h5 or folder) or a table of counts.
+    notes
+        Grows by one line for each thing that was put right.
+
+    Returns
+    -------
+    AnnData with raw counts (float32 CSR) of shape (n_cells, n_genes); names of cells are unique,
+    those of genes as in the file.
+
+    Raises
+    ------
+    InputError
+        When the files cannot be read, or hold no counts.
+    """
+    path = Path(path)
+    return _read(path, notes, "auto", 8)[1]
+
+
+def read_obs(path: Path | str, *, hd_bin_size: int = 8) -> pd.DataFrame:
+    """Read the columns that a slice's own files have for its spots, from h5ad without its counts.
+
+    Parameters
+    ----------
+    path, hd_bin_size
+        As for `read_slice`.
+
+    Returns
+    -------
+    DataFrame with a row for each spot, in the input's order.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    path = Path(path)
+    if path.suffix == ".h5ad" and path.is_file():
+        with _h5ad.opened(path) as file:
+            return _h5ad.frame(path, file, "obs")
+    return _read(path, [], "auto", hd_bin_size)[1].obs
+
+
+def read_annotation(path: Path | str, annotation: str, *, hd_bin_size: int = 8) -> pd.Series:
+    """Read what is known of a slice's spots.
+
+    Parameters
+    ----------
+    path, hd_bin_size
+        The slice, as for `read_slice`.
+    annotation
+        A table (.tsv, .csv or .txt, plain or .gz) of spot and label, or else the name of one of the slice's columns.
+
+    Returns
+    -------
+    Series of labels, indexed by spot.
+
+    Raises
+    ------
+    InputError
+        When there is no such table or column.
+    """
+    if is_table(annotation):
+        return tables.read(annotation).iloc[:, 0]
+    obs = read_obs(path, hd_bin_size=hd_bin_size)
+    if annotation not in obs:
+        raise InputError(f"{path}: no column '{annotation}' for the annotation; {nearest(annotation, obs)}")
+    return obs[annotation]
+
+
+def is_table(annotation: str) -> bool:
+    """Tell whether an annotation is a table, and not a column, by how its name ends.
+
+    Parameters
+    ----------
+    annotation
+        As for `read_annotation`.
+
+    Returns
+    -------
+    bool
+    """
+    return annotation.lower().removesuffix(".gz").endswith((".tsv", ".csv", ".txt"))
+
+
+def write(adata: AnnData, path: Path | str) -> None:
+    """Write an h5ad file, also when the columns a user's own file brought along are of kinds that h5ad cannot keep.
+
+    Parameters
+    ----------
+    adata
+        What to write; its `obs` and `var` are put right in place.
+    path
+        The file.
+    """
+    for frame in (adata.obs, adata.var):
+        frame.columns = [str(column).replace("/", "_").removeprefix("_index") or "index" for column in frame.columns]
+        duplicated = frame.columns.duplicated()
+        if duplicated.any():
+            frame.drop(columns=frame.columns[duplicated], inplace=True)
+        for column in frame.columns:
+            if frame[column].dtype == object:
+                frame[column] = frame[column].astype("str")
+    adata.write_h5ad(path, compression="gzip", compression_opts=1)
+
+
+def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[str, AnnData]:
+    if not path.exists():
+        broken = " (a broken link)" if path.is_symlink() else ""
+        raise InputError(f"{path}: there is no such file or folder{broken}")
+    try:
+        kind, adata = _read_folder(path, notes, platform, hd_bin_size) if path.is_dir() else _read_file(path, notes)
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; change its permissions") from None
+    if not adata.n_obs or not adata.n_vars:
+        raise InputError(f"{path}: empty: {adata.n_obs} spots and {adata.n_vars} genes")
+    if kind != "h5ad":
+        adata.X = raw_counts(path, adata.X, "the matrix", False, notes)
+    if not adata.X.nnz:
+        raise InputError(f"{path}: all counts are 0")
+    twice = adata.obs_names[adata.obs_names.duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: spot names must be unique; '{twice[0]}' and {len(twice) - 1} more stand twice")
+    return kind, adata
+
+
+def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
+    name = path.name.lower()
+    if name.endswith(".h5ad"):
+        return "h5ad", _h5ad.read(path, notes)
+    if name.endswith(".h5"):
+        adata = _tenx.read_matrix(path, notes)
+        _positions_beside(path, adata, notes)
+        return "10x_h5", adata
+    if name.removesuffix(".gz").endswith(".gem"):
+        return "gem", _text.read_gem(path, notes)
+    if name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
+        return "table", _text.read_table(path, notes)
+    raise InputError(
+        f"{path}: not a kind of file that is known; give .h5ad, a 10x .h5, a table of counts (.csv, .tsv), .gem, "
+        "or the folder of Space Ranger, Xenium, CosMx, MERSCOPE or a 10x matrix"
+    )
+
+
+def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[str, AnnData]:
+    if (path / "outs").is_dir() and _tenx.find_matrix(path) is None:
+        path = path / "outs"
+    if path.suffix == ".zarr":
+        raise InputError(
+            f"{path}: SpatialData is not read yet; write its table as h5ad (sdata.tables['table'].write_h5ad)"
+        )
+    bins = path if path.name == "binned_outputs" else path / "binned_outputs"
+    if bins.is_dir():
+        folder = bins / f"square_{hd_bin_size:03d}um"
+        if not folder.is_dir():
+            there = sorted(entry.name for entry in bins.glob("square_*um"))
+            raise InputError(f"{folder}: there is no such folder; {nearest(folder.name, there)}")
+        return "visium_hd", _tenx.read_space_ranger(folder, notes)
+    if (path / "cell_segmentations.geojson").exists():
+        return "visium_hd_cells", _tenx.read_segmented(path, notes)
+    if (path / "segmented_outputs").is_dir() and _tenx.find_matrix(path) is None:
+        return "visium_hd_cells", _tenx.read_segmented(path / "segmented_outputs", notes)
+    if any((path / name).exists() for name in ("cell_feature_matrix.h5", "cell_feature_matrix", "experiment.xenium")):
+        return "xenium", _tenx.read_xenium(path, notes)
+    for kind, find, read in _text.PLATFORM_FOLDERS:
+        if find(path):
+            return kind, read(path, notes)
+    if _tenx.is_mtx_folder(path) or path.name.endswith(("_bc_matrix", "_bc_matrices")):
+        adata = _tenx.read_matrix(path, notes)
+        _positions_beside(path, adata, notes)
+        return "10x_mtx", adata
+    if _tenx.find_matrix(path) is not None or _tenx.find_positions(path) is not None:
+        adata = _tenx.read_space_ranger(path, notes)
+        return ("visium_hd" if path.name.startswith("square_") else "space_ranger"), adata
+    files = sorted(entry.name for entry in path.iterdir())
+    raise InputError(
+        f"{path}: not a kind of folder that is known; it holds "
+        + (", ".join(files[:5]) + (" …" if len(files) > 5 else "") if files else "nothing")
+    )
+
+
+def _positions_beside(path: Path, adata: AnnData, notes: Notes) -> None:
+    """Look for a table of positions in the folder of a bare matrix, and beside it."""
+    for folder in (path, path.parent) if path.is_dir() else (path.parent,):
+        found = _tenx.find_positions(folder)
+        if found is not None:
+            return attach_positions(found, adata, _tenx.read_positions(found), notes)
+    _text.coordinates_beside(path, adata, notes)
+    return None
+
+
+def _platform(kind: str, adata: AnnData) -> str:
+    known = {
+        "space_ranger": "visium",
+        "visium_hd": "visium_hd",
+        "visium_hd_cells": "other",
+        "xenium": "xenium",
+        "slide_seq": "slide_seq",
+        "gem": "stereo_seq",
+        "merscope": "merscope",
+        "cosmx": "cosmx",
+    }
+    if kind in known:
+        return known[kind]
+    return "visium" if {"array_row", "array_col"} <= set(adata.obs) else "other"

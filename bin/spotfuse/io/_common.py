@@ -1,0 +1,245 @@
+"""What the readers of all formats share."""
+
+import difflib
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from spotfuse.errors import InputError
+
+Notes = list[str]
+
+_COORDINATE_COLUMNS = (
+    ("pxl_col_in_fullres", "pxl_row_in_fullres"),
+    ("x", "y"),
+    ("x_centroid", "y_centroid"),
+    ("center_x", "center_y"),
+    ("centerx_global_px", "centery_global_px"),
+    ("imagecol", "imagerow"),
+    ("xcoord", "ycoord"),
+    ("x_coord", "y_coord"),
+    ("coord_x", "coord_y"),
+    ("x_position", "y_position"),
+    ("spatial_x", "spatial_y"),
+    ("pixel_x", "pixel_y"),
+    ("sdimx", "sdimy"),
+    ("spatial1", "spatial2"),
+    ("spatial_1", "spatial_2"),
+    ("array_col", "array_row"),
+    ("col", "row"),
+)
+_SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbol", "symbols")
+_IN_NAMES = (r"[Xx]?(\d+(?:\.\d+)?)[xX_](\d+(?:\.\d+)?)", r"x(\d+(?:\.\d+)?)_?y(\d+(?:\.\d+)?)")
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn what libraries raise at broken files into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; change its permissions") from None
+    except (
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        RuntimeError,
+        zlib.error,
+    ) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: cannot be read as {kind}; is it complete? ({reason})") from error
+
+
+def check_size(path: Path, what: str, n_bytes: float) -> None:
+    """Refuse, before anything is allocated, what this machine could never hold."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if n_bytes > memory:
+        raise InputError(
+            f"{path}: {what} would take {n_bytes / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB; "
+            "store counts sparse, or use a larger machine"
+        )
+
+
+def is_whole(values: npt.NDArray[Any]) -> bool:
+    """Tell whether all values are counts."""
+    return bool(np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all())
+
+
+def raw_counts(path: Path, X: sparse.csr_matrix, source: str, logged: bool, notes: Notes) -> sparse.csr_matrix:
+    """Give raw counts: as they are, or won back from normalised and logged ones, when each row's smallest is a one."""
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    if not np.isfinite(X.data).all():
+        raise InputError(f"{path}: {source} has NaN or infinite values; give raw counts")
+    if (X.data < 0).any():
+        raise InputError(
+            f"{path}: {source} has negative values, so it was scaled; "
+            "give raw counts (h5ad: in X, layers['counts'] or raw)"
+        )
+    if is_whole(X.data):
+        return X
+    for what, values in (
+        ("log-transformed", _as_multiples(X, np.expm1(np.minimum(X.data, 50), dtype=np.float64))),
+        ("normalised", _as_multiples(X, X.data.astype(np.float64))),
+    ):
+        if values is not None:
+            notes.append(f"{source} was {what}; counts were won back, each spot's smallest value taken for one count")
+            X.data = values
+            return X
+    if logged:
+        raise InputError(f"{path}: {source} was log-transformed; give raw counts (h5ad: in X, layers['counts'] or raw)")
+    notes.append(f"{source} has values that are not whole numbers; they are used as they are")
+    return X
+
+
+def _as_multiples(X: sparse.csr_matrix, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32] | None:
+    """Divide each row by its smallest value; None unless whole numbers come out."""
+    if not len(values) or values.max() > 1e12:
+        return None
+    rows = np.diff(X.indptr)
+    smallest = np.minimum.reduceat(values, X.indptr[:-1][rows > 0])
+    ratio = values / np.repeat(smallest, rows[rows > 0])
+    whole = np.rint(ratio)
+    return whole.astype(np.float32) if (np.abs(ratio - whole) <= 1e-3 * whole).all() else None
+
+
+def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes) -> npt.NDArray[np.float64]:
+    """Give x and y of each spot; NaN where one is not known."""
+    xy = np.asarray(values, dtype=np.float64)
+    if xy.ndim != 2 or xy.shape[1] < 2 or len(xy) != n_spots:
+        raise InputError(
+            f"{path}: {source} must have a row for each of {n_spots} spots and two columns, x and y; "
+            f"its shape is {xy.shape}"
+        )
+    if xy.shape[1] > 2:
+        notes.append(f"{source} has {xy.shape[1]} columns; the first two are taken for x and y")
+    known = np.isfinite(xy[:, :2]).all(axis=1)
+    if not known.any():
+        raise InputError(f"{path}: {source} holds no coordinates, only NaN")
+    if not known.all():
+        notes.append(f"{(~known).sum()} spots have no coordinates in {source}; quality control drops them")
+    return np.ascontiguousarray(xy[:, :2])
+
+
+def coordinate_columns(frame: pd.DataFrame) -> tuple[str, str] | None:
+    """Find the two columns that usually hold x and y."""
+    columns = {str(column).lower(): column for column in frame}
+    return next(((columns[x], columns[y]) for x, y in _COORDINATE_COLUMNS if x in columns and y in columns), None)
+
+
+def coordinates_from(path: Path, adata: AnnData, frame: pd.DataFrame, source: str, notes: Notes) -> bool:
+    """Fill ``obsm['spatial']`` from the columns of a table whose rows are the slice's; False when it has none."""
+    pair = coordinate_columns(frame)
+    if pair is None:
+        return False
+    values = frame[list(pair)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    adata.obsm["spatial"] = coordinates(path, f"{source} columns {pair[0]} and {pair[1]}", values, adata.n_obs, notes)
+    notes.append(f"coordinates taken from {source} columns {pair[0]} and {pair[1]}")
+    return True
+
+
+def coordinates_from_names(adata: AnnData, notes: Notes) -> bool:
+    """Fill ``obsm['spatial']`` from names such as 12x7 or x340y1250; False when they are of another kind."""
+    for pattern in _IN_NAMES:
+        found = [re.fullmatch(pattern, name) for name in adata.obs_names]
+        if all(found):
+            adata.obsm["spatial"] = np.array([match.groups() for match in found if match], dtype=np.float64)
+            notes.append(f"coordinates taken from the spots' names, such as '{adata.obs_names[0]}'")
+            return True
+    return False
+
+
+def attach_positions(path: Path, adata: AnnData, positions: pd.DataFrame, notes: Notes) -> None:
+    """Give each spot the row of a table of positions that has its name.
+
+    Parameters
+    ----------
+    path
+        The table's file.
+    adata
+        The slice; the table's columns are added to `obs`, coordinates to ``obsm['spatial']``.
+    positions
+        Indexed by spot.
+    notes
+        Grows when names had to be brought in line, or spots have no position.
+    """
+    names = adata.obs_names
+    if not names.isin(positions.index).any():
+        bare = names.str.replace(r"-\d+$", "", regex=True)
+        bare_positions = positions.index.str.replace(r"-\d+$", "", regex=True)
+        if bare.isin(bare_positions).any() and not bare_positions.has_duplicates:
+            notes.append("spot names of counts and positions differ in their ending (-1); compared without it")
+            names, positions = bare, positions.set_axis(bare_positions)
+        else:
+            raise InputError(
+                f"{path}: the positions are of another slice: they have '{positions.index[0]}', "
+                f"the counts '{adata.obs_names[0]}'"
+            )
+    found = positions.reindex(names).set_axis(adata.obs_names)
+    pair = coordinate_columns(found)
+    if pair is None:
+        raise InputError(f"{path}: no columns for x and y; it has {', '.join(map(str, positions.columns[:10]))}")
+    numbers = found[list(pair)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    adata.obsm["spatial"] = coordinates(path, path.name, numbers, adata.n_obs, notes)
+    for column in found:
+        if column not in pair:
+            adata.obs[str(column)] = found[column]
+
+
+def name_genes(adata: AnnData, notes: Notes) -> None:
+    """Name genes by symbol where they have both symbol and Ensembl id, and make names unique."""
+    if adata.var_names.str.match(r"ENS[A-Z]*G\d{6,}").mean() > 0.5:
+        columns = {str(column).lower(): column for column in adata.var}
+        for column in [columns[name] for name in _SYMBOL_COLUMNS if name in columns]:
+            adata.var["gene_ids"] = adata.var_names
+            adata.var_names = pd.Index([str(name) for name in adata.var[column]], dtype=object)
+            notes.append(f"genes named by var['{column}']; their Ensembl ids are kept in var['gene_ids']")
+            break
+    repeated = adata.var_names.duplicated().sum()
+    if repeated:
+        adata.var_names_make_unique()
+        notes.append(f"{repeated} gene names occurred before; -1, -2 … appended")
+
+
+def text_index(names: Iterable[Any]) -> pd.Index:
+    """Give names as text."""
+    return pd.Index([name.decode() if isinstance(name, bytes) else str(name) for name in names], dtype=object)
+
+
+def nearest(name: str, names: Iterable[Any]) -> str:
+    """Say which of the names that there are was probably meant.
+
+    Parameters
+    ----------
+    name
+        The name that is not there.
+    names
+        Those that are.
+
+    Returns
+    -------
+    Words for the end of a message.
+    """
+    others = [str(other) for other in names]
+    like = difflib.get_close_matches(name.lower(), [other.lower() for other in others], n=1, cutoff=0.5)
+    if like:
+        return "did you mean '" + next(other for other in others if other.lower() == like[0]) + "'?"
+    return "there are " + (", ".join(others[:20]) if others else "none")

@@ -1,0 +1,120 @@
+"""AnnData files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+from anndata.io import read_elem
+from scipy import sparse
+
+from spotfuse.errors import InputError
+from spotfuse.io._common import (
+    Notes,
+    check_size,
+    coordinates,
+    coordinates_from,
+    is_whole,
+    raw_counts,
+    reading,
+    text_index,
+)
+
+_COUNT_LAYERS = ("counts", "raw_counts", "count", "raw_count", "raw")
+_COORDINATE_KEYS = ("spatial", "X_spatial", "spatial_coords", "coords", "coordinates")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open an h5ad file, whatever it turns out to be."""
+    with reading(path, "h5ad"), h5py.File(path, "r") as file:
+        yield file
+
+
+def read(path: Path, notes: Notes) -> AnnData:
+    """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
+    with opened(path) as file:
+        X, var_key, source = _find_counts(path, file)
+        obs, var = frame(path, file, "obs"), frame(path, file, var_key)
+        if X.shape != (len(obs), len(var)):
+            raise InputError(
+                f"{path}: {source} is {X.shape[0]} × {X.shape[1]}, but there are {len(obs)} spots and {len(var)} genes"
+            )
+        if source != "X":
+            notes.append(f"counts taken from {source}, X has none")
+        X = raw_counts(path, X, source, "log1p" in file.get("uns", {}), notes)
+        adata = AnnData(X, obs=obs, var=var)
+        for key in _COORDINATE_KEYS:
+            if key in file.get("obsm", {}):
+                values = read_elem(file["obsm"][key])
+                adata.obsm["spatial"] = coordinates(path, f"obsm['{key}']", values, len(obs), notes)
+                break
+        if "spatial" in file.get("uns", {}):
+            _keep_image(adata, read_elem(file["uns/spatial"]), notes)
+    if "spatial" not in adata.obsm:
+        coordinates_from(path, adata, adata.obs, "obs", notes)
+    return adata
+
+
+def frame(path: Path, file: h5py.File, key: str) -> pd.DataFrame:
+    """Read the table of spots or of genes."""
+    if key not in file:
+        raise InputError(f"{path}: not an AnnData file: it has no '{key}'")
+    table = read_elem(file[key])
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{path}: '{key}' is not a table")
+    table.index = text_index(table.index)
+    return table
+
+
+def _find_counts(path: Path, file: h5py.File) -> tuple[sparse.csr_matrix, str, str]:
+    """Give the first matrix that holds whole numbers, else the first one, where its genes stand, and its name."""
+    places = [("X", "var", "X")]
+    places += [(f"layers/{name}", "var", f"layers['{name}']") for name in _COUNT_LAYERS]
+    places += [("raw/X", "raw/var", "raw.X")]
+    # an X that is None is written as a dataset without a shape
+    found = [place for place in places if place[0] in file and getattr(file[place[0]], "shape", ()) is not None]
+    if not found:
+        raise InputError(f"{path}: no counts; X, layers['counts'] and raw are all absent")
+    key, var_key, source = next((place for place in found if is_whole(_peek(file[place[0]]))), found[0])
+    return _matrix(path, file[key], source), var_key, source
+
+
+def _peek(node: h5py.Group | h5py.Dataset, n: int = 100_000) -> npt.NDArray[Any]:
+    if isinstance(node, h5py.Group):
+        return np.asarray(node["data"][:n])
+    if node.ndim != 2:
+        return np.array([np.nan])
+    return np.asarray(node[: max(1, n // max(1, node.shape[1])), :n])
+
+
+def _matrix(path: Path, node: h5py.Group | h5py.Dataset, source: str) -> sparse.csr_matrix:
+    """Read a matrix as float32 CSR; a dense one in slabs, for most of it are zeros."""
+    if isinstance(node, h5py.Group):
+        parts = [node[name] for name in ("data", "indices", "indptr")]
+        check_size(path, source, sum(part.size * part.dtype.itemsize for part in parts))
+        X = read_elem(node)
+        n_rows, n_columns = X.shape if X.format == "csr" else X.shape[::-1]
+        if len(X.indptr) != n_rows + 1 or X.indptr[-1] != len(X.indices) or (np.diff(X.indptr) < 0).any():
+            raise InputError(f"{path}: {source} is damaged: its row pointers do not fit its values")
+        if len(X.indices) and (X.indices.min() < 0 or X.indices.max() >= n_columns):
+            raise InputError(f"{path}: {source} is damaged: an index lies beyond its shape")
+        return sparse.csr_matrix(X, dtype=np.float32)
+    if node.ndim != 2:
+        raise InputError(f"{path}: {source} has {node.ndim} dimensions, a matrix has two")
+    check_size(path, source, node.size * node.dtype.itemsize)
+    step = max(1, 2**24 // max(1, node.shape[1]))
+    slabs = [sparse.csr_matrix(node[i : i + step].astype(np.float32)) for i in range(0, node.shape[0], step)]
+    return sparse.vstack(slabs, format="csr") if slabs else sparse.csr_matrix(node.shape, dtype=np.float32)
+
+
+def _keep_image(adata: AnnData, images: Any, notes: Notes) -> None:
+    if isinstance(images, dict) and all(isinstance(entry, dict) and "images" in entry for entry in images.values()):
+        adata.uns["spatial"] = images
+    else:
+        notes.append("uns['spatial'] is not laid out as scanpy does; the image is left out")
