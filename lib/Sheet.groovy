@@ -1,0 +1,219 @@
+import groovy.json.JsonOutput
+import java.nio.file.Path
+
+/** A sample sheet (CSV, TSV, YAML or JSON), checked against assets/schema_input.json. */
+class Sheet {
+
+    final List<String> problems = []
+    /** Per slice: what its steps need (paths resolved against the sheet's folder), and `given`, the row as JSON. */
+    final List<Map> slices = []
+
+    private final Path file
+    private final Map<String, Map> rules
+    private final List<String> required
+    private final boolean isTable
+
+    Sheet(Path file, Path schema) {
+        this.file = file
+        def items = Schema.read(schema).items
+        rules = items.properties
+        required = items.required
+        def kind = file.name.toLowerCase().replaceAll(/.*\./, '')
+        isTable = kind in ['csv', 'tsv', 'txt']
+        if (!isTable && !(kind in ['yaml', 'yml', 'json'])) {
+            problems << "${file.name}: the name must end in .csv, .tsv, .yaml, .yml or .json, so that its format is known".toString()
+            return
+        }
+        try {
+            def rows = isTable ? readTable(kind) : readList(kind)
+            if (!problems) {
+                check(rows)
+            }
+        } catch (Exception error) {
+            // parsers of YAML and JSON tell the line in their own words
+            problems << "${file.name}: cannot be read: ${error.message?.readLines()?.take(2)?.join(' ')}".toString()
+        }
+    }
+
+    private void check(List<Map> rows) {
+        if (!rows) {
+            complain("has no slices; give each slice a ${isTable ? 'row' : 'map'}")
+            return
+        }
+        def columns = rows.collectMany { row -> row.cells.keySet() } as LinkedHashSet
+        (required - columns).each { name -> complain("has no column '${name}'; it holds ${rules[name].description}") }
+        columns.findAll { name -> !rules[name] }.each { name ->
+            def near = Schema.nearest(name, rules.keySet() - columns)
+            if (near) {
+                complain("column '${name}' is not known; did you mean '${near}'? (any other name is kept as metadata)")
+            }
+        }
+        def first = [:]
+        rows.each { row ->
+            def cells = row.cells.findAll { _name, value -> value != null && value != '' }
+            def where = "${row.place}${cells.sample == null ? '' : " (${cells.sample})"}"
+            required.findAll { name -> name in columns && cells[name] == null }.each { name ->
+                complain("${where}, column ${name}: is empty; it holds ${rules[name].description}")
+            }
+            cells.each { name, value ->
+                if (value instanceof Map || value instanceof List) {
+                    complain("${where}, column ${name}: must be one value, not a list or map")
+                } else if (rules[name]) {
+                    def said = Schema.complaint(rules[name], value)
+                    if (!said && isPath(name, value)) {
+                        said = Schema.missing(rules[name], resolve(value))
+                        said = said ? "${said} (paths are relative to the sheet's folder)" : null
+                    }
+                    if (said) {
+                        complain("${where}, column ${name}: ${said}")
+                    }
+                }
+            }
+            if (cells.sample != null) {
+                def key = cells.sample.toString().toLowerCase()
+                if (first[key]) {
+                    complain("${where}, column sample: the name is taken by ${first[key]}; names must differ in more than case")
+                } else {
+                    first[key] = row.place
+                }
+            }
+            slices << slice(cells)
+        }
+    }
+
+    private Map slice(Map cells) {
+        def reference = cells.reference == null ? null : resolve(cells.reference)
+        def key = reference ? cells.cell_type_key ?: rules.cell_type_key.default : null
+        def annotated = cells.annotation != null
+        def n_domains = cells.n_domains?.toString() ?: 'auto'
+        def given = [
+            sample: cells.sample?.toString(), data: cells.data, group: cells.group?.toString(),
+            n_domains: n_domains.isInteger() ? n_domains.toInteger() : n_domains,
+            reference: cells.reference, cell_type_key: key, annotation: cells.annotation,
+            proportions: cells.proportions, platform: cells.platform ?: 'auto',
+        ] + cells.findAll { name, _value -> !rules[name] }
+        [
+            id: given.sample,
+            data: resolve(cells.data ?: '.'),
+            platform: given.platform,
+            n_domains: n_domains,
+            reference: reference ? [id: reference.name, path: reference.toUriString(), cell_type_key: key] : null,
+            annotation: annotated && isPath('annotation', cells.annotation) ? resolve(cells.annotation) : [],
+            column: annotated && !isPath('annotation', cells.annotation) ? cells.annotation.toString() : '',
+            proportions: cells.proportions == null ? [] : resolve(cells.proportions),
+            given: given,
+        ]
+    }
+
+    /** The rows as one JSON list. */
+    String toJson() {
+        JsonOutput.toJson(slices*.given)
+    }
+
+    private void complain(String problem) {
+        problems << "${file.name}${problem.startsWith('row') || problem.startsWith('entry') ? ', ' : ': '}${problem}".toString()
+    }
+
+    private Path resolve(Object value) {
+        def text = value.toString()
+        text.contains('://') ? nextflow.file.FileHelper.asPath(text) : file.toAbsolutePath().parent.resolve(text).normalize()
+    }
+
+    /** An annotation is a file when it looks like a table's name, else a column of the slice. */
+    private boolean isPath(String name, Object value) {
+        rules[name].format && (name != 'annotation' || value.toString().toLowerCase() ==~ /.*\.(tsv|csv|txt)(\.gz)?/)
+    }
+
+    private List<Map> readList(String kind) {
+        def list = kind == 'json' ? new groovy.json.JsonSlurper().parseText(content()) : new groovy.yaml.YamlSlurper().parseText(content())
+        if (!(list instanceof List) || !list.every { row -> row instanceof Map }) {
+            complain('must be a list of maps, one for each slice')
+            return []
+        }
+        list.withIndex().collect { row, i ->
+            [place: "entry ${i + 1}".toString(), cells: row.collectEntries { name, value ->
+                [name.toString().trim(), value instanceof CharSequence ? value.toString().trim() : value]
+            }]
+        }
+    }
+
+    private List<Map> readTable(String kind) {
+        def text = content()
+        def head = text.readLines().find { line -> line.trim() } ?: ''
+        def separator = kind != 'csv' && head.contains('\t') ? '\t' : !head.contains(',') && head.contains(';') ? ';' : kind == 'tsv' ? '\t' : ','
+        def lines = cells(text, separator)
+        if (!lines) {
+            return []
+        }
+        def names = lines.head().cells
+        while (names && !names[-1]) {
+            names.removeLast()
+        }
+        names.withIndex().each { name, i ->
+            if (!name) {
+                complain("column ${i + 1} has no name; name it or remove it")
+            } else if (names.indexOf(name) < i) {
+                complain("column '${name}' is there twice; remove one")
+            }
+        }
+        lines.tail().collect { line ->
+            def extra = line.cells.drop(names.size()).findAll()
+            if (extra) {
+                complain("row ${line.row}: has more cells than the header names (${extra.join(', ')}); quote cells that contain '${separator}'")
+            }
+            [place: "row ${line.row}".toString(), cells: names.withIndex().collectEntries { name, i -> [name, line.cells[i] ?: ''] }]
+        }
+    }
+
+    /** Lines of cells as RFC 4180 has them, with the number of each row as a spreadsheet shows it; blank lines skipped. */
+    private List<Map> cells(String text, String separator) {
+        def lines = []
+        def row = []
+        def cell = new StringBuilder()
+        def quoted = false
+        def number = 1
+        def endRow = {
+            row << cell.toString().trim()
+            if (row.any()) {
+                lines << [row: number, cells: row]
+            }
+            number += 1
+            row = []
+            cell.length = 0
+        }
+        def i = 0
+        while (i < text.length()) {
+            def c = text[i]
+            if (quoted) {
+                if (c == '"' && i + 1 < text.length() && text[i + 1] == '"') {
+                    cell << '"'
+                    i += 1
+                } else if (c == '"') {
+                    quoted = false
+                } else {
+                    cell << c
+                }
+            } else if (c == '"' && !cell.toString().trim()) {
+                quoted = true
+                cell.length = 0
+            } else if (c == separator) {
+                row << cell.toString().trim()
+                cell.length = 0
+            } else if (c == '\n') {
+                endRow()
+            } else {
+                cell << c
+            }
+            i += 1
+        }
+        if (quoted) {
+            complain("row ${number}: a quote is opened and never closed")
+        }
+        endRow()
+        lines
+    }
+
+    private String content() {
+        file.getText('UTF-8').replaceFirst('^\uFEFF', '').replaceAll('\r\n?', '\n')
+    }
+}

@@ -1,0 +1,67 @@
+import java.nio.file.Files
+import java.nio.file.Path
+import java.security.MessageDigest
+
+/**
+ * Which sources a command in bin/ consists of. Nextflow hashes the command's own file only; a digest of all of them in
+ * the task's script makes -resume run a step again when, and only when, something that it imports has changed.
+ */
+class Sources {
+
+    private static final FROM = ~/(?m)^[ \t]*from[ \t]+(spotfuse[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)/
+    private static final IMPORT = ~/(?m)^[ \t]*import[ \t]+(spotfuse[\w.]*)/
+
+    static String digest(Path project, String step) {
+        def bin = project.resolve('bin')
+        def sha = MessageDigest.getInstance('SHA-256')
+        files(bin, step).each { name ->
+            sha.update(name.bytes)
+            sha.update(Files.readAllBytes(bin.resolve(name)))
+        }
+        sha.digest().encodeHex().toString()
+    }
+
+    /** The command and all it imports, as names relative to bin/, sorted; a sub-package counts with all its files. */
+    static SortedSet<String> files(Path bin, String step) {
+        def found = new TreeSet<String>()
+        def waiting = ["${step}.py".toString()]
+        while (waiting) {
+            def name = waiting.pop()
+            if (!Files.isRegularFile(bin.resolve(name)) || !found.add(name)) {
+                continue
+            }
+            if (name.endsWith('.py')) {
+                def text = bin.resolve(name).text
+                waiting.addAll(modules(text).collectMany { module -> filesOf(bin, module) })
+            }
+        }
+        found
+    }
+
+    private static List<String> modules(String text) {
+        def modules = (text =~ IMPORT).collect { match -> match[1] as String }
+        (text =~ FROM).each { match ->
+            def module = match[1] as String
+            modules << module
+            modules.addAll((match[2] as String).replaceAll(/#[^\n]*|[()]/, '').split(',').collect { name ->
+                "${module}.${name.trim().split(/\s+/)[0]}".toString()
+            })
+        }
+        modules
+    }
+
+    /** `spotfuse.graphs` is a file, `spotfuse.encoder` a folder, and `spotfuse.graphs.spatial_graph` neither. */
+    private static List<String> filesOf(Path bin, String module) {
+        def parts = module.tokenize('.')
+        def names = ['spotfuse/__init__.py', parts.join('/') + '.py']
+        def folder = parts.size() > 1 ? bin.resolve(parts[0..1].join('/')) : null
+        if (folder && Files.isDirectory(folder)) {
+            folder.toFile().eachFileRecurse(groovy.io.FileType.FILES) { file ->
+                if (!file.path.contains('__pycache__')) {
+                    names << bin.relativize(file.toPath()).toString()
+                }
+            }
+        }
+        names
+    }
+}

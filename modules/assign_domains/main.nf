@@ -1,0 +1,27 @@
+process ASSIGN_DOMAINS {
+    tag "${meta.id}"
+    label 'process_low'
+    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'assign_domains')
+
+    input:
+    tuple val(meta), path(prepared), path(embedding), val(n_domains)
+
+    output:
+    tuple val(meta), path('domains.tsv')                                                 , emit: domains, optional: true
+    tuple val(meta), path('{domains.tsv,domains.npz,n_domains.tsv,*.status.json}')        , emit: parts
+    path 'versions.yml'                                                                   , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    assign_domains.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.assign_domains.status.json \\
+        --prepared ${prepared} --embedding ${embedding} --n-domains ${n_domains} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    touch domains.tsv domains.npz n_domains.tsv
+    ${Stub.notes(meta.id, 'assign_domains')}
+    """
+}

@@ -1,0 +1,29 @@
+process CHECK_SLICE {
+    tag "${meta.id}"
+    label 'process_single'
+    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'check_slice')
+
+    input:
+    tuple val(meta), path(data, stageAs: 'data/*'), val(platform), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')
+
+    output:
+    tuple val(meta), path('check.json')                    , emit: check, optional: true
+    tuple val(meta), path('{check.json,*.status.json}')    , emit: parts
+    path 'versions.yml'                                    , emit: versions
+
+    script:
+    def truth = annotation || column ? "--annotation ${annotation ?: Shell.quote(column)}" : ''
+    def known = proportions ? "--proportions ${proportions}" : ''
+    """
+    # ${task.ext.sources}
+    check_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.check_slice.status.json \\
+        --data ${data} --platform ${platform} --n-domains ${n_domains} ${truth} ${known} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    echo '{"kind": "stub", "n_spots": 0, "n_genes": 0, "notes": []}' > check.json
+    ${Stub.notes(meta.id, 'check_slice')}
+    """
+}

@@ -1,0 +1,27 @@
+process DECONVOLVE {
+    tag "${meta.id}"
+    label 'process_medium'
+    label 'process_gpu'
+    container "${params.container_registry}spotfuse/cuda:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'deconvolve')
+
+    input:
+    tuple val(meta), path(prepared), path(reference)
+
+    output:
+    tuple val(meta), path('{proportions.tsv,deconvolution.json,deconvolution_fit.tsv,*.status.json}')    , emit: parts
+    path 'versions.yml'                                                                                  , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    deconvolve.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.deconvolve.status.json \\
+        --prepared ${prepared} --reference ${reference} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    touch proportions.tsv deconvolution.json deconvolution_fit.tsv
+    ${Stub.notes(meta.id, 'deconvolve')}
+    """
+}

@@ -1,0 +1,29 @@
+process EVALUATE {
+    tag "${meta.id}"
+    label 'process_single'
+    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'evaluate')
+
+    input:
+    tuple val(meta), path(parts), path(data, stageAs: 'data/*'), path(annotation, stageAs: 'annotation/*'), val(column), path(truth, stageAs: 'truth/*')
+
+    output:
+    tuple val(meta), path('{scores.json,*.evaluate.status.json}')    , emit: parts
+    path 'versions.yml'                                              , emit: versions
+
+    script:
+    def made = parts.collect { part -> part.name }
+    def domains = 'domains.tsv' in made && (annotation || column) ? "--domains domains.tsv --annotation ${annotation ?: Shell.quote(column)}" : ''
+    def proportions = 'proportions.tsv' in made && truth ? "--proportions proportions.tsv --truth ${truth}" : ''
+    """
+    # ${task.ext.sources}
+    evaluate.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.evaluate.status.json \\
+        --data ${data} --qc qc.tsv ${domains} ${proportions} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    echo '{"domains": null, "proportions": null}' > scores.json
+    ${Stub.notes(meta.id, 'evaluate')}
+    """
+}

@@ -1,0 +1,26 @@
+process FIND_MARKERS {
+    tag "${meta.id}"
+    label 'process_low'
+    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'find_markers')
+
+    input:
+    tuple val(meta), path(prepared), path(domains)
+
+    output:
+    tuple val(meta), path('{markers.tsv,*.status.json}')    , emit: parts
+    path 'versions.yml'                                     , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    find_markers.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.find_markers.status.json \\
+        --prepared ${prepared} --domains ${domains} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    touch markers.tsv
+    ${Stub.notes(meta.id, 'find_markers')}
+    """
+}

@@ -1,0 +1,28 @@
+// once for all slices that share a reference and its column of labels
+process PREPARE_REFERENCE {
+    tag "${meta.id}"
+    label 'process_low'
+    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'prepare_reference')
+
+    input:
+    tuple val(meta), path(data, stageAs: 'data/*')
+
+    output:
+    tuple val(meta), path('reference.h5ad')    , emit: reference, optional: true
+    tuple val(meta), path('*.status.json')     , emit: status
+    path 'versions.yml'                        , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    prepare_reference.py --sample ${Shell.quote(meta.id)} --threads ${task.cpus} --status reference.status.json \\
+        --reference ${data} --cell-type-key ${Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    touch reference.h5ad
+    ${Stub.notes('reference', 'prepare_reference')}
+    """
+}

@@ -1,0 +1,27 @@
+process PREPARE_SLICE {
+    tag "${meta.id}"
+    label 'process_low'
+    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'prepare_slice')
+
+    input:
+    tuple val(meta), path(data, stageAs: 'data/*'), val(platform)
+
+    output:
+    tuple val(meta), path('prepared.h5ad')                           , emit: prepared, optional: true
+    tuple val(meta), path('{prepared.h5ad,qc.tsv,*.status.json}')    , emit: parts
+    path 'versions.yml'                                              , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    prepare_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.prepare_slice.status.json \\
+        --data ${data} --platform ${platform} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    touch prepared.h5ad qc.tsv
+    ${Stub.notes(meta.id, 'prepare_slice')}
+    """
+}

@@ -1,0 +1,38 @@
+process REPORT_COHORT {
+    label 'process_low'
+    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'report_cohort')
+
+    input:
+    val rows
+    val parameters
+    path slices, stageAs: 'slices/*'
+    path statuses, stageAs: 'statuses/*'
+
+    output:
+    path 'cohort/*'               , emit: results
+    path 'cohort/failures.tsv'    , emit: failures
+    stdout                          emit: table
+    path 'versions.yml'           , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    cat > sheet.json <<'JSON'
+    ${rows}
+    JSON
+    cat > params.json <<'JSON'
+    ${parameters}
+    JSON
+    report_cohort.py --sample cohort --threads ${task.cpus} --status cohort.report_cohort.status.json \\
+        --sheet sheet.json --slices ${slices} --statuses statuses/* --params params.json ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    mkdir cohort
+    touch cohort/metrics.tsv cohort/composition.tsv cohort/report.html
+    printf 'sample\\tstep\\treason\\n' > cohort/failures.tsv
+    ${Stub.notes('cohort', 'report_cohort')}
+    """
+}

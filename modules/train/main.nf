@@ -1,0 +1,28 @@
+process TRAIN {
+    tag "${meta.id}"
+    label 'process_medium'
+    label 'process_gpu'
+    container "${params.container_registry}spotfuse/cuda:${workflow.manifest.version}"
+    ext sources: Sources.digest(projectDir, 'train')
+
+    input:
+    tuple val(meta), path(prepared)
+
+    output:
+    tuple val(meta), path('embedding.npz')                            , emit: embedding, optional: true
+    tuple val(meta), path('{embedding.npz,loss.tsv,*.status.json}')    , emit: parts
+    path 'versions.yml'                                                , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    train.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.train.status.json \\
+        --prepared ${prepared} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    touch embedding.npz loss.tsv
+    ${Stub.notes(meta.id, 'train')}
+    """
+}
