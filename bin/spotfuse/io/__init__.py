@@ -8,7 +8,16 @@ from anndata import AnnData
 from spotfuse import tables
 from spotfuse.errors import InputError
 from spotfuse.io import _h5ad, _tenx, _text
-from spotfuse.io._common import Notes, attach_positions, coordinates_from_names, name_genes, nearest, raw_counts
+from spotfuse.io._common import (
+    Notes,
+    attach_positions,
+    beside,
+    coordinates_from_names,
+    fit_image,
+    name_genes,
+    nearest,
+    raw_counts,
+)
 
 __all__ = ["is_table", "nearest", "read_annotation", "read_counts", "read_obs", "read_slice", "write"]
 
@@ -51,6 +60,7 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
         When the files cannot be read, or hold no counts or no coordinates.
     """
     path = Path(path)
+    platform = platform.lower().replace("-", "_").replace(" ", "_")
     if platform not in PLATFORMS:
         raise InputError(f"platform '{platform}' is not known; {nearest(platform, PLATFORMS)}")
     notes: Notes = []
@@ -62,9 +72,10 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
             + (
                 "they are looked for in obsm['spatial'] and in obs columns such as x and y"
                 if kind == "h5ad"
-                else "put a table of spot, x and y beside it, with 'positions' or 'coordinates' in its name"
+                else "give a folder with the counts and a table of spot, x and y that has 'positions' in its name"
             )
         )
+    fit_image(adata, notes)
     adata.uns["spotfuse"] = {
         "kind": kind,
         "platform": _platform(kind, adata) if platform == "auto" else platform,
@@ -252,6 +263,9 @@ def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> t
     if _tenx.find_matrix(path) is not None or _tenx.find_positions(path) is not None:
         adata = _tenx.read_space_ranger(path, notes)
         return ("visium_hd" if path.name.startswith("square_") else "space_ranger"), adata
+    counts = _text.find_counts(path)
+    if counts is not None:
+        return _read_file(counts, notes)
     files = sorted(entry.name for entry in path.iterdir())
     raise InputError(
         f"{path}: not a kind of folder that is known; it holds "
@@ -261,12 +275,12 @@ def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> t
 
 def _positions_beside(path: Path, adata: AnnData, notes: Notes) -> None:
     """Look for a table of positions in the folder of a bare matrix, and beside it."""
-    for folder in (path, path.parent) if path.is_dir() else (path.parent,):
+    for folder in beside(path):
         found = _tenx.find_positions(folder)
         if found is not None:
-            return attach_positions(found, adata, _tenx.read_positions(found), notes)
+            attach_positions(found, adata, _tenx.read_positions(found), notes)
+            return
     _text.coordinates_beside(path, adata, notes)
-    return None
 
 
 def _platform(kind: str, adata: AnnData) -> str:

@@ -204,6 +204,32 @@ def attach_positions(path: Path, adata: AnnData, positions: pd.DataFrame, notes:
             adata.obs[str(column)] = found[column]
 
 
+def beside(path: Path) -> list[Path]:
+    """Give the folders where what belongs to a matrix may lie: its own, the one around it, and a link's target's."""
+    folders = [path] if path.is_dir() else []
+    return list(dict.fromkeys([*folders, path.parent, path.resolve().parent]))
+
+
+def fit_image(adata: AnnData, notes: Notes) -> None:
+    """Leave out an image that the coordinates do not lie on; turn them when x and y were swapped."""
+    for entry in adata.uns.get("spatial", {}).values():
+        for size, image in entry["images"].items():
+            scale = entry.get("scalefactors", {}).get(f"tissue_{size}_scalef")
+            if scale is None or getattr(image, "ndim", 0) < 2:
+                continue
+            height, width = image.shape[:2]
+            right, bottom = np.nanmax(adata.obsm["spatial"], axis=0) * float(scale) * 0.98
+            if right <= width and bottom <= height:
+                continue
+            if right <= height and bottom <= width:
+                adata.obsm["spatial"] = np.ascontiguousarray(adata.obsm["spatial"][:, ::-1])
+                notes.append("x and y were swapped, by the size of the image; turned")
+                continue
+            del adata.uns["spatial"]
+            notes.append("the coordinates do not lie on the image, which is left out")
+            return
+
+
 def name_genes(adata: AnnData, notes: Notes) -> None:
     """Name genes by symbol where they have both symbol and Ensembl id, and make names unique."""
     if adata.var_names.str.match(r"ENS[A-Z]*G\d{6,}").mean() > 0.5:

@@ -19,7 +19,15 @@ from scipy import sparse
 from spotfuse import tables
 from spotfuse.errors import InputError
 from spotfuse.io import _h5ad
-from spotfuse.io._common import Notes, attach_positions, coordinate_columns, coordinates_from, reading, text_index
+from spotfuse.io._common import (
+    Notes,
+    attach_positions,
+    beside,
+    coordinate_columns,
+    coordinates_from,
+    reading,
+    text_index,
+)
 
 _GEM_BIN = 50  # DNBs, 25 µm
 _GEM_COUNTS = ("MIDCount", "MIDCounts", "UMICount")
@@ -37,12 +45,12 @@ _GENE = re.compile(
 def read_table(path: Path, notes: Notes) -> AnnData:
     """Read a table of counts, spots × genes or genes × spots, told apart by coordinates or names."""
     X, rows, columns = _read_matrix(path)
-    beside = _positions_near(path)
+    positions = _positions_near(path)
     pair = coordinate_columns(pd.DataFrame(columns=columns))
     if pair is not None:
         turned = False
-    elif beside is not None:
-        turned = bool(columns.isin(beside[1].index).sum() > rows.isin(beside[1].index).sum())
+    elif positions is not None:
+        turned = bool(columns.isin(positions[1].index).sum() > rows.isin(positions[1].index).sum())
     else:
         as_is = _share(_SPOT, rows) + _share(_GENE, columns, some=True)
         as_turned = _share(_SPOT, columns) + _share(_GENE, rows, some=True)
@@ -60,9 +68,9 @@ def read_table(path: Path, notes: Notes) -> AnnData:
         xy = pd.DataFrame(adata[:, list(pair)].X.toarray(), index=rows, columns=list(pair))
         coordinates_from(path, adata, xy, "the table's", notes)
         adata = adata[:, ~adata.var_names.isin(pair)].copy()
-    elif beside is not None:
-        attach_positions(beside[0], adata, beside[1], notes)
-        notes.append(f"coordinates taken from {beside[0].name}")
+    elif positions is not None:
+        attach_positions(positions[0], adata, positions[1], notes)
+        notes.append(f"coordinates taken from {positions[0].name}")
     return adata
 
 
@@ -204,9 +212,18 @@ def _numbers(path: Path, values: pd.DataFrame, names: list[str]) -> np.ndarray:
     return np.asarray(values, dtype=np.float32)
 
 
+def find_counts(folder: Path) -> Path | None:
+    """Find the one file of counts in a folder that has them beside coordinates."""
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix == ".h5" or (_TABLE.search(path.name) and not _COORDINATE_FILES.search(path.name))
+    )
+    return found[0] if len(found) == 1 else None
+
+
 def _positions_near(path: Path) -> tuple[Path, pd.DataFrame] | None:
-    folders = (path, path.parent) if path.is_dir() else (path.parent,)
-    for folder in folders:
+    for folder in beside(path):
         found = sorted(
             other
             for other in folder.iterdir()

@@ -1,0 +1,421 @@
+"""Every kind of slice, written out from one, comes back the same: counts, coordinates, and the first spot too."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from scipy.io import mmwrite
+from spotfuse import io
+from spotfuse.errors import InputError
+
+N_SPOTS, N_GENES = 12, 30
+
+
+@pytest.fixture
+def slice_() -> AnnData:
+    """Counts of 12 spots on Visium's hexagons and 30 genes, none of them all 0."""
+    rng = np.random.default_rng(0)
+    barcodes = ["".join(rng.choice(list("ACGT"), 16)) + "-1" for _ in range(N_SPOTS)]
+    symbols = ["MT-CO1", "ACTB", *(f"GENE{i}" for i in range(N_GENES - 2))]
+    counts = rng.poisson(1.5, (N_SPOTS, N_GENES)).astype(np.float32)
+    counts[:, 1] += 1
+    row, column = np.divmod(np.arange(N_SPOTS), 4)
+    adata = AnnData(
+        sparse.csr_matrix(counts),
+        obs=pd.DataFrame({"in_tissue": 1, "array_row": row, "array_col": 2 * column + row % 2}, index=barcodes),
+        var=pd.DataFrame({"gene_ids": [f"ENSG{i:011d}" for i in range(N_GENES)]}, index=symbols),
+    )
+    adata.obsm["spatial"] = np.column_stack([100.0 * column + 50 * (row % 2) + 7, 87.0 * row + 3])
+    return adata
+
+
+def positions(adata: AnnData) -> pd.DataFrame:
+    """Space Ranger's table; one more spot, off the tissue, and another order."""
+    table = pd.DataFrame(
+        {
+            "barcode": adata.obs_names,
+            "in_tissue": 1,
+            "array_row": adata.obs["array_row"].to_numpy(),
+            "array_col": adata.obs["array_col"].to_numpy(),
+            "pxl_row_in_fullres": adata.obsm["spatial"][:, 1].astype(int),
+            "pxl_col_in_fullres": adata.obsm["spatial"][:, 0].astype(int),
+        }
+    )
+    table.loc[len(table)] = ["A" * 16 + "-1", 0, 70, 70, 5000, 5000]
+    first = table.iloc[:1]
+    return pd.concat([first, table.iloc[:0:-1]])  # the first spot stays first: it is the one that gets lost
+
+
+def write_10x_h5(adata: AnnData, path: Path, **features: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        matrix = file.create_group("matrix")
+        matrix["barcodes"] = adata.obs_names.to_numpy().astype("S")
+        matrix["data"], matrix["indices"], matrix["indptr"] = (
+            adata.X.data.astype(np.int32),
+            adata.X.indices,
+            adata.X.indptr,
+        )
+        matrix["shape"] = np.array([adata.n_vars, adata.n_obs])
+        table = {
+            "id": adata.var["gene_ids"].to_numpy().astype("S"),
+            "name": adata.var_names.to_numpy().astype("S"),
+            "feature_type": np.full(adata.n_vars, b"Gene Expression"),
+            "genome": np.full(adata.n_vars, b"GRCh38"),
+        }
+        for name, values in (table | features).items():
+            matrix[f"features/{name}"] = values
+
+
+def write_10x_mtx(adata: AnnData, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with gzip.open(folder / "matrix.mtx.gz", "wb") as file:
+        mmwrite(file, sparse.csc_matrix(adata.X.T.astype(int)))
+    with gzip.open(folder / "barcodes.tsv.gz", "wt") as file:
+        file.write("".join(f"{name}\n" for name in adata.obs_names))
+    with gzip.open(folder / "features.tsv.gz", "wt") as file:
+        file.writelines(
+            f"{i}\t{name}\tGene Expression\n" for i, name in zip(adata.var["gene_ids"], adata.var_names, strict=True)
+        )
+
+
+def space_ranger_1(adata: AnnData, folder: Path) -> Path:
+    (folder / "outs/spatial").mkdir(parents=True)
+    write_10x_h5(adata, folder / "outs/filtered_feature_bc_matrix.h5")
+    positions(adata).to_csv(folder / "outs/spatial/tissue_positions_list.csv", header=False, index=False)
+    return folder
+
+
+def space_ranger_2(adata: AnnData, folder: Path) -> Path:
+    (folder / "spatial").mkdir(parents=True)
+    write_10x_mtx(adata, folder / "filtered_feature_bc_matrix")
+    positions(adata).to_csv(folder / "spatial/tissue_positions.csv", index=False)
+    return folder
+
+
+def geo_prefixed(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    write_10x_h5(adata, folder / "GSM1_filtered_feature_bc_matrix.h5")
+    positions(adata).to_csv(folder / "GSM1_tissue_positions_list.csv.gz", header=False, index=False)
+    return folder
+
+
+def tenx_h5(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    write_10x_h5(adata, folder / "matrix.h5")
+    positions(adata).to_csv(folder / "tissue_positions.csv", index=False)
+    return folder / "matrix.h5"
+
+
+def tenx_mtx(adata: AnnData, folder: Path) -> Path:
+    write_10x_mtx(adata, folder)
+    positions(adata).to_csv(folder / "tissue_positions.csv", index=False)
+    return folder
+
+
+def xy(adata: AnnData) -> pd.DataFrame:
+    return pd.DataFrame(adata.obsm["spatial"], index=adata.obs_names, columns=["x", "y"])
+
+
+def spots_by_genes(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    adata.to_df().astype(int).to_csv(folder / "counts.csv")
+    xy(adata).to_csv(folder / "coordinates.csv")
+    return folder
+
+
+def genes_by_spots(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    # as R's write.table does: the header lacks a name for the first column
+    text = adata.to_df().astype(int).T.to_csv(sep="\t")
+    (folder / "counts.tsv").write_text(text.split("\t", 1)[1])
+    xy(adata).to_csv(folder / "coordinates.txt", sep="\t", header=False)
+    return folder / "counts.tsv"
+
+
+def coordinates_inside(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    pd.concat([xy(adata), adata.to_df().astype(int)], axis=1).to_csv(folder / "all.csv.gz")
+    return folder / "all.csv.gz"
+
+
+def slide_seq(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    adata.to_df().astype(int).T.to_csv(folder / "MappedDGEForR.csv")
+    xy(adata).set_axis(["xcoord", "ycoord"], axis=1).to_csv(folder / "BeadLocationsForR.csv", index_label="barcodes")
+    return folder
+
+
+def curio(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    adata = adata.copy()
+    adata.obsm["X_spatial"] = adata.obsm.pop("spatial")
+    adata.write_h5ad(folder / "S_anndata.h5ad")
+    return folder
+
+
+def merscope(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    counts = adata.to_df().astype(int).assign(**{"Blank-1": 3})
+    counts.to_csv(folder / "cell_by_gene.csv", index_label="cell")
+    xy(adata).set_axis(["center_x", "center_y"], axis=1).assign(fov=1).to_csv(folder / "cell_metadata.csv")
+    return folder
+
+
+def xenium(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    control = AnnData(
+        sparse.csr_matrix(np.ones((N_SPOTS, 1), np.float32)),
+        obs=pd.DataFrame(index=adata.obs_names),
+        var=pd.DataFrame({"gene_ids": ["NegControlProbe_1"]}, index=["NegControlProbe_1"]),
+    )
+    both = anndata.concat([adata, control], axis=1, merge="first")
+    both.X = sparse.csr_matrix(both.X)
+    kind = np.array([b"Gene Expression"] * N_GENES + [b"Negative Control Probe"])
+    write_10x_h5(both, folder / "cell_feature_matrix.h5", feature_type=kind)
+    xy(adata).set_axis(["x_centroid", "y_centroid"], axis=1).to_csv(folder / "cells.csv.gz", index_label="cell_id")
+    return folder
+
+
+def h5ad(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    adata.write_h5ad(folder / "slice.h5ad")
+    return folder / "slice.h5ad"
+
+
+def h5ad_dense_columns(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    adata = adata.copy()
+    adata.X = adata.X.toarray()
+    adata.obs[["X", "Y"]] = adata.obsm.pop("spatial")
+    adata.write_h5ad(folder / "slice.h5ad")
+    return folder / "slice.h5ad"
+
+
+def h5ad_raw(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    log = adata.copy()
+    log.X = log.X.multiply(3.3).log1p().tocsr()
+    log.raw = adata
+    log = log[:, :5].copy()
+    log.write_h5ad(folder / "slice.h5ad")
+    return folder / "slice.h5ad"
+
+
+def h5ad_layer(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    scaled = adata.copy()
+    scaled.layers["counts"] = scaled.X.tocsc()
+    scaled.X = scaled.X.toarray() - 1.25
+    scaled.write_h5ad(folder / "slice.h5ad")
+    return folder / "slice.h5ad"
+
+
+def h5ad_logged(adata: AnnData, folder: Path) -> Path:
+    """Normalised and logged, with nothing kept; every spot has a gene with one count."""
+    folder.mkdir()
+    log = adata.copy()
+    total = np.asarray(log.X.sum(axis=1))
+    log.X = sparse.csr_matrix(log.X.multiply(1e4 / total)).log1p().astype(np.float32)
+    log.uns["log1p"] = {"base": 2.0}
+    log.write_h5ad(folder / "slice.h5ad")
+    return folder / "slice.h5ad"
+
+
+KINDS = {
+    space_ranger_1: "space_ranger",
+    space_ranger_2: "space_ranger",
+    geo_prefixed: "space_ranger",
+    tenx_h5: "10x_h5",
+    tenx_mtx: "10x_mtx",
+    spots_by_genes: "table",
+    genes_by_spots: "table",
+    coordinates_inside: "table",
+    slide_seq: "slide_seq",
+    curio: "curio",
+    merscope: "merscope",
+    xenium: "xenium",
+    h5ad: "h5ad",
+    h5ad_dense_columns: "h5ad",
+    h5ad_raw: "h5ad",
+    h5ad_layer: "h5ad",
+    h5ad_logged: "h5ad",
+}
+
+
+@pytest.mark.parametrize("write", KINDS, ids=lambda write: write.__name__)
+def test_every_kind_gives_the_same_slice(
+    write: Callable[[AnnData, Path], Path], slice_: AnnData, tmp_path: Path
+) -> None:
+    path = write(slice_, tmp_path / "a folder; with 'quotes' $(and) ü")
+    found = io.read_slice(path)
+    assert found.uns["spotfuse"]["kind"] == KINDS[write]
+    assert list(found.obs_names) == list(slice_.obs_names)
+    assert list(found.var_names) == list(slice_.var_names)
+    assert found.X.format == "csr" and found.X.dtype == np.float32
+    np.testing.assert_array_equal(found.X.toarray(), slice_.X.toarray())
+    np.testing.assert_array_equal(found.obsm["spatial"], slice_.obsm["spatial"])
+
+
+def test_visium_hd_takes_the_bins_asked_for(slice_: AnnData, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow, which reads Parquet, is not installed")
+    assert pyarrow
+    for size in (8, 16):
+        bins = tmp_path / f"outs/binned_outputs/square_{size:03d}um"
+        (bins / "spatial").mkdir(parents=True)
+        hd = slice_[: 24 // size * 4].copy()
+        hd.obs_names = [f"s_{size:03d}um_{i:05d}_{j:05d}-1" for i, j in hd.obs[["array_row", "array_col"]].to_numpy()]
+        write_10x_h5(hd, bins / "filtered_feature_bc_matrix.h5")
+        positions(hd).to_parquet(bins / "spatial/tissue_positions.parquet")
+    found = io.read_slice(tmp_path)
+    assert found.uns["spotfuse"]["kind"] == "visium_hd"
+    assert found.n_obs == 12 and io.read_slice(tmp_path, hd_bin_size=16).n_obs == 4
+    np.testing.assert_array_equal(found.obsm["spatial"], slice_.obsm["spatial"])
+    with pytest.raises(InputError, match="square_002um: there is no such folder; did you mean 'square_008um'"):
+        io.read_slice(tmp_path, hd_bin_size=2)
+
+
+def test_visium_hd_bins_without_positions_lie_where_their_barcodes_say(slice_: AnnData, tmp_path: Path) -> None:
+    bins = tmp_path / "binned_outputs/square_008um"
+    bins.mkdir(parents=True)
+    slice_.obs_names = [f"s_008um_{i:05d}_{2 * i:05d}-1" for i in range(N_SPOTS)]
+    write_10x_h5(slice_, bins / "filtered_feature_bc_matrix.h5")
+    found = io.read_slice(tmp_path)
+    np.testing.assert_array_equal(found.obsm["spatial"][:, 0], 16.0 * np.arange(N_SPOTS))
+    np.testing.assert_array_equal(found.obsm["spatial"][:, 1], 8.0 * np.arange(N_SPOTS))
+
+
+def test_segmented_cells_lie_in_the_middle_of_their_outline(slice_: AnnData, tmp_path: Path) -> None:
+    folder = tmp_path / "outs/segmented_outputs"
+    folder.mkdir(parents=True)
+    slice_.obs_names = [f"cellid_{i:09d}-1" for i in range(1, N_SPOTS + 1)]
+    write_10x_h5(slice_, folder / "filtered_feature_cell_matrix.h5")
+    square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
+    cells = [
+        {"properties": {"cell_id": i + 1}, "geometry": {"type": "Polygon", "coordinates": [(square + xy).tolist()]}}
+        for i, xy in enumerate(slice_.obsm["spatial"])
+    ]
+    (folder / "cell_segmentations.geojson").write_text(json.dumps({"features": cells[::-1]}))
+    found = io.read_slice(tmp_path)
+    assert found.uns["spotfuse"]["kind"] == "visium_hd_cells"
+    np.testing.assert_allclose(found.obsm["spatial"], slice_.obsm["spatial"])
+
+
+def test_cosmx_leaves_out_background_and_controls(slice_: AnnData, tmp_path: Path) -> None:
+    cells = pd.DataFrame({"fov": np.repeat([1, 2], 6), "cell_ID": np.tile(np.arange(6), 2)})
+    counts = slice_.to_df().astype(int).assign(NegPrb1=9).reset_index(drop=True)
+    pd.concat([cells, counts], axis=1).to_csv(tmp_path / "run_exprMat_file.csv", index=False)
+    places = pd.DataFrame(slice_.obsm["spatial"], columns=["CenterX_global_px", "CenterY_global_px"])
+    pd.concat([cells, places], axis=1).iloc[::-1].to_csv(tmp_path / "run_metadata_file.csv", index=False)
+    found = io.read_slice(tmp_path)
+    real = cells["cell_ID"].to_numpy() > 0
+    assert found.uns["spotfuse"]["kind"] == "cosmx" and found.obs_names[0] == "1_1"
+    np.testing.assert_array_equal(found.X.toarray(), slice_.X.toarray()[real])
+    np.testing.assert_array_equal(found.obsm["spatial"], slice_.obsm["spatial"][real])
+
+
+def test_gem_is_added_up_in_bins(tmp_path: Path) -> None:
+    path = tmp_path / "chip.gem"
+    path.write_text(
+        "#FileFormat=GEMv0.1\n#OffsetX=0\ngeneID\tx\ty\tMIDCount\n"
+        "A\t0\t0\t1\nA\t49\t49\t2\nB\t50\t0\t4\nA\t120\t99\t8\nB\t3\t3\t16\n"
+    )
+    found = io.read_slice(path)
+    assert found.uns["spotfuse"]["platform"] == "stereo_seq"
+    counts = pd.DataFrame(found.X.toarray(), index=found.obs_names, columns=found.var_names)
+    assert counts.loc["0_0"].to_dict() == {"A": 3, "B": 16}
+    assert counts.loc["1_0"].to_dict() == {"A": 0, "B": 4}
+    assert counts.loc["2_1"].to_dict() == {"A": 8, "B": 0}
+    np.testing.assert_array_equal(found["2_1"].obsm["spatial"], [[125, 75]])
+
+
+def test_real_space_ranger_folder(data: Path) -> None:
+    found = io.read_slice(data / "formats/visium_data/1.0.0")
+    table = pd.read_csv(data / "formats/visium_data/1.0.0/spatial/tissue_positions_list.csv", header=None, index_col=0)
+    assert found.shape == (100, 100) and found.uns["spotfuse"] == {
+        "kind": "space_ranger",
+        "platform": "visium",
+        "notes": [],
+    }
+    np.testing.assert_array_equal(found.obsm["spatial"], table.loc[found.obs_names, [5, 4]])
+    np.testing.assert_array_equal(found.obs["in_tissue"], table.loc[found.obs_names, 1])
+    image = found.uns["spatial"]["slice"]
+    assert image["images"]["hires"].ndim == 3 and image["scalefactors"]["tissue_hires_scalef"] == 0.150015
+
+
+def test_real_matrices_of_all_versions_agree(data: Path) -> None:
+    formats = data / "formats/10x_data"
+    h5, mtx = (
+        io.read_counts(formats / "3.0.0" / name, [])
+        for name in ("filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix")
+    )
+    assert h5.shape == (1107, 507) and (h5.X != mtx.X).nnz == 0
+    assert list(h5.obs_names) == list(mtx.obs_names) and list(h5.var["gene_ids"]) == list(mtx.var["gene_ids"])
+    old, folder = (
+        io.read_counts(formats / "1.2.0" / name, [])
+        for name in ("filtered_gene_bc_matrices_h5.h5", "filtered_gene_bc_matrices")
+    )
+    assert old.shape == (12, 343) and (old.X != folder.X).nnz == 0
+
+
+def test_real_probes_are_added_up_to_genes(data: Path) -> None:
+    notes: list[str] = []
+    path = data / "formats/visium_data/2.1.0/raw_probe_bc_matrix.h5"
+    found = io.read_counts(path, notes)
+    with h5py.File(path) as file:
+        kept = file["matrix/features/filtered_probes"][:]
+        ids = file["matrix/features/gene_id"][:].astype(str)
+        per_probe = np.bincount(file["matrix/indices"][:], file["matrix/data"][:], minlength=len(kept))
+    expected = pd.Series(per_probe[kept]).groupby(ids[kept]).sum()
+    assert list(found.var["gene_ids"]) == list(expected.index)
+    np.testing.assert_array_equal(np.asarray(found.X.sum(axis=0)).ravel(), expected)
+    assert "682 probes" in notes[0]
+
+
+def test_genes_named_by_id_get_their_symbols(slice_: AnnData, tmp_path: Path) -> None:
+    symbols = slice_.var_names.to_list()
+    symbols[3] = symbols[2]
+    slice_.var = pd.DataFrame({"feature_name": symbols}, index=slice_.var["gene_ids"])
+    slice_.write_h5ad(tmp_path / "s.h5ad")
+    found = io.read_slice(tmp_path / "s.h5ad")
+    assert list(found.var_names[:4]) == [*symbols[:3], f"{symbols[2]}-1"]
+    assert found.var["gene_ids"].iloc[0] == "ENSG00000000000"
+    assert len(found.uns["spotfuse"]["notes"]) == 2
+
+
+def test_swapped_coordinates_are_turned_by_the_image(slice_: AnnData, tmp_path: Path) -> None:
+    wide = np.zeros((30, 40, 3), np.uint8)
+    slice_.uns["spatial"] = {"s": {"images": {"hires": wide}, "scalefactors": {"tissue_hires_scalef": 0.1}}}
+    upright = slice_.obsm["spatial"].copy()
+    for xy, note in ((upright, None), (upright[:, ::-1], "swapped"), (upright * 3, "do not lie on the image")):
+        slice_.obsm["spatial"] = xy
+        slice_.write_h5ad(tmp_path / "s.h5ad")
+        found = io.read_slice(tmp_path / "s.h5ad")
+        assert [note in line for line in found.uns["spotfuse"]["notes"]] == ([True] if note else [])
+        assert ("spatial" in found.uns) == (note is None or "lie" not in note)
+        if note == "swapped":
+            np.testing.assert_array_equal(found.obsm["spatial"], upright)
+
+
+def test_read_obs_has_every_spot_in_order(slice_: AnnData, tmp_path: Path) -> None:
+    for write in (h5ad, space_ranger_1):
+        obs = io.read_obs(write(slice_, tmp_path / write.__name__))
+        assert list(obs.index) == list(slice_.obs_names)
+        np.testing.assert_array_equal(obs["array_row"], slice_.obs["array_row"])
+
+
+def test_write_keeps_what_a_users_table_may_hold(slice_: AnnData, tmp_path: Path) -> None:
+    slice_.obs["a/b"] = pd.Categorical(["x/y", "ü"] * 6)
+    slice_.obs["_index"] = range(N_SPOTS)
+    slice_.obs["mixed"] = [1, "two", None, 4.5] * 3
+    io.write(slice_, tmp_path / "s.h5ad")
+    back = anndata.read_h5ad(tmp_path / "s.h5ad")
+    assert list(back.obs["a_b"][:2]) == ["x/y", "ü"]
+    assert back.obs["mixed"].iloc[1] == "two" and list(back.obs["index"]) == list(range(N_SPOTS))
