@@ -1,0 +1,121 @@
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+from spotfuse import domains, graphs
+from spotfuse.errors import InputError
+from spotfuse.refinement import refine
+
+
+def bands(n_bands: int = 4, side: int = 24, noise: float = 0.8, seed: int = 0) -> tuple:
+    """A square of spots in bands of equal width; the embedding tells them apart with noise."""
+    rng = np.random.default_rng(seed)
+    row, column = np.divmod(np.arange(side * side), side)
+    truth = row * n_bands // side
+    centres = rng.standard_normal((n_bands, 20)) * 1.5
+    embedding = centres[truth] + noise * rng.standard_normal((side * side, 20))
+    adata = AnnData(
+        sparse.csr_matrix((side * side, 1)),
+        obs=pd.DataFrame(index=[f"s{i:05d}" for i in range(side * side)]),
+        obsm={"spatial": np.stack([column, row], axis=1).astype(float)},
+    )
+    adata.obsp["spatial_connectivities"] = graphs.spatial_graph(adata)
+    return adata, embedding, truth
+
+
+def test_bands_are_found_and_the_run_repeats_itself():
+    adata, embedding, truth = bands()
+    found = domains.assign(adata, embedding, 4)
+    assert adjusted_rand_score(truth, found.labels) > 0.95
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert found.probabilities.shape == (adata.n_obs, 4)
+    assert (found.confidence == found.probabilities[np.arange(adata.n_obs), found.labels - 1]).all()
+    assert len(found.curve) == 0
+    again = domains.assign(adata, embedding, 4)
+    assert np.array_equal(found.labels, again.labels)
+    assert np.array_equal(found.probabilities, again.probabilities)
+
+
+def test_numbers_follow_size_and_a_rotation_changes_nothing():
+    adata, embedding, _ = bands(n_bands=3, side=21)
+    found = domains.assign(adata, embedding, 3)
+    size = np.bincount(found.labels)[1:]
+    assert (np.diff(size) <= 0).all()
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((20, 20)))[0]
+    turned = domains.assign(adata, embedding @ rotation + 5, 3)
+    assert adjusted_rand_score(found.labels, turned.labels) > 0.99
+
+
+@pytest.mark.parametrize("n_domains", [1, 2, 7, 20])
+def test_exactly_the_number_asked_for(n_domains):
+    adata, embedding, _ = bands(side=14)
+    found = domains.assign(adata, embedding, n_domains)
+    assert sorted(set(found.labels)) == list(range(1, n_domains + 1))
+
+
+@pytest.mark.parametrize("n_domains", [2, 5, 30])
+def test_thirty_spots_of_which_many_are_alike(n_domains):
+    adata, embedding, _ = bands(side=6)
+    adata = adata[:30].copy()
+    embedding = embedding[:30].copy()
+    embedding[5:] = embedding[5]
+    found = domains.assign(adata, embedding, n_domains)
+    assert sorted(set(found.labels)) == list(range(1, n_domains + 1))
+
+
+@pytest.mark.parametrize("n_domains", [0, 197])
+def test_an_impossible_number_is_refused(n_domains):
+    adata, embedding, _ = bands(side=14)
+    with pytest.raises(InputError, match="--n-domains"):
+        domains.assign(adata, embedding, n_domains)
+
+
+def test_auto_finds_the_bands_and_shows_its_curve(monkeypatch):
+    monkeypatch.setattr(domains, "_MOST_DOMAINS", 7)
+    adata, embedding, _ = bands(n_bands=4, side=20)
+    found = domains.assign(adata, embedding, None)
+    assert found.curve["chosen"].sum() == 1
+    assert abs(int(found.curve.loc[found.curve["chosen"] == 1, "n_domains"].iloc[0]) - 4) <= 1
+    assert found.curve["stability"].between(-1, 1).all()
+
+
+def test_a_spot_without_neighbours_keeps_its_own_evidence():
+    graph = sparse.csr_matrix((3, 3), dtype=np.float32)
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
+    assert np.array_equal(refine(probabilities, graph).argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_refinement_corrects_single_spots_and_keeps_a_thin_layer():
+    adata, _, _ = bands(side=20)
+    row = np.arange(400) // 20
+    truth = ((row == 9) | (row == 10)).astype(int)
+    noisy = truth.copy()
+    noisy[[45, 123, 250, 371]] = 1
+    evidence = np.where(np.eye(2)[noisy] > 0, 0.8, 0.2)
+    refined = refine(evidence, adata.obsp["spatial_connectivities"]).argmax(axis=1)
+    assert np.array_equal(refined, truth)
+
+
+def test_refinement_keeps_the_true_layers(data):
+    import anndata
+
+    adata = anndata.read_h5ad(data / "dlpfc/151673.h5ad")
+    known = adata.obs["label"].notna().to_numpy()
+    codes = adata.obs["label"].astype("category").cat.codes.to_numpy()
+    evidence = np.full((adata.n_obs, 7), 1 / 7)
+    evidence[known] = 0.2 / 6
+    evidence[known, codes[known]] = 0.8
+    refined = refine(evidence, graphs.spatial_graph(adata)).argmax(axis=1)
+    assert adjusted_rand_score(codes[known], refined[known]) >= 0.97
+    for layer in range(7):
+        assert (refined[codes == layer] == layer).mean() > 0.95
+
+
+def test_torch_is_not_needed():
+    code = "import sys; from spotfuse import domains; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "bin", "PATH": "/usr/bin:/bin"})
