@@ -167,7 +167,7 @@ def _pearson(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     B = B - B.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(A, axis=1) * np.linalg.norm(B, axis=1)
     r = np.divide((A * B).sum(axis=1), norm, out=np.zeros(len(A)), where=norm > 0)
-    return np.where(constant, 0.0, r)
+    return np.where(constant, 0.0, np.clip(r, -1, 1))
 
 
 def _js_distance(P: np.ndarray, T: np.ndarray) -> np.ndarray:

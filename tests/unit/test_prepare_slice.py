@@ -1,0 +1,89 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+
+def run(root: Path, folder: Path, step: str, *options: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, root / f"bin/{step}.py", "--sample", "S", *map(str, options)],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(root / "bin"), "PYTHONWARNINGS": "ignore"},
+    )
+
+
+@pytest.fixture
+def small(demo: Path) -> AnnData:
+    """A part of the bundled breast tumour, with three spots that cannot be kept."""
+    adata = anndata.read_h5ad(demo / "her2st_H1.h5ad")
+    adata = adata[:150, np.asarray(adata.X.sum(axis=0)).ravel() > 150].copy()
+    counts = adata.X.tolil()
+    counts[[3, 70]] = 0
+    adata.X = counts.tocsr()
+    adata.obs["in_tissue"] = 1
+    adata.obs.loc[adata.obs_names[20], "in_tissue"] = 0
+    return adata
+
+
+def test_shuffled_rows_give_the_same_slice_and_tables_in_their_order(
+    small: AnnData, root: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    shuffled = small[rng.permutation(small.n_obs), rng.permutation(small.n_vars)].copy()
+    prepared = []
+    for name, adata in (("plain", small), ("shuffled", shuffled)):
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+        done = run(root, tmp_path / name, "prepare_slice", "--data", tmp_path / f"{name}.h5ad", "--n-top-genes", 500)
+        assert done.returncode == 0, done.stderr
+        table = pd.read_csv(tmp_path / name / "qc.tsv", sep="\t", index_col=0)
+        assert list(table.index) == list(adata.obs_names)
+        assert table.query("~kept")["reason"].value_counts().to_dict() == {"no counts": 2, "off tissue": 1}
+        prepared.append(anndata.read_h5ad(tmp_path / name / "prepared.h5ad"))
+    plain, other = prepared
+    assert plain.n_obs == 147 and list(plain.obs_names) == sorted(plain.obs_names)
+    assert list(plain.obs_names) == list(other.obs_names) and list(plain.var_names) == list(other.var_names)
+    assert (plain.X != other.X).nnz == 0 and plain.X.dtype == np.float32
+    np.testing.assert_array_equal(plain.obsm["X_pca"], other.obsm["X_pca"])
+    for graph in ("spatial_connectivities", "feature_connectivities"):
+        assert (plain.obsp[graph] != other.obsp[graph]).nnz == 0
+    assert list(shuffled.obs_names[other.obs["input_row"]]) == list(other.obs_names)
+    assert other.uns["spotfuse"]["n_spots_input"] == 150
+
+
+def test_a_refusal_is_one_line_with_status_2_or_a_note(small: AnnData, root: Path, tmp_path: Path) -> None:
+    small.write_h5ad(tmp_path / "s.h5ad")
+    options = ("--data", tmp_path / "s.h5ad", "--min-counts", 10**9)
+    plain = run(root, tmp_path / "plain", "prepare_slice", *options)
+    assert plain.returncode == 2 and plain.stderr.count("\n") == 1 and "leaves no spot of 150" in plain.stderr
+    noted = run(root, tmp_path / "noted", "prepare_slice", *options, "--status", "S.json")
+    assert noted.returncode == 0
+    assert "leaves no spot of 150" in json.loads((tmp_path / "noted/S.json").read_text())["failure"]
+    assert sorted(path.name for path in (tmp_path / "noted").iterdir()) == ["S.json", "versions.yml"]
+
+
+def test_known_labels_are_scored_over_what_quality_control_dropped(small: AnnData, root: Path, tmp_path: Path) -> None:
+    small.write_h5ad(tmp_path / "s.h5ad")
+    run(root, tmp_path / "run", "prepare_slice", "--data", tmp_path / "s.h5ad")
+    qc = pd.read_csv(tmp_path / "run/qc.tsv", sep="\t")
+    domains = small.obs.loc[qc.loc[qc["kept"], "spot"], "label"].cat.codes + 1
+    table = pd.DataFrame({"spot": domains.index, "domain": domains, "confidence": 1.0})
+    table.to_csv(tmp_path / "run/domains.tsv", sep="\t", index=False)
+    options = ("--data", tmp_path / "s.h5ad", "--qc", "qc.tsv", "--domains", "domains.tsv", "--annotation", "label")
+    done = run(root, tmp_path / "run", "evaluate", *options)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "run/scores.json").read_text())
+    assert scores["proportions"] is None
+    assert scores["domains"]["n_scored"] == 147 and scores["domains"]["n_annotated"] == 150
+    assert 0.9 < scores["domains"]["ari"] < 1

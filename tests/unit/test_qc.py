@@ -1,0 +1,68 @@
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from spotfuse import qc
+from spotfuse.errors import InputError
+
+
+@pytest.fixture
+def slice_() -> AnnData:
+    counts = np.array(
+        [
+            [5, 0, 3, 2],  # half of it mitochondrial
+            [0, 0, 0, 0],
+            [1, 0, 0, 0],
+            [0, 1, 4, 5],  # off the tissue
+            [0, 2, 4, 5],
+            [0, 2, 4, 5],  # nowhere
+            [0, 2, 4, 5],
+        ]
+    )
+    adata = AnnData(
+        sparse.csr_matrix(counts, dtype=np.float32),
+        obs=pd.DataFrame({"in_tissue": [1, 1, 1, 0, 1, 1, 1]}, index=list("abcdefg")),
+        var=pd.DataFrame(index=["mt-Nd1", "MTOR", "B", "C"]),
+    )
+    adata.obsm["spatial"] = np.arange(14.0).reshape(7, 2)
+    adata.obsm["spatial"][5, 1] = np.nan
+    return adata
+
+
+def test_what_is_dropped_and_why(slice_: AnnData) -> None:
+    kept, table = qc.filter(slice_, min_counts=2, max_mt_share=0.4, min_spots=1)
+    assert list(kept.obs_names) == ["e", "g"]
+    assert list(table.columns) == ["spot", "n_counts", "n_genes", "mt_share", "kept", "reason"]
+    assert table.set_index("spot")["reason"].to_dict() == {
+        "a": "mitochondrial share above 0.4",
+        "b": "no counts",
+        "c": "fewer than 2 counts; mitochondrial share above 0.4",
+        "d": "off tissue",
+        "e": "",
+        "f": "no coordinates",
+        "g": "",
+    }
+    assert (table["kept"] == (table["reason"] == "")).all()
+    assert table["mt_share"].tolist() == [0.5, 0, 1, 0, 0, 0, 0]
+    assert kept.obs["n_genes"].tolist() == [3, 3] and kept.obs["n_counts"].tolist() == [11, 11]
+
+
+def test_defaults_drop_only_what_nothing_can_be_said_of(slice_: AnnData) -> None:
+    kept, _ = qc.filter(slice_)
+    assert list(kept.obs_names) == list("aceg")
+
+
+def test_genes_are_counted_over_the_kept_spots(slice_: AnnData) -> None:
+    kept, _ = qc.filter(slice_, min_genes=2, min_spots=3)
+    assert list(kept.obs_names) == list("aeg")
+    assert list(kept.var_names) == ["B", "C"]
+
+
+def test_nothing_left_says_why(slice_: AnnData) -> None:
+    with pytest.raises(
+        InputError, match=r"no spot of 7 \(1 off tissue, 1 no coordinates, 1 no counts, 6 fewer than 99 c"
+    ):
+        qc.filter(slice_, min_counts=99, min_genes=0)
+    with pytest.raises(InputError, match="no gene has counts in 9 spots"):
+        qc.filter(slice_, min_spots=9)
