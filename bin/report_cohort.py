@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Write the cohort's tables and report, and print what came of each slice."""
+
+import argparse
+import json
+from pathlib import Path
+
+from spotfuse import cli
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--sheet", type=Path, required=True, help="the sample sheet as a JSON list of rows")
+    parser.add_argument("--slices", type=Path, nargs="*", default=[], help="folders that collect_slice wrote")
+    parser.add_argument("--statuses", type=Path, nargs="*", default=[], help="the steps' status notes")
+    parser.add_argument("--params", type=Path, help="the run's parameters as JSON")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Write the folder cohort and print the closing table."""
+    from spotfuse import cohort, report, tables
+
+    sheet = json.loads(args.sheet.read_text())
+    slices = {folder.name: folder for folder in args.slices}
+    notes = [json.loads(path.read_text()) for path in args.statuses]
+    params = json.loads(args.params.read_text()) if args.params else {}
+    metrics = cohort.metrics(sheet, slices)
+    composition = cohort.composition(sheet, slices)
+    failures = cohort.failures(sheet, notes)
+    page = report.of_cohort(sheet, slices, metrics, composition, failures, params)
+
+    out = Path("cohort")
+    out.mkdir(exist_ok=True)
+    tables.write(metrics, out / "metrics.tsv")
+    tables.write(composition, out / "composition.tsv")
+    tables.write(failures, out / "failures.tsv")
+    (out / "report.html").write_text(page, encoding="utf-8")
+    print(cohort.closing_table(metrics, failures))
+
+
+if __name__ == "__main__":
+    cli.run("report_cohort", __doc__, arguments, main)

@@ -1,0 +1,212 @@
+"""What the slices of one run look like side by side, and which of them are missing and why."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+Row = Mapping[str, Any]
+
+# columns of the sheet that say what to compute; all others describe the slice
+_INPUTS = frozenset(
+    {"sample", "data", "n_domains", "reference", "cell_type_key", "annotation", "proportions", "platform"}
+)
+
+# what must have gone well before a step can start; to evaluate, one of them is enough
+_NEEDS = {
+    "prepare_slice": ("check_slice",),
+    "train": ("prepare_slice",),
+    "assign_domains": ("train",),
+    "deconvolve": ("prepare_slice", "prepare_reference"),
+    "find_markers": ("assign_domains",),
+    "evaluate": ("assign_domains", "deconvolve"),
+    "collect_slice": ("prepare_slice",),
+    "report_slice": ("collect_slice",),
+}
+_SCORED = ("domains", "proportions")
+_LAST = (*_SCORED, "seconds", "peak_rss_mb")
+
+
+def metrics(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFrame:
+    """Gather the slices' metrics.
+
+    Parameters
+    ----------
+    sheet
+        The sample sheet, a mapping a row.
+    slices
+        Folder of each finished slice, by sample.
+
+    Returns
+    -------
+    DataFrame with a row for each finished slice, in the sheet's order: ``sample``, the sheet's metadata, then
+    metrics.json with nested keys joined by a dot (``domains.ari``, ``seconds.train``).
+    """
+    rows = []
+    for row in sheet:
+        if row["sample"] in slices:
+            found = json.loads((slices[row["sample"]] / "metrics.json").read_text())
+            scored = {key: value for key, value in found.items() if value is not None or key not in _SCORED}
+            rows.append({"sample": row["sample"]} | metadata(row) | flatten(scored))
+    frame = pd.DataFrame(rows, columns=None if rows else ["sample"])
+    # where scores stand must not hang on which slice is the first to have them
+    return frame[sorted(frame, key=lambda name: _LAST.index(name.split(".")[0]) if "." in name else -1)]
+
+
+def metadata(row: Row) -> dict[str, Any]:
+    """Give what a sheet's row says of the slice itself: group, donor, condition."""
+    return {key: value for key, value in row.items() if key not in _INPUTS and value not in (None, "", [])}
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Join the keys of nested mappings by a dot."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def composition(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFrame:
+    """Give the share of each domain and the mean proportion of each cell type in each slice.
+
+    Parameters
+    ----------
+    sheet
+        The sample sheet, a mapping a row.
+    slices
+        Folder of each finished slice, by sample.
+
+    Returns
+    -------
+    DataFrame with columns ``sample``, ``group``, ``kind`` (domain or cell_type), ``name``, ``share`` (0 to 1; sums to
+    1 within a slice and kind).
+    """
+    rows = []
+    for row in sheet:
+        sample = row["sample"]
+        if sample not in slices:
+            continue
+        shares = []
+        if (table := slices[sample] / "domains.tsv").exists():
+            counts = read(table)["domain"].astype(str).value_counts(normalize=True)
+            shares += [("domain", name, counts[name]) for name in sorted(counts.index, key=natural)]
+        if (table := slices[sample] / "proportions.tsv").exists():
+            means = read(table).iloc[:, 1:].mean()
+            shares += [("cell_type", name, mean) for name, mean in means.items()]
+        rows += [(sample, row.get("group") or "", *share) for share in shares]
+    return pd.DataFrame(rows, columns=["sample", "group", "kind", "name", "share"])
+
+
+def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
+    """List what went wrong.
+
+    Parameters
+    ----------
+    sheet
+        The sample sheet, a mapping a row.
+    notes
+        The steps' status notes: ``sample``, ``step``, ``failure`` (a sentence, or None when the step went well).
+
+    Returns
+    -------
+    DataFrame with columns ``sample``, ``step``, ``reason``: what a step refused, and each step that left no note though
+    all that it needs went well.
+    """
+    rows = []
+    said: dict[str, dict[str, str | None]] = {}
+    for note in notes:
+        said.setdefault(note["sample"], {})[note["step"]] = note.get("failure")
+    for row in sheet:
+        steps = said.get(row["sample"], {})
+        well = {step for step, failure in steps.items() if not failure}
+        for step in _chain(row):
+            needs = _NEEDS.get(step, ())
+            if failure := steps.get(step):
+                rows.append((row["sample"], step, failure))
+            elif step not in steps and (any if step == "evaluate" else all)(need in well for need in needs):
+                rows.append((row["sample"], step, f"killed or out of memory in {step}"))
+    return pd.DataFrame(rows, columns=["sample", "step", "reason"])
+
+
+def _chain(row: Row) -> list[str]:
+    deconvolved = bool(row.get("reference"))
+    scored = row.get("annotation") or (row.get("proportions") and deconvolved)
+    return [
+        "check_slice",
+        "prepare_slice",
+        "train",
+        "assign_domains",
+        *(["prepare_reference", "deconvolve"] if deconvolved else []),
+        "find_markers",
+        *(["evaluate"] if scored else []),
+        "collect_slice",
+        "report_slice",
+    ]
+
+
+def closing_table(metrics: pd.DataFrame, failures: pd.DataFrame) -> str:
+    """Write the run's last words: a line a slice, then a line a failure.
+
+    Parameters
+    ----------
+    metrics
+        As `metrics` gives them.
+    failures
+        As `failures` gives them.
+
+    Returns
+    -------
+    Text with aligned columns; what was not computed is ``-``.
+    """
+    lines = [("slice", "spots", "domains", "ARI", "RMSE", "time")]
+    for _, row in metrics.iterrows():
+        seconds = sum(row[name] for name in metrics if name.startswith("seconds.") and pd.notna(row[name]))
+        lines.append(
+            (
+                row["sample"],
+                _number(row.get("n_spots"), ".0f"),
+                _number(row.get("n_domains"), ".0f"),
+                _number(row.get("domains.ari"), ".3f"),
+                _number(row.get("proportions.rmse"), ".3f"),
+                duration(seconds),
+            )
+        )
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join([cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))])
+        for cells in lines
+    ]
+    if len(failures):
+        text += ["", f"{failures['sample'].nunique()} of the slices failed in part or in whole:"]
+        text += [f"{row.sample}: {row.step}: {row.reason}" for row in failures.itertuples()]
+    return "\n".join(text)
+
+
+def duration(seconds: float) -> str:
+    """Say seconds as a person would: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table that a step wrote: the first column is text, and text like ``NA`` stays text."""
+    first = path.open().readline().rstrip("\n").split("\t")[0]
+    return pd.read_csv(path, sep="\t", dtype={first: str}, keep_default_na=False, na_values=[""])
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts 10 after 9."""
+    return ((0, int(text), ""),) if text.isdigit() else ((1, 0, text),)
+
+
+def _number(value: Any, form: str) -> str:
+    return "-" if value is None or pd.isna(value) else format(float(value), form)

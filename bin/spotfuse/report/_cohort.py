@@ -1,0 +1,209 @@
+"""The report of all slices of a run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spotfuse import __version__
+from spotfuse.cohort import Row, duration, flatten, metadata, natural, read
+from spotfuse.report import _figures as figures
+from spotfuse.report._maps import Layers, bins_of, spacing
+from spotfuse.report._page import VIRIDIS, Pack, grouped, palette, render
+
+Array = npt.NDArray[Any]
+
+POINTS = 500_000  # of all thumbnails together
+MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail
+NUMBERED = 40  # rows; a longer table of shares has no numbers in its cells
+
+_COLUMNS = {
+    "n_spots": ("spots", "{:,.0f}"),
+    "n_genes": ("genes", "{:,.0f}"),
+    "n_domains": ("domains", "{:.0f}"),
+    "domains.ari": ("ARI", "{:.3f}"),
+    "domains.nmi": ("NMI", "{:.3f}"),
+    "proportions.rmse": ("RMSE", "{:.3f}"),
+    "proportions.pcc_per_type": ("Pearson r", "{:.3f}"),
+    "seconds": ("time", ""),
+    "memory": ("peak memory", "{:.1f} GB"),
+}
+
+
+def of_cohort(
+    sheet: Sequence[Row],
+    slices: Mapping[str, Path],
+    metrics: pd.DataFrame,
+    composition: pd.DataFrame,
+    failures: pd.DataFrame,
+    parameters: Mapping[str, Any],
+) -> str:
+    """Write the report of the cohort.
+
+    Parameters
+    ----------
+    sheet
+        The sample sheet, a mapping a row.
+    slices
+        Folder of each finished slice, by sample.
+    metrics, composition, failures
+        From `spotfuse.cohort`.
+    parameters
+        The run's.
+
+    Returns
+    -------
+    The page: HTML that holds all it shows and links to ``../<sample>/report.html``.
+    """
+    facts = {row["sample"]: metadata(row) for row in sheet}
+    done = [row["sample"] for row in sheet if row["sample"] in slices]
+    domains = sorted(_names(composition, "domain"), key=natural)
+    types = sorted(_names(composition, "cell_type"))
+    pack = Pack()
+    header = {
+        "slices": [_thumbnail(slices[name], name, len(done), domains, types, pack) for name in done],
+        "domains": [domains, palette(len(domains))],
+        "types": [types, palette(len(types))],
+        "scale": VIRIDIS,
+    }
+    whole = metrics.assign(seconds=_total(metrics, "seconds."), memory=_peak(metrics))
+    columns = [key for key in _COLUMNS if key in whole and whole[key].notna().any()]
+    extra = list(dict.fromkeys(key for name in done for key in facts[name]))
+    lost = [name for name in facts if name not in slices]
+    return render(
+        "cohort.html",
+        "cohort.js",
+        pack.text(header),
+        version=__version__,
+        n_slices=len(facts),
+        n_done=len(done),
+        summary=_summary(len(facts), lost, whole),
+        failures=list(failures.itertuples(index=False, name=None)),
+        columns=[_COLUMNS[key][0] for key in columns],
+        extra=extra,
+        rows=[
+            {
+                "sample": row["sample"],
+                "facts": [str(facts[row["sample"]].get(key, "")) for key in extra],
+                "cells": [_cell(key, row[key]) for key in columns],
+            }
+            for row in whole.to_dict("records")
+        ],
+        domain_figures=_shares(composition, "domain", domains, facts, done),
+        type_figures=_shares(composition, "cell_type", types, facts, done),
+        times=_times(metrics, done),
+        parameters=flatten(parameters),
+    )
+
+
+def _names(composition: pd.DataFrame, kind: str) -> set[str]:
+    return set(composition.loc[composition["kind"] == kind, "name"].astype(str))
+
+
+def _thumbnail(
+    folder: Path, sample: str, n_slices: int, domains: list[str], types: list[str], pack: Pack
+) -> dict[str, Any]:
+    """Pack the spots of one slice, without opening its counts."""
+    with h5py.File(folder / f"{sample}.h5ad") as file:
+        spots = np.asarray(ad.io.read_elem(file["obs"][file["obs"].attrs["_index"]]), str)
+        xy = np.asarray(file["obsm/spatial"][:, :2], float)
+    layers = Layers(pack, bins_of(xy, int(np.clip(POINTS // max(n_slices, 1), LEAST_POINTS, MOST_POINTS))))
+    x, y = layers.means(xy[:, 0]), layers.means(xy[:, 1])
+    found = {
+        "sample": sample,
+        "n": len(x),
+        "spacing": spacing(x, y),
+        "x": pack.numbers(x),
+        "y": pack.numbers(y),
+    }
+    if (folder / "domains.tsv").exists():
+        table = read(folder / "domains.tsv").set_index("spot").loc[spots]
+        codes = pd.Categorical(table["domain"].astype(str), domains).codes.astype(int)
+        found["domain"] = pack.codes(layers.most(codes, len(domains)))
+        found["confidence"] = pack.numbers(layers.means(table["confidence"].to_numpy(float)), 1)
+    if (folder / "proportions.tsv").exists():
+        shares = read(folder / "proportions.tsv").set_index("spot").loc[spots].fillna(0)
+        best = np.array([types.index(name) for name in shares])[shares.to_numpy(float).argmax(axis=1)]
+        found["type"] = pack.codes(layers.most(best, len(types)))
+    return found
+
+
+def _total(metrics: pd.DataFrame, prefix: str) -> pd.Series:
+    return metrics[[name for name in metrics if name.startswith(prefix)]].sum(axis=1, min_count=1)
+
+
+def _peak(metrics: pd.DataFrame) -> pd.Series:
+    return metrics[[name for name in metrics if name.startswith("peak_rss_mb.")]].max(axis=1) / 1024
+
+
+def _cell(key: str, value: Any) -> tuple[str, str]:
+    """Give what a cell shows, and what it is sorted by."""
+    if value is None or pd.isna(value):
+        return "–", ""
+    text = duration(value) if key == "seconds" else _COLUMNS[key][1].format(value)
+    return text, repr(float(value))
+
+
+def _summary(n: int, lost: list[str], whole: pd.DataFrame) -> str:
+    if not n:
+        return "The sample sheet names no slice."
+    text = f"All {n} slices are finished. " if n > 1 else "The slice is finished. "
+    if lost:
+        text = f"{n - len(lost)} of {n} slice{'s' * (n != 1)} {'is' if n - len(lost) == 1 else 'are'} finished. "
+    if "n_spots" in whole and len(whole):
+        text += f"Together they have {grouped(whole['n_spots'].sum())} spots. " if len(whole) > 1 else ""
+    for key, name in (("domains.ari", "adjusted Rand index"), ("proportions.rmse", "root mean square error")):
+        if key in whole and whole[key].notna().any():
+            values = whole[key].dropna()
+            over = f", the median over {len(values)} slices" if len(values) > 1 else ""
+            text += f"The {name} against what is known is {values.median():.3f}{over}. "
+    return text.strip()
+
+
+def _shares(
+    composition: pd.DataFrame, kind: str, names: list[str], facts: Mapping[str, Row], done: list[str]
+) -> list[tuple[str, Any]]:
+    """Draw the shares of each slice, and their means over the slices that share a value of the metadata."""
+    part = composition[composition["kind"] == kind]
+    if not len(part):
+        return []
+    table = part.assign(name=part["name"].astype(str)).pivot(index="sample", columns="name", values="share")
+    table = table.reindex(index=[name for name in done if name in table.index], columns=names)
+    views = {"slice": table}
+    for key in dict.fromkeys(key for name in done for key in facts[name]):
+        values = pd.Series([str(facts[name].get(key, "")) for name in table.index], index=table.index)
+        if 1 < values.nunique() < len(values):
+            means = table.fillna(0).groupby(values, sort=True).mean()
+            views[key] = means.rename(index={name: f"{name} (n={(values == name).sum()})" for name in means.index})
+    drawn = []
+    for key, view in views.items():
+        rows = [str(name) for name in view.index]
+        if kind == "domain":
+            figure = figures.stacked(
+                view.to_numpy(float), rows, [f"domain {n}" for n in names], palette(len(names)), f"Domains by {key}"
+            )
+        else:
+            numbered = len(rows) <= NUMBERED
+            figure = figures.heat(
+                view.to_numpy(float), rows, names, f"Mean proportion of each cell type by {key}", numbers=numbered
+            )
+        drawn.append((key, figure))
+    return drawn
+
+
+def _times(metrics: pd.DataFrame, done: list[str]) -> Any:
+    names = [name for name in metrics if name.startswith("seconds.")]
+    if not names or not done:
+        return ""
+    values = metrics[names].to_numpy(float)
+    steps = [name.removeprefix("seconds.") for name in names]
+    ends = [duration(total) for total in np.nansum(values, axis=1)]
+    label = "Seconds of each step by slice"
+    return figures.stacked(
+        values, list(metrics["sample"]), steps, palette(len(steps)), label, form="{:.1f} s", ends=ends
+    ), list(zip(steps, palette(len(steps)), strict=True))

@@ -1,0 +1,89 @@
+"""Spots as a page shows them: each its own, or many of them binned."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.neighbors import NearestNeighbors
+
+from spotfuse.report._page import Pack
+
+Array = npt.NDArray[Any]
+
+
+def bins_of(xy: Array, limit: int) -> Array | None:
+    """Put spots into square bins when they are too many to show.
+
+    Parameters
+    ----------
+    xy
+        Coordinates, shape (n, 2).
+    limit
+        Most points to show.
+
+    Returns
+    -------
+    The bin of each spot, 0 and up without gaps, shape (n,); None when all spots can be shown.
+    """
+    if len(xy) <= limit:
+        return None
+    low = xy.min(axis=0)
+    extent = np.maximum(np.ptp(xy, axis=0), 1e-9)
+    side = float(np.sqrt(extent.prod() / limit)) / 2
+    while True:
+        cells = ((xy - low) // side).astype(np.int64)
+        _, codes = np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1], return_inverse=True)
+        if codes.max() < limit:
+            return np.asarray(codes)
+        side *= 1.1
+
+
+def spacing(x: Array, y: Array) -> float:
+    """Give the median distance from a point to its nearest neighbour, in units of the coordinates."""
+    points = np.column_stack([x, y])
+    if len(points) < 2:
+        return 1.0
+    some = points[:: max(len(points) // 2000, 1)]
+    distances = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(some)[0][:, 1]
+    return float(np.median(distances)) or 1.0
+
+
+class Layers:
+    """What a map can be coloured by.
+
+    Parameters
+    ----------
+    pack
+        Takes the numbers.
+    bins
+        From `bins_of`.
+    """
+
+    def __init__(self, pack: Pack, bins: Array | None) -> None:
+        self.all: list[dict[str, Any]] = []
+        self._pack = pack
+        self._bins = bins
+        self._sizes = np.bincount([] if bins is None else bins)
+
+    def means(self, values: Array) -> Array:
+        """Give a number for each point: the spot's, or the mean of the bin."""
+        values = np.asarray(values, float)
+        return values if self._bins is None else np.bincount(self._bins, values) / self._sizes
+
+    def most(self, codes: Array, n: int) -> Array:
+        """Give a code below n for each point: the spot's, or the most frequent one of the bin."""
+        if self._bins is None:
+            return codes
+        table = np.zeros((len(self._sizes), n), np.int32)
+        np.add.at(table, (self._bins, codes), 1)
+        return table.argmax(axis=1)
+
+    def value(self, key: str, label: str, group: str, values: Array, *, width: int = 2, **more: Any) -> None:
+        """Add a layer of numbers, one a spot."""
+        layer = {"key": key, "label": label, "group": group, "kind": "value"} | more
+        self.all.append(layer | {"data": self._pack.numbers(self.means(values), width)})
+
+    def category(self, key: str, label: str, group: str, codes: Array, names: list[str], colours: list[str]) -> None:
+        """Add a layer of names, one a spot."""
+        layer = {"key": key, "label": label, "group": group, "kind": "category", "names": names, "colours": colours}
+        self.all.append(layer | {"data": self._pack.codes(self.most(codes, len(names)))})

@@ -1,0 +1,194 @@
+"""What both reports are made of: packed numbers, colours, and pages that hold all they need."""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+_HERE = Path(__file__).parent
+_MISSING = {1: 255, 2: 65535}
+
+# Petroff 2021, arXiv:2107.02270: ten colours told apart by people with and without colour-vision deficiency
+_PALETTE = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+# matplotlib's viridis (CC0) at nine equal steps
+VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
+
+
+def palette(n: int) -> list[str]:
+    """Give n colours, the first ten told apart by everyone, later ones lighter or darker cousins of them.
+
+    Parameters
+    ----------
+    n
+        How many.
+
+    Returns
+    -------
+    Colours as ``#rrggbb``; the first ones do not depend on n.
+    """
+    colours = []
+    for i in range(n):
+        base = [int(_PALETTE[i % 10][j : j + 2], 16) for j in (1, 3, 5)]
+        turn = i // 10
+        if turn:
+            toward, share = (255, 0.45) if turn % 2 else (0, 0.4)
+            share *= 1 - 0.2 * ((turn - 1) // 2 % 3)
+            base = [round(c + (toward - c) * share) for c in base]
+        colours.append("#{:02x}{:02x}{:02x}".format(*base))
+    return colours
+
+
+class Pack:
+    """Arrays and JSON that travel in a page as one compressed text."""
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+
+    def codes(self, values: npt.NDArray[Any]) -> dict[str, int]:
+        """Add whole numbers below 65536.
+
+        Parameters
+        ----------
+        values
+            Whole numbers, any shape.
+
+        Returns
+        -------
+        Where the page finds them.
+        """
+        width = 1 if values.max(initial=0) < 256 else 2
+        return self._add(values.astype(f"<u{width}"), width)
+
+    def numbers(self, values: npt.NDArray[Any], width: int = 2) -> dict[str, float]:
+        """Add real numbers as 8-bit or 16-bit steps between their smallest and largest; what is not finite is missing.
+
+        Parameters
+        ----------
+        values
+            Real numbers, any shape.
+        width
+            Bytes a number, 1 or 2.
+
+        Returns
+        -------
+        Where the page finds them, with ``lo`` and ``hi``.
+        """
+        values = np.asarray(values, float)
+        finite = np.isfinite(values)
+        lo, hi = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
+        steps = _MISSING[width] - 1
+        scaled = np.zeros(values.shape) if hi == lo else (np.where(finite, values, lo) - lo) / (hi - lo)
+        codes = np.where(finite, np.round(scaled * steps), _MISSING[width]).astype(f"<u{width}")
+        return self._add(codes, width) | {"lo": float(lo), "hi": float(hi)}
+
+    def text(self, header: Mapping[str, Any]) -> str:
+        """Give everything as one base64 text: the length of the JSON header, the header, the arrays."""
+        head = json.dumps(header, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        head += b" " * (-(len(head) + 4) % 4)
+        whole = len(head).to_bytes(4, "little") + head + self._bytes.getvalue()
+        return _squeeze(whole)
+
+    def _add(self, array: npt.NDArray[Any], width: int) -> dict[str, Any]:
+        self._bytes.write(b"\0" * (-self._bytes.tell() % 4))
+        at = self._bytes.tell()
+        self._bytes.write(array.tobytes())
+        return {"at": at, "n": int(array.size), "w": width}
+
+
+def render(template: str, script: str, packed: str, *, plotly: bool = False, **context: Any) -> str:
+    """Fill a template into a page that needs nothing else and may ask the network for nothing.
+
+    Parameters
+    ----------
+    template, script
+        Files of this folder's assets.
+    packed
+        What `Pack.text` gave.
+    plotly
+        Whether the page draws with plotly.
+    context
+        What the template shows; text is escaped.
+
+    Returns
+    -------
+    The page.
+    """
+    code = _asset("common.js") + _asset(script)
+    library = _asset("plotly-gl2d.min.js") if plotly else ""
+    # only these very scripts may run; regl, inside plotly, compiles its draw calls, hence unsafe-eval
+    allowed = " ".join(f"'sha256-{_digest(text)}'" for text in (code, library) if text)
+    policy = (
+        f"default-src 'none'; script-src {allowed}{" 'unsafe-eval'" if plotly else ''}; "
+        "style-src 'unsafe-inline'; img-src data: blob:"
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "assets"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": percent, "grouped": grouped, "short": short}
+    return environment.get_template(template).render(
+        policy=policy,
+        style=Markup(_asset("style.css")),
+        script=Markup(code),
+        library=_squeeze(library.encode()) if plotly else "",
+        packed=packed,
+        **context,
+    )
+
+
+def percent(share: float | None) -> str:
+    """Say a share as a percentage, two digits long."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.1f} %"
+
+
+def grouped(number: float | None) -> str:
+    """Say a whole number with commas between thousands."""
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def short(value: Any) -> str:
+    """Say a number with four digits and anything else as it is; nothing is a dash."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _asset(name: str) -> str:
+    return (_HERE / "assets" / name).read_text(encoding="utf-8")
+
+
+def _squeeze(raw: bytes) -> str:
+    return base64.b64encode(gzip.compress(raw, 9, mtime=0)).decode()
+
+
+def _digest(text: str) -> str:
+    if re.search(r"</script|<!--", text, re.IGNORECASE):
+        raise ValueError("a script of the report holds what would end its element")
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

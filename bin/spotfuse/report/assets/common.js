@@ -1,0 +1,123 @@
+"use strict";
+
+const find = (query, root = document) => root.querySelector(query);
+const findAll = (query, root = document) => [...root.querySelectorAll(query)];
+
+/** Make an element; text is text, never HTML. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "style") element.style.cssText = value;
+    else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+async function inflate(id) {
+  const coded = atob(find(`#${id}`).textContent);
+  const bytes = Uint8Array.from(coded, (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+/** Read what the page carries: a header, and a function that gives the numbers which a part of the header points to. */
+async function unpack() {
+  const whole = await inflate("packed");
+  const length = new DataView(whole).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(whole, 4, length)));
+  const read = new Map();
+  function numbers(part) {
+    if (!read.has(part.at)) {
+      const raw = new (part.w === 1 ? Uint8Array : Uint16Array)(whole, 4 + length + part.at, part.n);
+      if (part.lo === undefined) read.set(part.at, raw);
+      else {
+        const missing = part.w === 1 ? 255 : 65535;
+        const step = (part.hi - part.lo) / (missing - 1);
+        read.set(part.at, Float64Array.from(raw, (code) => (code === missing ? NaN : part.lo + code * step)));
+      }
+    }
+    return read.get(part.at);
+  }
+  return { header, numbers };
+}
+
+function ramp(stops, level) {
+  const at = Math.min(Math.max(level, 0), 1) * (stops.length - 1);
+  const i = Math.min(Math.floor(at), stops.length - 2);
+  const [a, b] = [stops[i], stops[i + 1]].map((c) => [1, 3, 5].map((j) => parseInt(c.slice(j, j + 2), 16)));
+  return `rgb(${a.map((v, j) => Math.round(v + (b[j] - v) * (at - i))).join(",")})`;
+}
+
+function saveFile(name, content, type) {
+  const url = URL.createObjectURL(new Blob([content], { type }));
+  const link = make("a", { href: url, download: name.replace(/[^\w.-]+/g, "_") });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+function saveTable(name, rows) {
+  const cell = (value) => (value === null || value === undefined ? "" : String(value).replace(/[\t\r\n]+/g, " "));
+  saveFile(`${name}.tsv`, rows.map((row) => row.map(cell).join("\t")).join("\n") + "\n", "text/tab-separated-values");
+}
+
+const PRINT_INK = { ink: "#1b1f24", soft: "#57606a", line: "#d9dee4", accent: "#1f6f8b", warn: "#b45309" };
+
+/** Give a drawn figure as SVG text that stands alone, on white. */
+function standalone(svg) {
+  const copy = svg.cloneNode(true);
+  const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
+  style.textContent = `text { fill: ${PRINT_INK.ink}; font: 12px Helvetica, Arial, sans-serif; }`;
+  const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: "#ffffff" })) ground.setAttribute(key, value);
+  copy.prepend(style, ground);
+  return new XMLSerializer().serializeToString(copy).replace(/var\(--(\w+)\)/g, (_, name) => PRINT_INK[name]);
+}
+
+async function savePicture(name, as, text, width, height) {
+  if (as === "svg") return saveFile(`${name}.svg`, text, "image/svg+xml");
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+  await image.decode();
+  const canvas = make("canvas", { width: width * 3, height: height * 3 });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  canvas.toBlob((blob) => saveFile(`${name}.png`, blob, "image/png"));
+}
+
+/** Order numbers by size, other text by its natural order, and put what is missing last. */
+function compare(a, b, sign) {
+  const gone = [a, b].map((v) => v === null || v === undefined || v === "" || v === "–");
+  if (gone[0] || gone[1]) return gone[0] - gone[1];
+  const [x, y] = [Number(a), Number(b)];
+  const order = Number.isNaN(x) || Number.isNaN(y) ? String(a).localeCompare(String(b), "en", { numeric: true }) : x - y;
+  return sign * order;
+}
+
+/** Make the headers of a table sort it; `sort(column, sign)` does the work. */
+function sortable(table, sort) {
+  const headers = findAll("thead th", table);
+  headers.forEach((header, column) => {
+    const button = find("button", header);
+    if (!button) return;
+    button.addEventListener("click", () => {
+      const down = header.getAttribute("aria-sort") === "ascending";
+      headers.forEach((other) => other.removeAttribute("aria-sort"));
+      header.setAttribute("aria-sort", down ? "descending" : "ascending");
+      sort(column, down ? -1 : 1);
+    });
+  });
+}
+
+const isDark = () => {
+  const forced = document.documentElement.dataset.theme;
+  return forced ? forced === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+
+find("#theme").addEventListener("click", () => {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  document.dispatchEvent(new Event("theme"));
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("theme")));

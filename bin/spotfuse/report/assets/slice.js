@@ -1,0 +1,480 @@
+
+(async () => {
+  const { header, numbers } = await unpack();
+  const { layers, sample } = header;
+  const n = header.n;
+  const x = numbers(header.x);
+  const y = numbers(header.y);
+  const byKey = new Map(layers.map((layer) => [layer.key, layer]));
+  const domain = byKey.get("domain");
+  const spotName = (i) => (header.spots ? header.spots[i] : `bin of ${numbers(header.inBin)[i]} spots`);
+  const state = { layer: domain, beside: null, chosen: null, choice: null };
+  const steps = Array.from({ length: 256 }, (_, i) => ramp(header.scale, i / 255));
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const say = (value) => (Number.isNaN(value) ? "–" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString());
+  const percent = (share) => `${(100 * share).toFixed(share < 0.0995 && share > 0 ? 1 : 0)} %`;
+
+  // ---- colours ----
+  const ranges = new Map();
+  function range(layer) {
+    if (!ranges.has(layer.key)) {
+      let { lo, hi } = layer;
+      if (lo === undefined) {
+        const sorted = Float64Array.from(numbers(layer.data)).filter((v) => !Number.isNaN(v)).sort();
+        lo = sorted[0] ?? 0;
+        hi = sorted[sorted.length - 1] ?? 1;
+        // a few spots must not make all others look empty
+        const most = sorted[Math.floor(0.99 * (sorted.length - 1))] ?? hi;
+        if (layer.clip && most > lo) hi = most;
+      }
+      ranges.set(layer.key, { lo, hi });
+    }
+    return ranges.get(layer.key);
+  }
+  function colours(layer) {
+    const values = numbers(layer.data);
+    if (layer.kind === "category") return Array.from(values, (code) => layer.colours[code]);
+    const { lo, hi } = range(layer);
+    const grey = "#9aa3ad";
+    return Array.from(values, (v) => (Number.isNaN(v) ? grey : steps[Math.round(255 * Math.min(Math.max((v - lo) / (hi - lo || 1), 0), 1))]));
+  }
+  const valueAt = (layer, i) => {
+    const value = numbers(layer.data)[i];
+    return layer.kind === "category" ? layer.names[value] : say(value);
+  };
+
+  // ---- the two plots ----
+  const map = find("#map");
+  const side = find("#side");
+  const photo = find("#photo");
+  const hasGl = Boolean(document.createElement("canvas").getContext("webgl"));
+  const touch = matchMedia("(pointer: coarse)").matches;
+  const diameter = header.diameter ? Math.max(header.diameter, 0.55 * header.spacing) : 0.92 * header.spacing;
+  const embedding = header.embedding.map(numbers);
+
+  function extent(values) {
+    let lo = Infinity;
+    let hi = -Infinity;
+    for (const v of values) {
+      if (v < lo) lo = v;
+      if (v > hi) hi = v;
+    }
+    return [lo, hi];
+  }
+  const [x0, x1] = extent(x);
+  const [y0, y1] = extent(y);
+  const pad = Math.max(diameter, 0.02 * Math.max(x1 - x0, y1 - y0));
+  const whole = { x: [x0 - pad, x1 + pad], y: [y1 + pad, y0 - pad] };
+
+  function medoids(layer) {
+    const codes = numbers(layer.data);
+    return layer.names.map((name, k) => {
+      let sx = 0, sy = 0, count = 0;
+      for (let i = 0; i < n; i++) if (codes[i] === k) { sx += x[i]; sy += y[i]; count++; }
+      let best = -1, least = Infinity;
+      for (let i = 0; i < n; i++) {
+        if (codes[i] !== k) continue;
+        const d = (x[i] - sx / count) ** 2 + (y[i] - sy / count) ** 2;
+        if (d < least) { least = d; best = i; }
+      }
+      return { name, at: best };
+    }).filter(({ at }) => at >= 0);
+  }
+  let centres = null;
+  function annotations(layer, coordinates) {
+    if (layer !== domain || !find("#numbers").checked) return [];
+    centres ??= medoids(domain);
+    return centres.map(({ name, at }) => ({
+      x: coordinates[0][at], y: coordinates[1][at], text: `<b>${plain(name)}</b>`, showarrow: false,
+      font: { size: 13, color: "#000" }, bgcolor: "rgba(255,255,255,.82)", borderpad: 2, captureevents: false,
+    }));
+  }
+  function images() {
+    return photo ? [{
+      source: photo.src, xref: "x", yref: "y", x: 0, y: 0, sizex: header.image.width, sizey: header.image.height,
+      sizing: "stretch", layer: "below", opacity: Number(find("#image").value),
+    }] : [];
+  }
+  function layout(layer, tissue) {
+    const axis = { visible: false, zeroline: false, showgrid: false };
+    return {
+      margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, color: css("--ink") },
+      showlegend: false, hovermode: "closest", dragmode: touch ? false : "zoom", uirevision: "kept", hoverdistance: 12,
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--ink"), orientation: "h" },
+      newselection: { line: { color: css("--ink"), width: 1.5, dash: "dot" } },
+      xaxis: { ...axis, range: tissue ? whole.x : undefined },
+      yaxis: { ...axis, scaleanchor: tissue ? "x" : undefined, range: tissue ? whole.y : undefined },
+      images: tissue ? images() : [],
+      annotations: annotations(layer, tissue ? [x, y] : embedding),
+    };
+  }
+  function trace(layer, tissue) {
+    const [a, b] = tissue ? [x, y] : embedding;
+    const opacity = Number(find("#opacity").value);
+    return {
+      type: hasGl ? "scattergl" : "scatter", mode: "markers", x: a, y: b, hoverinfo: "none",
+      marker: { color: colours(layer), size: tissue ? 6 : embeddedSize(), opacity: tissue ? opacity : 0.85, line: { width: 0 } },
+      selectedpoints: state.chosen, selected: { marker: { opacity: tissue ? Math.max(opacity, 0.3) : 0.95 } }, unselected: { marker: { opacity: 0.06 } },
+    };
+  }
+  const embeddedSize = () => Number(find("#size").value) * Math.min(9, Math.max(2.5, 240 / Math.sqrt(n)));
+  const config = {
+    displaylogo: false, responsive: true, scrollZoom: false, doubleClick: "reset",
+    modeBarButtons: [["zoom2d", "pan2d", "lasso2d", "select2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
+  };
+  const sideLayer = () => state.beside ?? state.layer;
+  /** Spots keep their size in the tissue, whatever the zoom. */
+  function fitSpots(plot) {
+    const { xaxis, yaxis } = plot._fullLayout;
+    const scale = Math.min(xaxis._length / Math.abs(xaxis.range[1] - xaxis.range[0]), yaxis._length / Math.abs(yaxis.range[1] - yaxis.range[0]));
+    return Plotly.restyle(plot, { "marker.size": Math.max(1.2, diameter * scale * Number(find("#size").value)) });
+  }
+  const isTissue = (plot) => plot === map || state.beside !== null;
+  async function draw(plot) {
+    const layer = plot === map ? state.layer : sideLayer();
+    await Plotly.react(plot, [trace(layer, isTissue(plot))], { ...layout(layer, isTissue(plot)), ...kept(plot) }, config);
+    if (isTissue(plot)) await fitSpots(plot);
+  }
+  /** The zoom and the tool that stand now, as long as the plot goes on showing the same kind of thing. */
+  function kept(plot) {
+    const now = plot._fullLayout;
+    if (!now || plot.showsTissue !== isTissue(plot)) {
+      plot.showsTissue = isTissue(plot);
+      return plot === side && plot.showsTissue && map._fullLayout ? zoomOf(map) : {};
+    }
+    return { ...zoomOf(plot), dragmode: now.dragmode };
+  }
+  const zoomOf = (plot) => {
+    const tissue = isTissue(plot);
+    const axis = { visible: false, zeroline: false, showgrid: false };
+    return {
+      xaxis: { ...axis, range: plot._fullLayout.xaxis.range.slice() },
+      yaxis: { ...axis, range: plot._fullLayout.yaxis.range.slice(), scaleanchor: tissue ? "x" : undefined },
+    };
+  };
+
+  // ---- what is chosen ----
+  async function choose(indices, choice) {
+    state.chosen = indices;
+    state.choice = choice;
+    await Promise.all([map, side].map((plot) => Plotly.restyle(plot, { selectedpoints: [indices] })));
+    report();
+  }
+  function clear() {
+    for (const plot of [map, side]) if (plot.layout.selections?.length) Plotly.relayout(plot, { selections: [] });
+    return choose(null, null);
+  }
+  function isolate(layer, code) {
+    if (state.choice?.layer === layer && state.choice.code === code) return clear();
+    const codes = numbers(layer.data);
+    const indices = [];
+    for (let i = 0; i < n; i++) if (codes[i] === code) indices.push(i);
+    for (const plot of [map, side]) if (plot.layout.selections?.length) Plotly.relayout(plot, { selections: [] });
+    return choose(indices, { layer, code });
+  }
+  function report() {
+    const { chosen, choice } = state;
+    find("#clear").hidden = find("#selected").hidden = chosen === null;
+    findAll("[data-isolate]").forEach((chip) => {
+      chip.setAttribute("aria-pressed", String(choice?.layer === domain && choice.code === Number(chip.dataset.isolate)));
+    });
+    findAll("#legend .chip").forEach((chip) => {
+      chip.setAttribute("aria-pressed", String(choice?.layer === state.layer && choice.code === Number(chip.dataset.code)));
+    });
+    if (chosen === null) return (find("#status").textContent = "");
+    const words = [`${chosen.length.toLocaleString("en")} ${header.spots ? "spots" : "bins"} (${percent(chosen.length / n)})`];
+    if (choice) words.unshift(`${choice.layer.label} ${choice.layer.names[choice.code]}:`);
+    else {
+      const counts = new Map();
+      for (const i of chosen) counts.set(numbers(domain.data)[i], (counts.get(numbers(domain.data)[i]) ?? 0) + 1);
+      const top = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 4);
+      words.push(`of ${top.map(([k, count]) => `domain ${domain.names[k]} ${percent(count / chosen.length)}`).join(", ")}`);
+    }
+    if (state.layer.kind === "value") {
+      const values = numbers(state.layer.data);
+      const inside = new Set(chosen);
+      let sum = 0, rest = 0, others = 0;
+      for (let i = 0; i < n; i++) {
+        if (Number.isNaN(values[i])) continue;
+        if (inside.has(i)) sum += values[i];
+        else { rest += values[i]; others++; }
+      }
+      words.push(`· mean ${state.layer.label} ${say(sum / chosen.length)}, elsewhere ${say(others ? rest / others : NaN)}`);
+    }
+    find("#status").textContent = words.join(" ");
+  }
+
+  // ---- legend, titles, controls ----
+  function legend() {
+    const layer = state.layer;
+    find("#map-title").textContent = layer.label;
+    const box = find("#legend");
+    if (layer.kind === "value") {
+      const { lo, hi } = range(layer);
+      const clipped = layer.clip && hi < layer.data.hi;
+      box.replaceChildren(make("div", { class: "ramp" }, say(lo),
+        make("i", { style: `background:linear-gradient(to right,${header.scale.join(",")})` }), `${clipped ? "≥ " : ""}${say(hi)}`,
+        make("span", { class: "note" }, layer.group === "Marker genes" ? "ln(1 + counts per 10,000)" : layer.group === "Cell types" ? "share of the spot" : "")));
+      return;
+    }
+    const counts = new Array(layer.names.length).fill(0);
+    for (const code of numbers(layer.data)) counts[code]++;
+    box.replaceChildren(make("div", { class: "chips", role: "group", "aria-label": `${layer.label}: show one alone` },
+      ...layer.names.map((name, code) => counts[code] ? make("button", {
+        type: "button", class: "chip", "data-code": code, "aria-pressed": "false", onclick: () => isolate(layer, code),
+      }, make("span", { class: "swatch", style: `background:${layer.colours[code]}` }), `${name}`, make("span", { class: "note" }, percent(counts[code] / n))) : "").filter(Boolean)));
+  }
+  async function show(layer) {
+    const forget = state.choice && state.choice.layer !== domain && state.choice.layer !== layer;
+    state.layer = layer;
+    find("#layer").value = layer.key;
+    if (forget) { state.chosen = null; state.choice = null; }
+    legend();
+    await Promise.all([draw(map), draw(side)]);
+    report();
+  }
+  function showGene(gene, scroll = true) {
+    const layer = byKey.get(`gene:${gene}`);
+    if (!layer) return;
+    show(layer);
+    if (scroll) find("#tissue").scrollIntoView();
+  }
+  const groups = new Map();
+  for (const layer of layers) groups.set(layer.group, [...(groups.get(layer.group) ?? []), layer]);
+  for (const menu of [find("#layer"), find("#beside")]) {
+    for (const [group, members] of groups) {
+      menu.append(make("optgroup", { label: group }, ...members.map((layer) => make("option", { value: layer.key }, layer.label))));
+    }
+  }
+  find("#names").append(...layers.map((layer) => make("option", { value: layer.label })));
+  find("#layer").addEventListener("change", (event) => show(byKey.get(event.target.value)));
+  find("#beside").addEventListener("change", async (event) => {
+    state.beside = byKey.get(event.target.value) ?? null;
+    await draw(side);
+  });
+  find("#find").addEventListener("input", (event) => {
+    const wanted = event.target.value.trim().toLowerCase();
+    const layer = layers.find((candidate) => candidate.label.toLowerCase() === wanted);
+    if (layer) show(layer);
+  });
+  find("#find").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    const wanted = event.target.value.trim().toLowerCase();
+    const layer = wanted && layers.find((candidate) => candidate.label.toLowerCase().startsWith(wanted));
+    if (layer) show(layer);
+  });
+  find("#opacity").addEventListener("input", () => {
+    const opacity = Number(find("#opacity").value);
+    for (const plot of [map, side]) {
+      if (isTissue(plot)) Plotly.restyle(plot, { "marker.opacity": opacity, "selected.marker.opacity": Math.max(opacity, 0.3) });
+    }
+  });
+  find("#image")?.addEventListener("input", () => {
+    for (const plot of [map, side]) if (isTissue(plot)) Plotly.relayout(plot, { "images[0].opacity": Number(find("#image").value) });
+  });
+  find("#size").addEventListener("input", () => {
+    for (const plot of [map, side]) {
+      if (isTissue(plot)) fitSpots(plot);
+      else Plotly.restyle(plot, { "marker.size": embeddedSize() });
+    }
+  });
+  find("#numbers").addEventListener("change", () => [map, side].forEach(draw));
+  find("#clear").addEventListener("click", clear);
+  find("#selected").addEventListener("click", () => saveTable(`${sample}_selected`, spotRows([x, y], ["x", "y"], state.layer, state.chosen)));
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.chosen !== null) clear(); });
+  document.addEventListener("theme", () => [map, side].forEach(draw));
+  findAll("[data-isolate]").forEach((chip) => chip.addEventListener("click", () => {
+    show(domain).then(() => isolate(domain, Number(chip.dataset.isolate)));
+    find("#tissue").scrollIntoView();
+  }));
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest("[data-gene]");
+    if (target) showGene(target.dataset.gene);
+  });
+
+  // ---- hover ----
+  const tip = make("div", { class: "tip", hidden: "" });
+  document.body.append(tip);
+  function hint(plot, { points: [point], event }) {
+    const i = point.pointIndex;
+    const layer = plot === map ? state.layer : sideLayer();
+    const lines = [spotName(i), `domain ${valueAt(domain, i)}, confidence ${valueAt(byKey.get("confidence"), i)}`];
+    if (layer !== domain && layer.key !== "confidence") lines.push(`${layer.label}: ${valueAt(layer, i)}`);
+    tip.replaceChildren(...lines.map((line) => make("div", {}, line)));
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect();
+    tip.style.left = `${Math.min(event.clientX + 14, innerWidth - box.width - 4)}px`;
+    tip.style.top = `${Math.min(event.clientY + 14, innerHeight - box.height - 4)}px`;
+  }
+
+  // ---- saving ----
+  function spotRows(coordinates, names, layer, some) {
+    const extra = layer === domain || layer.key === "confidence" ? [] : [layer];
+    const rows = [["spot", ...names, "domain", "confidence", ...extra.map((one) => one.label)]];
+    const exact = (one, i) => { const v = numbers(one.data)[i]; return one.kind === "category" ? one.names[v] : Number.isNaN(v) ? null : Number(v.toPrecision(6)); };
+    for (const i of some ?? Array(n).keys()) {
+      rows.push([spotName(i), ...coordinates.map((values) => Number(values[i].toPrecision(7))), exact(domain, i), exact(byKey.get("confidence"), i), ...extra.map((one) => exact(one, i))]);
+    }
+    return rows;
+  }
+  async function savePlot(plot, as) {
+    const tissue = isTissue(plot);
+    const layer = plot === map ? state.layer : sideLayer();
+    const name = `${sample}_${tissue ? "tissue" : "embedding"}_${layer.label}`;
+    const coordinates = tissue ? [x, y] : embedding;
+    if (as === "tsv") return saveTable(name, spotRows(coordinates, tissue ? ["x", "y"] : ["PC1", "PC2"], layer, null));
+    const size = { width: 900, height: 800 };
+    const base = { ...trace(layer, tissue), type: n <= 20000 || !hasGl ? "scatter" : "scattergl" };
+    const live = plot._fullLayout;
+    base.marker = { ...base.marker, size: plot.data[0].marker.size * Math.min((size.width - 190) / live.width, (size.height - 60) / live.height) };
+    const chosen = state.chosen && new Set(state.chosen);
+    let traces;
+    if (layer.kind === "category") {
+      const codes = numbers(layer.data);
+      traces = layer.names.map((label, code) => {
+        const members = Array.from(codes.keys()).filter((i) => codes[i] === code);
+        return {
+          ...base, name: plain(label), x: members.map((i) => coordinates[0][i]), y: members.map((i) => coordinates[1][i]),
+          marker: { ...base.marker, color: layer.colours[code] },
+          selectedpoints: chosen && members.flatMap((i, at) => (chosen.has(i) ? [at] : [])),
+        };
+      }).filter((one) => one.x.length);
+    } else {
+      const { lo, hi } = range(layer);
+      traces = [{
+        ...base, showlegend: false,
+        marker: {
+          ...base.marker, color: Array.from(numbers(layer.data)), cmin: lo, cmax: hi, showscale: true,
+          colorscale: header.scale.map((colour, i) => [i / (header.scale.length - 1), colour]), colorbar: { thickness: 14, len: 0.5, outlinewidth: 0 },
+        },
+      }];
+    }
+    const figure = {
+      ...layout(layer, tissue), ...(tissue ? zoomOf(plot) : {}), ...size, showlegend: layer.kind === "category",
+      title: { text: `${plain(sample)}: ${plain(layer.label)}`, x: 0.02, font: { size: 17 } }, margin: { l: 10, r: 10, t: 50, b: 10 },
+      font: { family: "Helvetica, Arial, sans-serif", color: "#1b1f24" }, paper_bgcolor: "#ffffff", legend: { itemsizing: "constant" },
+    };
+    const url = await Plotly.toImage({ data: traces, layout: figure }, { format: "svg", ...size });
+    await savePicture(name, as, decodeURIComponent(url.slice(url.indexOf(",") + 1)), size.width, size.height);
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-as]");
+    if (!button) return;
+    const as = button.dataset.as;
+    const box = button.closest(".save");
+    if (box.dataset.plot) return savePlot(box.dataset.plot === "map" ? map : side, as);
+    if (box.dataset.table === "markers") return saveTable(`${sample}_markers`, [MARKER_COLUMNS, ...listed()]);
+    const figure = button.closest("figure");
+    if (as === "tsv") return saveTable(`${sample}_${figure.dataset.table}`, header.tables[figure.dataset.table]);
+    const svg = find("svg", figure);
+    return savePicture(`${sample}_${figure.dataset.figure}`, as, standalone(svg), svg.width.baseVal.value, svg.height.baseVal.value);
+  });
+
+  // ---- markers ----
+  const MARKER_COLUMNS = ["domain", "gene", "log_fold_change", "p_adjusted", "share_in", "share_out"];
+  const order = { column: null, sign: 1, limit: 40 };
+  function listed() {
+    const wanted = find("#gene-search").value.trim().toLowerCase();
+    const where = find("#gene-domain").value;
+    const rows = header.markers.filter((row) => (!where || row[0] === where) && row[1].toLowerCase().includes(wanted));
+    return order.column === null ? rows : rows.sort((a, b) => compare(a[order.column], b[order.column], order.sign));
+  }
+  function fillMarkers() {
+    const rows = listed();
+    const swatch = new Map(domain.names.map((name, k) => [name, domain.colours[k]]));
+    find("#marker-table tbody").replaceChildren(...rows.slice(0, order.limit).map((row) => make("tr", {},
+      make("td", {}, make("span", { class: "swatch", style: `background:${swatch.get(row[0])}` }), ` ${row[0]}`),
+      make("td", {}, byKey.has(`gene:${row[1]}`) ? make("button", { type: "button", class: "link", "data-gene": row[1] }, row[1]) : row[1]),
+      make("td", { class: "number" }, row[2] === null ? "–" : row[2].toFixed(2)),
+      make("td", { class: "number" }, row[3] === null ? "–" : row[3] === 0 ? "< 1e-300" : row[3].toExponential(1)),
+      make("td", { class: "number" }, row[4] === null ? "–" : percent(row[4])),
+      make("td", { class: "number" }, row[5] === null ? "–" : percent(row[5])))));
+    find("#marker-count").textContent = `${Math.min(order.limit, rows.length)} of ${rows.length} rows`;
+    find("#marker-more").hidden = rows.length <= order.limit;
+  }
+  if (find("#markers")) {
+    for (const [id, event] of [["#gene-search", "input"], ["#gene-domain", "change"]]) {
+      find(id).addEventListener(event, () => { order.limit = 40; fillMarkers(); });
+    }
+    find("#marker-more").addEventListener("click", () => { order.limit += 200; fillMarkers(); });
+    sortable(find("#marker-table"), (column, sign) => { Object.assign(order, { column, sign }); fillMarkers(); });
+    fillMarkers();
+  }
+
+  // ---- small maps ----
+  function paint(canvas, layer) {
+    const size = Math.round(150 * Math.min(devicePixelRatio || 1, 2));
+    canvas.width = canvas.height = size;
+    const scale = size / Math.max(x1 - x0 + 2 * pad, y1 - y0 + 2 * pad);
+    const left = (size - (x1 - x0) * scale) / 2;
+    const top = (size - (y1 - y0) * scale) / 2;
+    const dot = Math.max(1, diameter * scale * 1.05);
+    const context = canvas.getContext("2d");
+    colours(layer).forEach((colour, i) => {
+      context.fillStyle = colour;
+      context.fillRect(left + (x[i] - x0) * scale - dot / 2, top + (y[i] - y0) * scale - dot / 2, dot, dot);
+    });
+  }
+  const waiting = new Map();
+  const watcher = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => { if (isIntersecting) paintNow(target); }), { rootMargin: "300px" });
+  function paintNow(canvas) {
+    if (waiting.has(canvas)) paint(canvas, waiting.get(canvas));
+    waiting.delete(canvas);
+    watcher.unobserve(canvas);
+  }
+  addEventListener("beforeprint", () => [...waiting.keys()].forEach(paintNow));
+  function small(layer, caption) {
+    const canvas = make("canvas", { "aria-hidden": "true" });
+    waiting.set(canvas, layer);
+    watcher.observe(canvas);
+    return make("button", { type: "button", onclick: () => { show(layer); find("#tissue").scrollIntoView(); } }, canvas, make("span", {}, layer.label, make("small", {}, caption)));
+  }
+  const typeLayers = layers.filter((layer) => layer.key.startsWith("type:"));
+  if (find("#type-gallery")) {
+    const mean = (layer) => { const values = numbers(layer.data).filter((v) => !Number.isNaN(v)); return values.reduce((a, b) => a + b, 0) / (values.length || 1); };
+    const ranked = typeLayers.map((layer) => [layer, mean(layer)]).sort((a, b) => b[1] - a[1]);
+    find("#type-gallery").append(...ranked.map(([layer, share]) => small(layer, `mean ${percent(share)}`)));
+  }
+  if (find("#gene-gallery")) {
+    const first = domain.names.map((name) => [name, header.markers.find((row) => row[0] === name && byKey.has(`gene:${row[1]}`))]).filter(([, row]) => row);
+    find("#gene-gallery").append(...first.map(([name, row]) => small(byKey.get(`gene:${row[1]}`), `first marker of domain ${name}`)));
+  }
+
+  // ---- start ----
+  find("#layer").value = domain.key;
+  legend();
+  report();
+  const library = make("script");
+  library.textContent = new TextDecoder().decode(await inflate("library"));
+  document.head.append(library);
+  await Promise.all([map, side].map(draw));
+  for (const plot of [map, side]) {
+    let following = false;
+    plot.on("plotly_hover", (event) => hint(plot, event));
+    plot.on("plotly_unhover", () => { tip.hidden = true; });
+    plot.on("plotly_click", ({ points: [point] }) => {
+      const layer = plot === map ? state.layer : sideLayer();
+      const of = layer.kind === "category" ? layer : domain;
+      isolate(of, numbers(of.data)[point.pointIndex]);
+    });
+    plot.on("plotly_selected", (event) => {
+      if (event?.points && !following) choose(event.points.map((point) => point.pointIndex), null);
+    });
+    plot.on("plotly_deselect", () => clear());
+    plot.on("plotly_relayout", async (change) => {
+      if (!Object.keys(change).some((key) => key.includes("axis") || key === "autosize") || following) return;
+      following = true;
+      const other = plot === map ? side : map;
+      if (isTissue(plot)) await fitSpots(plot);
+      if (isTissue(plot) && isTissue(other) && Object.keys(change).some((key) => key.includes("axis"))) {
+        const { xaxis, yaxis } = plot._fullLayout;
+        const same = ["xaxis", "yaxis"].every((name) => other._fullLayout[name].range.every((v, i) => Math.abs(v - plot._fullLayout[name].range[i]) < 1e-6 * Math.abs(v || 1)));
+        if (!same) await Plotly.relayout(other, { "xaxis.range": xaxis.range.slice(), "yaxis.range": yaxis.range.slice() });
+      }
+      following = false;
+    });
+  }
+  document.documentElement.dataset.ready = "true";
+})();

@@ -1,0 +1,139 @@
+"""What is said of all slices together."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from spotfuse import cohort
+
+
+def note(sample: str, step: str, failure: str | None = None) -> dict:
+    return {"sample": sample, "step": step, "failure": failure, "seconds": 1.0, "peak_rss_mb": 10}
+
+
+def went_well(sample: str, *steps: str) -> list[dict]:
+    return [note(sample, step) for step in steps]
+
+
+TO_DOMAINS = ("check_slice", "prepare_slice", "train", "assign_domains")
+WHOLE = (*TO_DOMAINS, "find_markers", "collect_slice", "report_slice")
+
+
+def slice_folder(folder: Path, labels: list[int], shares: dict[str, list[float]] | None, **metrics) -> Path:
+    folder.mkdir(parents=True)
+    spots = [f"s{i}" for i in range(len(labels))]
+    pd.DataFrame({"spot": spots, "domain": labels, "confidence": 0.9}).to_csv(
+        folder / "domains.tsv", sep="\t", index=False
+    )
+    if shares:
+        pd.DataFrame({"spot": spots, **shares}).to_csv(folder / "proportions.tsv", sep="\t", index=False)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+@pytest.fixture
+def slices(tmp_path: Path) -> dict[str, Path]:
+    return {
+        "A": slice_folder(
+            tmp_path / "A",
+            [1, 1, 1, 2],
+            {"NA": [0.5, 0.5, 0, 0], "T/B": [0.5, 0.5, 1, 1]},
+            n_spots=4,
+            n_domains=2,
+            domains=None,
+            proportions={"rmse": 0.25},
+            seconds={"train": 100.0, "prepare_slice": 25.0},
+        ),
+        "B": slice_folder(
+            tmp_path / "B", [1, 2, 3], None, n_spots=3, n_domains=3, domains={"ari": 0.5}, proportions=None, seconds={}
+        ),
+    }
+
+
+SHEET = [
+    {"sample": "B", "data": "b.h5ad", "group": None, "donor": "d2"},
+    {"sample": "A", "data": "a.h5ad", "group": "g", "donor": "d1", "reference": "r.h5ad", "proportions": "p.tsv"},
+    {"sample": "C", "data": "c.h5ad", "group": "g", "donor": "d3", "annotation": "label"},
+]
+
+
+def test_metrics_have_a_row_a_finished_slice_in_the_sheets_order(slices):
+    table = cohort.metrics(SHEET, slices)
+    assert list(table["sample"]) == ["B", "A"]
+    assert list(table["donor"]) == ["d2", "d1"]
+    assert table["domains.ari"].tolist()[0] == 0.5
+    assert table["proportions.rmse"].tolist()[1] == 0.25
+    assert "data" not in table and "reference" not in table and "domains" not in table
+    columns = list(table)
+    assert columns.index("domains.ari") < columns.index("proportions.rmse") < columns.index("seconds.train")
+
+
+def test_composition_sums_to_one_and_keeps_odd_names(slices):
+    table = cohort.composition(SHEET, slices)
+    assert table.groupby(["sample", "kind"])["share"].sum().round(9).eq(1).all()
+    types = table[(table["sample"] == "A") & (table["kind"] == "cell_type")].set_index("name")["share"]
+    assert types.to_dict() == {"NA": 0.25, "T/B": 0.75}
+    domains = table[(table["sample"] == "A") & (table["kind"] == "domain")].set_index("name")["share"]
+    assert domains.to_dict() == {"1": 0.75, "2": 0.25}
+
+
+def test_a_refusal_keeps_its_reason():
+    failures = cohort.failures([{"sample": "C"}], [note("C", "check_slice", "c.h5ad: no counts")])
+    assert failures.values.tolist() == [["C", "check_slice", "c.h5ad: no counts"]]
+
+
+def test_a_killed_step_is_named_and_those_after_it_are_not():
+    notes = went_well("C", "check_slice", "prepare_slice", "collect_slice", "report_slice")
+    failures = cohort.failures([{"sample": "C", "annotation": "label"}], notes)
+    assert failures.values.tolist() == [["C", "train", "killed or out of memory in train"]]
+
+
+def test_a_killed_deconvolution_does_not_hide_behind_a_finished_slice():
+    row = {"sample": "C", "reference": "r.h5ad", "proportions": "p.tsv"}
+    notes = went_well("C", *WHOLE, "prepare_reference", "evaluate")
+    assert cohort.failures([row], notes)["step"].tolist() == ["deconvolve"]
+    assert len(cohort.failures([row], [*notes, note("C", "deconvolve")])) == 0
+
+
+def test_known_proportions_without_a_reference_ask_for_no_evaluation():
+    assert len(cohort.failures([{"sample": "C", "proportions": "p.tsv"}], went_well("C", *WHOLE))) == 0
+    failures = cohort.failures([{"sample": "C", "annotation": "label"}], went_well("C", *WHOLE))
+    assert failures["step"].tolist() == ["evaluate"]
+
+
+def test_a_refused_reference_is_the_only_failure_of_its_slice():
+    notes = [*went_well("C", *WHOLE), note("C", "prepare_reference", "r.h5ad: no column cell_type")]
+    assert cohort.failures([{"sample": "C", "reference": "r.h5ad"}], notes)["step"].tolist() == ["prepare_reference"]
+
+
+def test_the_closing_table_is_aligned_and_says_what_failed(slices):
+    failures = cohort.failures([{"sample": "C"}], [note("C", "check_slice", "no counts")])
+    lines = cohort.closing_table(cohort.metrics(SHEET, slices), failures).splitlines()
+    assert lines[0].split() == ["slice", "spots", "domains", "ARI", "RMSE", "time"]
+    assert lines[1].split() == ["B", "3", "3", "0.500", "-", "0", "s"]
+    assert lines[2].split() == ["A", "4", "2", "-", "0.250", "2", "min", "05", "s"]
+    assert len({len(line) for line in lines[:3]}) == 1
+    assert lines[-1] == "C: check_slice: no counts"
+
+
+def test_nothing_finished_is_still_a_table_and_a_report(tmp_path: Path, root: Path):
+    (tmp_path / "sheet.json").write_text(json.dumps([{"sample": "C"}]))
+    (tmp_path / "C.status.json").write_text(json.dumps(note("C", "check_slice", "c.h5ad: <b>no counts</b>")))
+    command = [sys.executable, str(root / "bin/report_cohort.py"), "--sample", "cohort", "--sheet", "sheet.json"]
+    done = subprocess.run(
+        [*command, "--statuses", "C.status.json"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "C: check_slice: c.h5ad: <b>no counts</b>" in done.stdout
+    assert (
+        tmp_path / "cohort/failures.tsv"
+    ).read_text() == "sample\tstep\treason\nC\tcheck_slice\tc.h5ad: <b>no counts</b>\n"
+    page = (tmp_path / "cohort/report.html").read_text()
+    assert "c.h5ad: &lt;b&gt;no counts&lt;/b&gt;" in page and "<b>no counts" not in page
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (3725, "1 h 02 min")])
+def test_durations_read_as_a_person_says_them(seconds: float, said: str):
+    assert cohort.duration(seconds) == said
