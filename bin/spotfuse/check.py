@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
-from spotfuse import io, metrics, tables
+from spotfuse import io, metrics, qc, tables
 from spotfuse.errors import InputError
+
+_LEAST_SPOTS = 3
 
 
 def slice_and_truth(
@@ -48,11 +50,13 @@ def slice_and_truth(
         With everything that is wrong, joined by semicolons.
     """
     problems: list[str] = []
-    adata = None
+    adata = n_spots = None
     with _collected(problems):
         adata = io.read_slice(data, platform, hd_bin_size=hd_bin_size)
+        with _named(data):
+            n_spots = _usable_spots(adata)
     with _collected(problems):
-        _check_n_domains(n_domains, None if adata is None else adata.n_obs)
+        _check_n_domains(n_domains, n_spots)
     types: set[str] = set()
     if reference is not None:
         with _collected(problems):
@@ -76,13 +80,21 @@ def _collected(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
+def _usable_spots(adata: AnnData) -> int:
+    """Count the spots that quality control keeps at the least."""
+    n_spots = int(qc.filter(adata, min_spots=1)[0].n_obs)
+    if n_spots < _LEAST_SPOTS:
+        raise InputError(f"{n_spots} of {adata.n_obs} spots can be used; at least {_LEAST_SPOTS} are needed")
+    return n_spots
+
+
 def _check_n_domains(n_domains: str, n_spots: int | None) -> None:
     if n_domains in ("auto", ""):
         return
     if not n_domains.isascii() or not n_domains.isdigit() or int(n_domains) < 1:
         raise InputError(f"n_domains is '{n_domains}'; give a whole number from 1 on, or auto")
     if n_spots is not None and int(n_domains) > n_spots:
-        raise InputError(f"n_domains is {n_domains}, but the slice has {n_spots} spots; give fewer domains")
+        raise InputError(f"n_domains is {n_domains}, but {n_spots} spots can be used; give fewer domains")
 
 
 def _check_reference(path: Path, cell_type_key: str, adata: AnnData | None) -> set[str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -78,6 +79,19 @@ def check_size(path: Path, what: str, n_bytes: float) -> None:
         )
 
 
+def check_sizes(path: Path, group: h5py.Group | h5py.Dataset) -> None:
+    """Refuse a part of an HDF5 file that says to be larger than memory: a compressed nothing takes no room on disk."""
+
+    def check(name: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Dataset) and node.shape is not None:
+            check_size(path, name, node.size * node.dtype.itemsize)
+
+    if isinstance(group, h5py.Dataset):
+        check(group.name, group)
+    else:
+        group.visititems(check)
+
+
 def is_whole(values: npt.NDArray[Any]) -> bool:
     """Tell whether all values are counts."""
     return bool(np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all())
@@ -132,7 +146,7 @@ def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes
     if xy.shape[1] > 2:
         notes.append(f"{source} has {xy.shape[1]} columns; the first two are taken for x and y")
     known = np.isfinite(xy[:, :2]).all(axis=1)
-    if not known.any():
+    if n_spots and not known.any():
         raise InputError(f"{path}: {source} holds no coordinates, only NaN")
     if not known.all():
         notes.append(f"{(~known).sum()} spots have no coordinates in {source}; quality control drops them")

@@ -17,6 +17,7 @@ from spotfuse.errors import InputError
 from spotfuse.io._common import (
     Notes,
     check_size,
+    check_sizes,
     coordinates,
     coordinates_from,
     is_whole,
@@ -51,10 +52,12 @@ def read(path: Path, notes: Notes) -> AnnData:
         adata = AnnData(X, obs=obs, var=var)
         for key in _COORDINATE_KEYS:
             if key in file.get("obsm", {}):
+                check_sizes(path, file["obsm"][key])
                 values = read_elem(file["obsm"][key])
                 adata.obsm["spatial"] = coordinates(path, f"obsm['{key}']", values, len(obs), notes)
                 break
         if "spatial" in file.get("uns", {}):
+            check_sizes(path, file["uns/spatial"])
             _keep_image(adata, read_elem(file["uns/spatial"]), notes)
     if "spatial" not in adata.obsm:
         coordinates_from(path, adata, adata.obs, "obs", notes)
@@ -65,6 +68,7 @@ def frame(path: Path, file: h5py.File, key: str) -> pd.DataFrame:
     """Read the table of spots or of genes."""
     if key not in file:
         raise InputError(f"{path}: not an AnnData file: it has no '{key}'")
+    check_sizes(path, file[key])
     table = read_elem(file[key])
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{path}: '{key}' is not a table")
@@ -96,8 +100,7 @@ def _peek(node: h5py.Group | h5py.Dataset, n: int = 100_000) -> npt.NDArray[Any]
 def _matrix(path: Path, node: h5py.Group | h5py.Dataset, source: str) -> sparse.csr_matrix:
     """Read a matrix as float32 CSR; a dense one in slabs, for most of it are zeros."""
     if isinstance(node, h5py.Group):
-        parts = [node[name] for name in ("data", "indices", "indptr")]
-        check_size(path, source, sum(part.size * part.dtype.itemsize for part in parts))
+        check_sizes(path, node)
         X = read_elem(node)
         n_rows, n_columns = X.shape if X.format == "csr" else X.shape[::-1]
         if len(X.indptr) != n_rows + 1 or X.indptr[-1] != len(X.indices) or (np.diff(X.indptr) < 0).any():

@@ -16,7 +16,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from spotfuse.errors import InputError
-from spotfuse.io._common import Notes, attach_positions, check_size, reading, text_index
+from spotfuse.io._common import Notes, attach_positions, check_size, check_sizes, reading, text_index
 
 _POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _MATRICES = (
@@ -96,6 +96,7 @@ def _read_h5(path: Path, notes: Notes) -> AnnData:
     with reading(path, "10x HDF5"), h5py.File(path, "r") as file:
         if "matrix" in file:
             group = file["matrix"]
+            check_sizes(path, group)
             features = group["features"] if "features" in group else group
             var = _feature_columns(path, features)
         else:
@@ -105,12 +106,11 @@ def _read_h5(path: Path, notes: Notes) -> AnnData:
             if len(genomes) > 1:
                 raise InputError(f"{path}: {len(genomes)} genomes ({', '.join(genomes)}); give a matrix of one")
             group = file[genomes[0]]
+            check_sizes(path, group)
             var = pd.DataFrame({"gene_ids": text_index(group["genes"][:])}, index=text_index(group["gene_names"][:]))
-        parts = [group[name] for name in ("data", "indices", "indptr")]
-        check_size(path, "the matrix", sum(part.size * part.dtype.itemsize for part in parts))
         n_genes, n_spots = (int(n) for n in group["shape"][:])
         barcodes = text_index(group["barcodes"][:])
-        data, indices, indptr = (part[:] for part in parts)
+        data, indices, indptr = (group[name][:] for name in ("data", "indices", "indptr"))
         _check_compressed(path, indices, indptr, n_genes, n_spots, len(data))
         X = sparse.csr_matrix((data.astype(np.float32), indices, indptr), shape=(n_spots, n_genes))
         return _joined(path, X, barcodes, var, notes)
@@ -135,15 +135,12 @@ def _feature_columns(path: Path, features: h5py.Group) -> pd.DataFrame:
 
 
 def _read_mtx(folder: Path) -> AnnData:
-    from scipy.io import mmread
-
     matrix = next(folder / name for name in _MATRIX_NAMES if (folder / name).exists())
     barcodes = _first_of(folder, "barcodes.tsv.gz", "barcodes.tsv")
     features = _first_of(folder, "features.tsv.gz", "features.tsv", "genes.tsv.gz", "genes.tsv")
-    with reading(matrix, "a matrix-market file"), _open(matrix) as file:
-        X = sparse.csr_matrix(sparse.csr_matrix(mmread(file)).T, dtype=np.float32)
     names = _lines(barcodes)
     rows = [line.split("\t") for line in _lines(features)]
+    X = _read_matrix_market(matrix, len(names), len(rows))
     symbols = text_index(row[1] if len(row) > 1 else row[0] for row in rows)
     var = pd.DataFrame({"gene_ids": [row[0] for row in rows]}, index=symbols)
     if rows and all(len(row) > 2 for row in rows):
@@ -151,12 +148,35 @@ def _read_mtx(folder: Path) -> AnnData:
     return _joined(matrix, X, text_index(name.split("\t")[0] for name in names), var, [])
 
 
-def _joined(path: Path, X: sparse.csr_matrix, barcodes: pd.Index, var: pd.DataFrame, notes: Notes) -> AnnData:
-    if X.shape != (len(barcodes), len(var)):
-        raise InputError(
-            f"{path}: the matrix has {X.shape[0]} spots and {X.shape[1]} genes, but there are {len(barcodes)} barcodes "
-            f"and {len(var)} features; take all files from one run"
+def _read_matrix_market(path: Path, n_barcodes: int, n_features: int) -> sparse.csr_matrix:
+    """Read the transpose of a coordinate matrix; scipy's reader ends the whole process at a damaged one."""
+    with reading(path, "a matrix-market file"), _open(path) as file:
+        banner = file.readline().decode().lower().split()
+        if banner[:3] != ["%%matrixmarket", "matrix", "coordinate"] or banner[3:] not in (
+            ["integer", "general"],
+            ["real", "general"],
+        ):
+            raise InputError(f"{path}: not a matrix-market file of counts, as 10x writes them")
+        line = file.readline()
+        while line.startswith(b"%"):
+            line = file.readline()
+        n_genes, n_spots, n_values = (int(number) for number in line.split())
+        _check_shape(path, (n_spots, n_genes), n_barcodes, n_features)
+        check_size(path, "the matrix", 20 * n_values)
+        entries = pd.read_csv(
+            file, sep=r"\s+", header=None, names=["gene", "spot", "count"], dtype={"gene": np.int64, "spot": np.int64}
         )
+        if len(entries) != n_values:
+            raise InputError(f"{path}: {len(entries)} values where its head says {n_values}; the file is not complete")
+        gene, spot = entries["gene"].to_numpy() - 1, entries["spot"].to_numpy() - 1
+        if n_values and (min(gene.min(), spot.min()) < 0 or gene.max() >= n_genes or spot.max() >= n_spots):
+            raise InputError(f"{path}: damaged: an index lies beyond its shape")
+        values = entries["count"].to_numpy(dtype=np.float32)
+        return sparse.csr_matrix((values, (spot, gene)), shape=(n_spots, n_genes))
+
+
+def _joined(path: Path, X: sparse.csr_matrix, barcodes: pd.Index, var: pd.DataFrame, notes: Notes) -> AnnData:
+    _check_shape(path, X.shape, len(barcodes), len(var))
     if "filtered_probes" in var:
         kept = var.pop("filtered_probes").to_numpy(dtype=bool)
         genes, position = np.unique(var["gene_ids"].to_numpy(dtype=str)[kept], return_inverse=True)
@@ -168,6 +188,14 @@ def _joined(path: Path, X: sparse.csr_matrix, barcodes: pd.Index, var: pd.DataFr
         X, var = sparse.csr_matrix(X @ gather), var.iloc[np.flatnonzero(kept)[first]]
     X.sort_indices()
     return AnnData(X, obs=pd.DataFrame(index=barcodes), var=var)
+
+
+def _check_shape(path: Path, shape: tuple[int, ...], n_barcodes: int, n_features: int) -> None:
+    if shape != (n_barcodes, n_features):
+        raise InputError(
+            f"{path}: the matrix has {shape[0]} spots and {shape[1]} genes, but there are {n_barcodes} barcodes and "
+            f"{n_features} features; take all files from one run"
+        )
 
 
 def _check_compressed(path: Path, indices: Any, indptr: Any, n_inner: int, n_outer: int, n_values: int) -> None:
