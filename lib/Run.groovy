@@ -8,35 +8,54 @@ import nextflow.file.FileHelper
 /** A run's beginning and end: everything that is not a step. */
 class Run {
 
-    /** Check all that can be checked before any task; every problem is told at once. */
-    static Sheet begin(Map params, Path project) {
-        def parameters = new Parameters(project.resolve('nextflow_schema.json'))
+    private final Map params
+    private final Object workflow
+    private final Parameters parameters
+    private final Path project
+
+    Run(Map params, Object workflow) {
+        this.params = params
+        this.workflow = workflow
+        project = workflow.projectDir
+        parameters = new Parameters(project.resolve('nextflow_schema.json'))
+    }
+
+    String help() {
+        parameters.help(params.help, workflow.manifest.version)
+    }
+
+    /** The parameters that decide results, as JSON. */
+    String settings() {
+        parameters.scientific(params)
+    }
+
+    /** What each slice needs, by its name; all that is wrong and can be seen before any task is told at once. */
+    Map<String, Map> check() {
         def problems = parameters.problems(params)
         def input = params.input ? FileHelper.asPath(params.input.toString()) : null
         def sheet = input && Files.isRegularFile(input) ? new Sheet(input, project.resolve('assets/schema_input.json')) : null
         problems += sheet?.problems ?: []
         if (problems) {
-            Nextflow.error(problems.size() == 1 ? problems[0] : "${problems.size()} problems:\n" + problems.collect { problem -> "  ${problem}" }.join('\n'))
+            Nextflow.error(problems.size() == 1 ? problems[0] : "${problems.size()} problems:\n  ${problems.join('\n  ')}")
         }
-        sheet
+        def info = FileHelper.asPath("${params.outdir}/pipeline_info")
+        Files.createDirectories(info)
+        info.resolve("params_${params.trace_report_suffix}.json").text = JsonOutput.prettyPrint(JsonOutput.toJson(new TreeMap(params))) + '\n'
+        sheet.slices.collectEntries { row -> [row.id, row] }
     }
 
-    static String help(Map params, Path project, String version) {
-        new Parameters(project.resolve('nextflow_schema.json')).help(params.help, version)
-    }
-
-    static String scientific(Map params, Path project) {
-        new Parameters(project.resolve('nextflow_schema.json')).scientific(params)
-    }
-
-    static String toJson(Object value) {
-        JsonOutput.toJson(value)
-    }
-
-    static void end(Map params, Object workflow) {
-        def failures = FileHelper.asPath("${params.outdir}/cohort/failures.tsv")
-        if (workflow.success && Files.exists(failures) && failures.readLines().size() > 1) {
-            nextflow.Global.session.abort()
+    /** Say where the report is; a step may have refused a slice and ended well, so look whether all slices did. */
+    void finish() {
+        def cohort = FileHelper.asPath("${params.outdir}/cohort").toAbsolutePath()
+        def failures = cohort.resolve('failures.tsv')
+        if (!Files.exists(failures) || nextflow.Global.session.aborted) {
+            return
+        }
+        println("report: ${cohort.resolve('report.html').toUriString()}")
+        def failed = failures.readLines().drop(1).collect { line -> line.tokenize('\t')[0] }.unique()
+        if (failed) {
+            println("failed: ${failed.join(', ')} (why: ${failures.toUriString()})")
+            nextflow.Global.session.abort() // the exit status becomes 1; all is published by now
         }
     }
 
@@ -53,5 +72,19 @@ class Run {
             copy.text = text
         }
         copy
+    }
+
+    /** One list of software versions from those of all tasks. */
+    static String versions(List<Path> files) {
+        def steps = new TreeMap().withDefault { new TreeMap() }
+        files.each { file -> new groovy.yaml.YamlSlurper().parse(file).each { step, versions -> steps[step] += versions } }
+        steps.workflow = [spotfuse: nextflow.Global.session.manifest.version, nextflow: nextflow.BuildInfo.version]
+        steps.collect { step, versions ->
+            "${step}:\n" + versions.collect { name, version -> "    ${name}: ${version}\n" }.join('')
+        }.join('')
+    }
+
+    static String toJson(Object value) {
+        JsonOutput.toJson(value)
     }
 }

@@ -1,4 +1,3 @@
-import groovy.json.JsonOutput
 import java.nio.file.Path
 
 /** A sample sheet (CSV, TSV, YAML or JSON), checked against assets/schema_input.json. */
@@ -101,13 +100,9 @@ class Sheet {
             annotation: annotated && isPath('annotation', cells.annotation) ? resolve(cells.annotation) : [],
             column: annotated && !isPath('annotation', cells.annotation) ? cells.annotation.toString() : '',
             proportions: cells.proportions == null ? [] : resolve(cells.proportions),
+            has_truth: annotated || reference && cells.proportions != null,
             given: given,
         ]
-    }
-
-    /** The rows as one JSON list. */
-    String toJson() {
-        JsonOutput.toJson(slices*.given)
     }
 
     private void complain(String problem) {

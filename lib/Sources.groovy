@@ -11,8 +11,8 @@ class Sources {
     private static final FROM = ~/(?m)^[ \t]*from[ \t]+(spotfuse[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)/
     private static final IMPORT = ~/(?m)^[ \t]*import[ \t]+(spotfuse[\w.]*)/
 
-    static String digest(Path project, String step) {
-        def bin = project.resolve('bin')
+    static String digest(String step) {
+        def bin = nextflow.Global.session.baseDir.resolve('bin')
         def sha = MessageDigest.getInstance('SHA-256')
         files(bin, step).each { name ->
             sha.update(name.bytes)

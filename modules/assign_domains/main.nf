@@ -1,8 +1,8 @@
 process ASSIGN_DOMAINS {
     tag "${meta.id}"
     label 'process_low'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'assign_domains')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('assign_domains')
 
     input:
     tuple val(meta), path(prepared), path(embedding), val(n_domains)

@@ -1,8 +1,8 @@
 process CHECK_SLICE {
     tag "${meta.id}"
     label 'process_single'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'check_slice')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('check_slice')
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), val(platform), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')

@@ -1,8 +1,8 @@
 process COLLECT_SLICE {
     tag "${meta.id}"
     label 'process_low'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'collect_slice')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('collect_slice')
 
     input:
     tuple val(meta), path(parts, stageAs: 'parts/*'), val(row)

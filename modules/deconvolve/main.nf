@@ -2,8 +2,8 @@ process DECONVOLVE {
     tag "${meta.id}"
     label 'process_medium'
     label 'process_gpu'
-    container "${params.container_registry}spotfuse/cuda:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'deconvolve')
+    container 'spotfuse/cuda:0.1.0'
+    ext sources: Sources.digest('deconvolve')
 
     input:
     tuple val(meta), path(prepared), path(reference)

@@ -1,8 +1,8 @@
 process EVALUATE {
     tag "${meta.id}"
     label 'process_single'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'evaluate')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('evaluate')
 
     input:
     tuple val(meta), path(parts), path(data, stageAs: 'data/*'), path(annotation, stageAs: 'annotation/*'), val(column), path(truth, stageAs: 'truth/*')

@@ -1,8 +1,8 @@
 process FIND_MARKERS {
     tag "${meta.id}"
     label 'process_low'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'find_markers')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('find_markers')
 
     input:
     tuple val(meta), path(prepared), path(domains)

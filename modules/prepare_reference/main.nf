@@ -2,8 +2,8 @@
 process PREPARE_REFERENCE {
     tag "${meta.id}"
     label 'process_low'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'prepare_reference')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('prepare_reference')
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*')

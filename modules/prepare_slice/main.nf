@@ -1,8 +1,8 @@
 process PREPARE_SLICE {
     tag "${meta.id}"
     label 'process_low'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'prepare_slice')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('prepare_slice')
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), val(platform)

@@ -1,7 +1,7 @@
 process REPORT_COHORT {
     label 'process_low'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'report_cohort')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('report_cohort')
 
     input:
     val rows

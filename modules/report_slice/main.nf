@@ -1,27 +1,30 @@
 process REPORT_SLICE {
     tag "${meta.id}"
     label 'process_single'
-    container "${params.container_registry}spotfuse/core:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'report_slice')
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('report_slice')
 
     input:
-    tuple val(meta), path(slice)
+    tuple val(meta), path(slice, stageAs: 'slice/*')
 
     output:
-    path 'report.html'      , emit: report, optional: true
-    path '*.status.json'    , emit: status
-    path 'versions.yml'     , emit: versions
+    path "${meta.id}/report.html"    , emit: report, optional: true
+    path '*.status.json'             , emit: status
+    path 'versions.yml'              , emit: versions
 
     script:
     """
     # ${task.ext.sources}
     report_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.report_slice.status.json \\
         --slice ${slice} ${task.ext.args ?: ''}
+    mkdir ${meta.id}
+    [ ! -e report.html ] || mv report.html ${meta.id}/
     """
 
     stub:
     """
-    touch report.html
+    mkdir ${meta.id}
+    touch ${meta.id}/report.html
     ${Stub.notes(meta.id, 'report_slice')}
     """
 }

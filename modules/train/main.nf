@@ -2,8 +2,8 @@ process TRAIN {
     tag "${meta.id}"
     label 'process_medium'
     label 'process_gpu'
-    container "${params.container_registry}spotfuse/cuda:${workflow.manifest.version}"
-    ext sources: Sources.digest(projectDir, 'train')
+    container 'spotfuse/cuda:0.1.0'
+    ext sources: Sources.digest('train')
 
     input:
     tuple val(meta), path(prepared)
