@@ -418,4 +418,13 @@ def test_write_keeps_what_a_users_table_may_hold(slice_: AnnData, tmp_path: Path
     io.write(slice_, tmp_path / "s.h5ad")
     back = anndata.read_h5ad(tmp_path / "s.h5ad")
     assert list(back.obs["a_b"][:2]) == ["x/y", "ü"]
-    assert back.obs["mixed"].iloc[1] == "two" and list(back.obs["index"]) == list(range(N_SPOTS))
+    with h5py.File(tmp_path / "s.h5ad") as file:
+        encodings = {
+            dict(file[key].attrs)["encoding-type"] for key in ("obs/_index", "var/_index", "obs/mixed/categories")
+        }
+    assert encodings == {"string-array"}, "older anndata reads no other text"
+    assert (
+        back.obs["mixed"].iloc[1] == "two"
+        and back.obs["mixed"].isna().sum() == 3
+        and list(back.obs["index"]) == list(range(N_SPOTS))
+    )

@@ -66,3 +66,15 @@ def test_order_of_spots_and_genes_changes_nothing(planted: tuple[AnnData, pd.Ser
     rng = np.random.default_rng(2)
     shuffled = adata[rng.permutation(N_SPOTS), rng.permutation(N_GENES)].copy()
     pd.testing.assert_frame_equal(markers.find(adata, domains), markers.find(shuffled, domains), rtol=1e-4)
+
+
+def test_of_many_spots_each_domains_share_is_drawn(planted: tuple[AnnData, pd.Series]) -> None:
+    adata, domains = planted
+    many = AnnData(sparse.vstack([adata.X] * 20, format="csr"), var=adata.var)
+    repeated = pd.Series(np.tile(domains.loc[adata.obs_names], 20), index=many.obs_names)
+    drawn = markers.find(many, repeated, n_genes=5, max_spots=900)
+    assert [set(genes) for _, genes in drawn.groupby("domain")["gene"]] == [
+        {f"g{i:02d}" for i in range(5 * k, 5 * k + 5)} for k in range(3)
+    ]
+    assert len(set(drawn["share_in"])) > 1
+    pd.testing.assert_frame_equal(drawn, markers.find(many, repeated, n_genes=5, max_spots=900))

@@ -1,3 +1,6 @@
+import argparse
+import contextlib
+import importlib
 import json
 import os
 import subprocess
@@ -11,17 +14,14 @@ import pytest
 from anndata import AnnData
 
 
-def run(root: Path, folder: Path, step: str, *options: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder of its own."""
+def run(folder: Path, step: str, *options: object) -> None:
+    """Do what a command does, in a folder of its own, without the start of another interpreter."""
+    command = importlib.import_module(step)
+    parser = argparse.ArgumentParser()
+    command.arguments(parser)
     folder.mkdir(exist_ok=True)
-    return subprocess.run(
-        [sys.executable, root / f"bin/{step}.py", "--sample", "S", *map(str, options)],
-        cwd=folder,
-        text=True,
-        capture_output=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(root / "bin"), "PYTHONWARNINGS": "ignore"},
-    )
+    with contextlib.chdir(folder):
+        command.main(parser.parse_args(list(map(str, options))))
 
 
 @pytest.fixture
@@ -37,16 +37,13 @@ def small(demo: Path) -> AnnData:
     return adata
 
 
-def test_shuffled_rows_give_the_same_slice_and_tables_in_their_order(
-    small: AnnData, root: Path, tmp_path: Path
-) -> None:
+def test_shuffled_rows_give_the_same_slice_and_tables_in_their_order(small: AnnData, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     shuffled = small[rng.permutation(small.n_obs), rng.permutation(small.n_vars)].copy()
     prepared = []
     for name, adata in (("plain", small), ("shuffled", shuffled)):
         adata.write_h5ad(tmp_path / f"{name}.h5ad")
-        done = run(root, tmp_path / name, "prepare_slice", "--data", tmp_path / f"{name}.h5ad", "--n-top-genes", 500)
-        assert done.returncode == 0, done.stderr
+        run(tmp_path / name, "prepare_slice", "--data", tmp_path / f"{name}.h5ad", "--n-top-genes", 500)
         table = pd.read_csv(tmp_path / name / "qc.tsv", sep="\t", index_col=0)
         assert list(table.index) == list(adata.obs_names)
         assert table.query("~kept")["reason"].value_counts().to_dict() == {"no counts": 2, "off tissue": 1}
@@ -64,25 +61,26 @@ def test_shuffled_rows_give_the_same_slice_and_tables_in_their_order(
 
 def test_a_refusal_is_one_line_with_status_2_or_a_note(small: AnnData, root: Path, tmp_path: Path) -> None:
     small.write_h5ad(tmp_path / "s.h5ad")
-    options = ("--data", tmp_path / "s.h5ad", "--min-counts", 10**9)
-    plain = run(root, tmp_path / "plain", "prepare_slice", *options)
+    command = [sys.executable, root / "bin/prepare_slice.py", "--sample", "S", "--data", "../s.h5ad"]
+    command += ["--min-counts", "1000000000"]
+    (folder := tmp_path / "run").mkdir()
+    env = os.environ | {"PYTHONWARNINGS": "ignore"}
+    plain = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=False, env=env)
     assert plain.returncode == 2 and plain.stderr.count("\n") == 1 and "leaves no spot of 150" in plain.stderr
-    noted = run(root, tmp_path / "noted", "prepare_slice", *options, "--status", "S.json")
-    assert noted.returncode == 0
-    assert "leaves no spot of 150" in json.loads((tmp_path / "noted/S.json").read_text())["failure"]
-    assert sorted(path.name for path in (tmp_path / "noted").iterdir()) == ["S.json", "versions.yml"]
+    subprocess.run([*command, "--status", "S.json"], cwd=folder, capture_output=True, check=True, env=env)
+    assert "leaves no spot of 150" in json.loads((folder / "S.json").read_text())["failure"]
+    assert sorted(path.name for path in folder.iterdir()) == ["S.json", "versions.yml"]
 
 
-def test_known_labels_are_scored_over_what_quality_control_dropped(small: AnnData, root: Path, tmp_path: Path) -> None:
+def test_known_labels_are_scored_over_what_quality_control_dropped(small: AnnData, tmp_path: Path) -> None:
     small.write_h5ad(tmp_path / "s.h5ad")
-    run(root, tmp_path / "run", "prepare_slice", "--data", tmp_path / "s.h5ad")
+    run(tmp_path / "run", "prepare_slice", "--data", tmp_path / "s.h5ad")
     qc = pd.read_csv(tmp_path / "run/qc.tsv", sep="\t")
     domains = small.obs.loc[qc.loc[qc["kept"], "spot"], "label"].cat.codes + 1
     table = pd.DataFrame({"spot": domains.index, "domain": domains, "confidence": 1.0})
     table.to_csv(tmp_path / "run/domains.tsv", sep="\t", index=False)
     options = ("--data", tmp_path / "s.h5ad", "--qc", "qc.tsv", "--domains", "domains.tsv", "--annotation", "label")
-    done = run(root, tmp_path / "run", "evaluate", *options)
-    assert done.returncode == 0, done.stderr
+    run(tmp_path / "run", "evaluate", *options)
     scores = json.loads((tmp_path / "run/scores.json").read_text())
     assert scores["proportions"] is None
     assert scores["domains"]["n_scored"] == 147 and scores["domains"]["n_annotated"] == 150

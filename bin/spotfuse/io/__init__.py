@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 from anndata import AnnData
+from pandas.api.types import is_numeric_dtype
 
 from spotfuse import tables
 from spotfuse.errors import InputError
@@ -189,9 +190,12 @@ def write(adata: AnnData, path: Path | str) -> None:
         duplicated = frame.columns.duplicated()
         if duplicated.any():
             frame.drop(columns=frame.columns[duplicated], inplace=True)
+        # text as older versions of anndata and other languages read it
+        frame.index = frame.index.astype(object)
         for column in frame.columns:
-            if frame[column].dtype == object:
-                frame[column] = frame[column].astype("str")
+            if not isinstance(frame[column].dtype, pd.CategoricalDtype) and not is_numeric_dtype(frame[column]):
+                text = frame[column].astype(object).map(str, na_action="ignore")
+                frame[column] = pd.Categorical(text, categories=sorted(set(text.dropna())))
     adata.write_h5ad(path, compression="gzip", compression_opts=1)
 
 
