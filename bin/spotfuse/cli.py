@@ -12,24 +12,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from spotfuse import __version__
 from spotfuse.errors import InputError
 
 OUT_OF_MEMORY = 137  # what the kernel's killer leaves, so that Nextflow gives the next attempt more
-_PACKAGES = (
-    "anndata",
-    "cupy",
-    "jinja2",
-    "numpy",
-    "pandas",
-    "rpy2",
-    "scanpy",
-    "scipy",
-    "sklearn",
-    "spotfuse",
-    "torch",
-    "torch_geometric",
-)
-_DISTRIBUTIONS = {"sklearn": "scikit-learn", "torch_geometric": "torch-geometric", "cupy": "cupy-cuda13x"}
+_DISTRIBUTIONS = {  # of the modules whose versions matter
+    "anndata": "anndata",
+    "cupy": "cupy-cuda13x",
+    "jinja2": "jinja2",
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "rpy2": "rpy2",
+    "scanpy": "scanpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+    "torch_geometric": "torch-geometric",
+}
 
 Arguments = Callable[[argparse.ArgumentParser], None]
 Main = Callable[[argparse.Namespace], None]
@@ -115,13 +114,9 @@ def _write_status(path: Path, sample: str, step: str, seconds: float, failure: s
 
 
 def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _PACKAGES:
-        if name in sys.modules:
-            module = sys.modules[name]
-            versions[name] = getattr(module, "__version__", None) or importlib.metadata.version(
-                _DISTRIBUTIONS.get(name, name)
-            )
+    loaded = [name for name in _DISTRIBUTIONS if name in sys.modules]
+    versions = {"spotfuse": __version__}
+    versions |= {_DISTRIBUTIONS[name]: importlib.metadata.version(_DISTRIBUTIONS[name]) for name in loaded}
     if "rpy2.robjects" in sys.modules:
         r = sys.modules["rpy2.robjects"].r
         versions["R"] = ".".join([r("R.version$major")[0], r("R.version$minor")[0]])
