@@ -11,7 +11,7 @@ from spotfuse.report._page import VIRIDIS
 
 Array = npt.NDArray[np.floating[Any]]
 
-_CHARACTER = 6.6  # width of one at 12 px, px
+_CHARACTER = 7.2  # width of one at 12 px, px
 
 
 def dot_plot(
@@ -242,7 +242,11 @@ def histogram(
                 rise = tall * int(count) / highest
                 parts.append(_rect(x, base - rise, wide / 40 - 1, rise, fill))
                 base -= rise
-    ticks = [v for v in (0, *(m * 10**p for p in range(7) for m in (1, 2, 5))) if at[0] <= np.log10(v + 1) <= at[-1]]
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), np.arange(1, 10, 0.1)):
+        all_ticks = [0, *(round(m * 10**p) for p in range(7) for m in steps)]
+        ticks = [v for v in dict.fromkeys(all_ticks) if at[0] <= np.log10(v + 1) <= at[-1]]
+        if len(ticks) > 2:
+            break
     room = 0.0
     for v in ticks:
         x = left + wide * (np.log10(v + 1) - at[0]) / (at[-1] - at[0])
@@ -274,7 +278,7 @@ def curve(x: Array, y: Array, x_title: str, y_title: str, label: str, *, chosen:
     -------
     SVG.
     """
-    width, height, left, top = 360, 210, 58, 26
+    width, height, left, top = 370, 210, 68, 26
     wide, tall = width - left - 14, height - top - 44
     good = np.isfinite(x) & np.isfinite(y)
     x, y = x[good], y[good]
@@ -293,10 +297,10 @@ def curve(x: Array, y: Array, x_title: str, y_title: str, label: str, *, chosen:
         height_at = at(x_lo, tick)[1]
         parts += [
             _line(left, height_at, left + wide, height_at, "var(--line)"),
-            _text(left - 6, height_at + 4, f"{tick:.4g}", "end"),
+            _text(left - 6, height_at + 4, _said(tick), "end"),
         ]
     parts += [
-        _text(at(tick, y_lo)[0], top + tall + 16, f"{tick:.4g}", "middle") for tick in x_ticks if x_lo <= tick <= x_hi
+        _text(at(tick, y_lo)[0], top + tall + 16, _said(tick), "middle") for tick in x_ticks if x_lo <= tick <= x_hi
     ]
     parts.append(_text(left + wide / 2, height - 8, x_title, "middle"))
     points = " ".join("{},{}".format(*map(_n, at(a, b))) for a, b in zip(x, y, strict=True))
@@ -353,9 +357,14 @@ def _ticks(values: Array, about: int) -> list[float]:
         return [lo]
     raw = (hi - lo) / about
     power = 10.0 ** np.floor(np.log10(raw))
-    step = float(next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw))
+    whole = bool(np.all(values == np.round(values)))
+    step = float(next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw and (not whole or m * power % 1 == 0)))
     first = np.ceil(lo / step - 1e-9)
     return [float(step * (first + i)) for i in range(int(np.floor((hi - first * step) / step + 1e-9)) + 1)]
+
+
+def _said(tick: float) -> str:
+    return f"{tick:,.10g}" if 1e-4 <= abs(tick) < 1e7 or tick == 0 else f"{tick:.3g}"
 
 
 def _width(names: Sequence[str]) -> float:

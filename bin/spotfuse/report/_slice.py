@@ -32,6 +32,9 @@ IMAGE_SIDE = 1400  # px
 LOW_CONFIDENCE = 0.6
 
 _TABLES = ("domains", "proportions", "markers", "qc", "loss", "n_domains", "deconvolution_fit", "status")
+_SHEET = (
+    *("sample", "data", "group", "n_domains", "reference", "cell_type_key", "annotation", "proportions", "platform"),
+)
 _SCORES = {
     "domains.ari": ("Adjusted Rand index", "domains against the annotation; 1 is equal, 0 is chance"),
     "domains.nmi": ("Normalised mutual information", "domains against the annotation; 1 is equal"),
@@ -111,10 +114,12 @@ def of_slice(folder: Path, sample: str) -> str:
     by_domain = _mean_by(codes, len(names), proportions) if proportions is not None else None
     drawn, composed = _figures(tables, names, colours, codes, expression, genes, listed, types, by_domain)
     fate = _fate(table["qc"], tables)
+    deconvolution = _json(folder / "deconvolution.json")
+    notes = [*(_json(folder / "check.json").get("notes") or uns.get("notes", [])), *deconvolution.get("notes", [])]
     context = {
         "sample": sample,
         "summary": _summary(flat, names if has_domains else [], shares, listed, types, proportions),
-        "concerns": _concerns(table["status"], has_domains, confidence, fate, _json(folder / "deconvolution.json")),
+        "concerns": _concerns(table["status"], has_domains, confidence, fate, deconvolution),
         "tiles": _tiles(flat, confidence, types),
         "facts": {key: str(value) for key, value in metadata(uns.get("sample", {})).items()},
         "n_binned": None if bins is None else (len(xy), n_points),
@@ -124,15 +129,16 @@ def of_slice(folder: Path, sample: str) -> str:
         "domains": _domain_rows(names, colours, codes, shares, confidence, attention, listed, types, by_domain),
         "has_attention": attention is not None,
         "has_types": bool(types),
+        "deconvolution": _deconvolution(deconvolution),
         "dot_plot": drawn,
         "composition": composed,
         "has_markers": bool(markers),
         "scores": [(*_SCORES[key], flat[key]) for key in _SCORES if flat.get(key) is not None],
         "annotation": annotation,
         "fate": fate,
-        "notes": [str(note) for note in _json(folder / "check.json").get("notes") or uns.get("notes", [])],
+        "notes": list(dict.fromkeys(map(str, notes))),
         "curves": _curves(table["n_domains"], flat, tables),
-        "n_domains_reason": _reason(table["n_domains"], flat, uns),
+        "n_domains_reason": _reason(table["n_domains"], flat),
         "losses": _losses(table["loss"], tables),
         "steps": _steps(metrics),
         "made": _made(uns),
@@ -402,11 +408,30 @@ def _lines(
     return drawn
 
 
-def _reason(curve: pd.DataFrame | None, flat: dict[str, Any], uns: Any) -> str:
+def _reason(curve: pd.DataFrame | None, flat: dict[str, Any]) -> str:
     k = flat.get("n_domains")
-    if curve is None or not len(curve):
+    if curve is None or len(curve) < 2 or "stability" not in curve:
         return f"The number of domains, {k}, was given."
-    return str(uns.get("n_domains_reason") or f"The number of domains, {k}, was chosen from the data.")
+    ranked = curve.sort_values("stability", ascending=False, kind="stable")
+    (best, at_best), (second, at_second) = ranked[["n_domains", "stability"]].head(2).to_numpy(float)
+    return (
+        f"The number of domains was chosen: independent labellings of the slice agree most on {best:.0f} domains "
+        f"(stability {at_best:.2f}), next on {second:.0f} ({at_second:.2f})."
+    )
+
+
+def _deconvolution(note: dict[str, Any]) -> str:
+    text = ""
+    if note.get("n_cells") is not None:
+        text = (
+            f"The reference has {note['n_cells']:,} cells of {note['n_types']} types and shares "
+            f"{note['n_genes_shared']:,} genes with the slice, of which {note['n_genes_used']:,} were used. "
+        )
+    if note.get("explained") is not None:
+        text += f"The types explain {percent(note['explained'])} of a spot's expression in the median. "
+    if note.get("converged"):
+        text += f"The fit converged after {note['sweeps']} sweeps."
+    return text
 
 
 def _steps(metrics: dict[str, Any]) -> list[dict[str, Any]]:
@@ -429,11 +454,10 @@ def _made(uns: Any) -> dict[str, Any]:
     versions: dict[str, str] = {}
     for key, value in (uns.get("versions") or {}).items():
         versions |= {k: str(v) for k, v in value.items()} if isinstance(value, Mapping) else {key: str(value)}
-    meta = {key: value for key, value in (uns.get("sample") or {}).items() if value not in (None, "", [])}
-    words = ["nextflow run spotfuse"] + [
-        f"--{key} {_shell(value)}"
-        for key, value in parameters.items()
-        if value not in (None, "", False) and _simple(value)
+    row = uns.get("sample") or {}
+    meta = {key: row[key] for key in sorted(row, key=_sheet_order) if row[key] not in (None, "", [])}
+    words = ["nextflow run spotfuse", "--input samplesheet.csv", "--outdir results"] + [
+        f"--{key} {_shell(value)}" for key, value in parameters.items() if value not in (None, "") and _simple(value)
     ]
     return {
         "parameters": flatten(parameters),
@@ -449,7 +473,11 @@ def _simple(value: Any) -> bool:
 
 
 def _shell(value: Any) -> str:
-    return shlex.quote("true" if value is True else str(value))
+    return shlex.quote(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _sheet_order(name: str) -> int:
+    return _SHEET.index(name) if name in _SHEET else len(_SHEET)
 
 
 def _cell(value: Any) -> str:

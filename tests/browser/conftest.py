@@ -1,0 +1,204 @@
+"""Reports of made-up slices, opened in a real browser that may talk to nobody."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>{{7*7}}'
+GENES = ["COX6C", "CCND1", EVIL, "NA", "a/b", *(f"G{i}" for i in range(25))]
+TYPES = ["B cell", EVIL.replace("ran", "ran2"), "eL2/3"]
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    *("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"),
+    "--disable-sync",
+)
+
+
+def slice_folder(folder: Path, side: int = 18) -> Path:
+    """What collect_slice would write of a square slice with three domains, one a gene that only it has."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(1)
+    row, column = (grid.ravel() for grid in np.mgrid[:side, :side])
+    n = side * side
+    labels = np.where(column < side * 0.5, 1, np.where(row < side * 0.6, 2, 3))
+    spots = [f"spot{i}" for i in range(n - 1)] + [EVIL]
+    rates = np.full((n, len(GENES)), 2.0)
+    for domain in (1, 2, 3):
+        rates[labels == domain, domain - 1] = 30
+    counts = random.poisson(rates)
+    proportions = random.dirichlet(np.ones(3), n)
+    confidence = random.uniform(0.5, 1, n)
+    adata = ad.AnnData(
+        sparse.csr_matrix(counts.astype(np.float32)),
+        obs=pd.DataFrame(
+            {
+                "n_counts": counts.sum(axis=1),
+                "n_genes": (counts > 0).sum(axis=1),
+                "mt_share": random.uniform(0, 0.2, n),
+                "domain": pd.Categorical(labels.astype(str)),
+                "domain_confidence": confidence,
+                "layer": [None, *np.array(["L1", "L2", EVIL])[labels - 1][1:]],
+            },
+            index=spots,
+        ),
+        var=pd.DataFrame(index=GENES),
+    )
+    adata.obsm["spatial"] = np.column_stack([column, row]) * 100.0 + 100
+    adata.obsm["X_spotfuse"] = random.normal(size=(n, 6)).astype(np.float32) + labels[:, None] * [3, 1, 0, 0, 0, 0]
+    adata.obsm["attention"] = random.uniform(0.2, 0.8, (n, 1)) * [1, -1] + [0, 1]
+    adata.obsm["proportions"] = proportions.astype(np.float32)
+    adata.uns["spatial"] = {
+        "library": {
+            "images": {"hires": random.uniform(0.6, 1, (200, 200, 3)).astype(np.float32)},
+            "scalefactors": {"tissue_hires_scalef": 0.1, "spot_diameter_fullres": 60.0},
+        }
+    }
+    sample = folder.name
+    adata.uns["spotfuse"] = {
+        "sample": {"sample": sample, "data": "x.h5ad", "annotation": "layer", "donor": EVIL},
+        "parameters": {"seed": 1, "encoder": "spotfuse"},
+        "versions": {"python": "3", "spotfuse": "0"},
+        "seed": 1,
+        "cell_types": TYPES,
+    }
+    adata.write_h5ad(folder / f"{sample}.h5ad")
+
+    def table(name: str, **columns: object) -> None:
+        pd.DataFrame(columns).to_csv(folder / f"{name}.tsv", sep="\t", index=False)
+
+    table("domains", spot=spots, domain=labels, confidence=confidence)
+    table("proportions", spot=spots, **dict(zip(TYPES, proportions.T, strict=True)))
+    genes = [GENES[k % 3] if k < 3 else GENES[k] for k in range(30)]
+    table(
+        "markers",
+        domain=[1 + k % 3 for k in range(30)],
+        gene=genes,
+        log_fold_change=[4 - k / 10 for k in range(30)],
+        p_adjusted=[10.0 ** -(30 - k) for k in range(30)],
+        share_in=0.9,
+        share_out=[k / 40 for k in range(30)],
+    )
+    table(
+        "qc",
+        spot=[*spots, "lost"],
+        n_counts=[*counts.sum(axis=1), 1],
+        n_genes=[*(counts > 0).sum(axis=1), 1],
+        mt_share=0.1,
+        kept=[True] * n + [False],
+        reason=[""] * n + [f"fewer than 5 counts {EVIL}"],
+    )
+    table("loss", epoch=range(50), loss=np.exp(-np.arange(50) / 10), contrast=0.5)
+    table("n_domains", n_domains=[2, 3, 4], stability=[0.5, 0.9, 0.7], bic=[-3e5, -2e5, -2.5e5], chosen=[0, 1, 0])
+    table("status", step=["train"], seconds=[3.0], peak_rss_mb=[100], failure=[""])
+    (folder / "check.json").write_text(json.dumps({"notes": [f"a note {EVIL}"]}))
+    (folder / "metrics.json").write_text(
+        json.dumps(
+            {
+                "n_spots": n,
+                "n_genes": len(GENES),
+                "n_domains": 3,
+                "domains": {"ari": 0.9, "nmi": 0.8, "n_scored": n, "n_annotated": n},
+                "proportions": None,
+                "seconds": {"train": 3.0},
+                "peak_rss_mb": {"train": 100},
+            }
+        )
+    )
+    return folder
+
+
+def write_report(step: str, folder: Path, *options: str | Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, root / f"bin/{step}.py", "--debug", *options]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def slice_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a made-up slice."""
+    folder = slice_folder(tmp_path_factory.mktemp("slice") / "S1")
+    write_report("report_slice", folder, "--sample", "S1", "--slice", folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="session")
+def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of three slices, of which one failed."""
+    folder = tmp_path_factory.mktemp("cohort")
+    slices = [slice_folder(folder / name, side) for name, side in (("S1", 10), ("S2", 12))]
+    sheet = [
+        {"sample": "S2", "data": "b", "reference": "r", "condition": "case"},
+        {"sample": "S1", "data": "a", "reference": "r", "condition": "control", "donor": EVIL},
+        {"sample": "S3", "data": "c", "condition": "case"},
+    ]
+    (folder / "sheet.json").write_text(json.dumps(sheet))
+    failed = {"sample": "S3", "step": "check_slice", "failure": f"c: no counts {EVIL}", "seconds": 1, "peak_rss_mb": 1}
+    steps = ("check_slice", "prepare_slice", "train", "assign_domains", "prepare_reference", "deconvolve")
+    notes = [failed] + [
+        {"sample": name, "step": step, "failure": None, "seconds": 1, "peak_rss_mb": 1}
+        for name in ("S1", "S2")
+        for step in (*steps, "find_markers", "collect_slice", "report_slice")
+    ]
+    for i, note in enumerate(notes):
+        (folder / f"{i}.status.json").write_text(json.dumps(note))
+    options = ["--sheet", "sheet.json", "--slices", *slices, "--statuses", *sorted(folder.glob("*.status.json"))]
+    write_report("report_cohort", folder, "--sample", "cohort", *options)
+    return folder / "cohort/report.html"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium; or name it in CHROMIUM)")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page; at the end of the test nothing may have gone wrong, run from a name, or left the page."""
+    contexts, trouble = [], []
+
+    def open_page(path: Path, width: int = 1280, *, forgive: str = "nothing", **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+
+        def refuse(route):
+            if route.request.url != path.as_uri():
+                trouble.append(f"request: {route.request.url[:100]}")
+                return route.abort()
+            return route.continue_()
+
+        context.route(lambda url: not url.startswith(("data:", "blob:")), refuse)
+        # Chromium itself warns that reading back a drawing is slow
+        page.on(
+            "console",
+            lambda said: said.type == "error" and forgive not in said.text and trouble.append(f"console: {said.text}"),
+        )
+        page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-ready=true]", timeout=60_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        for page in context.pages:
+            assert not page.evaluate("window.ran || window.ran2"), "a name ran as code"
+        context.close()
+    assert not trouble

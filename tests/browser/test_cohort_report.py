@@ -1,0 +1,70 @@
+"""The cohort report, used as its reader would."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>{{7*7}}'
+
+
+@pytest.fixture
+def page(visit, cohort_report: Path):
+    return visit(cohort_report)
+
+
+def test_failures_stand_first_with_their_reason(page):
+    assert page.locator("#failures tbody tr").all_inner_texts() == [f"S3\tcheck_slice\tc: no counts {EVIL}"]
+    above = page.locator("#failures").bounding_box()["y"]
+    assert above < page.locator("#slice-table").bounding_box()["y"]
+
+
+def test_the_table_is_sorted_and_searched_and_links_to_the_slices(page):
+    def names() -> list[str]:
+        return page.locator("#slice-table tbody tr:visible td:first-child").all_inner_texts()
+
+    assert names() == ["S2", "S1"]
+    page.click("#slice-table th:has-text('spots') button")
+    assert names() == ["S1", "S2"]
+    page.click("#slice-table th:has-text('spots') button")
+    assert names() == ["S2", "S1"]
+    page.fill("#search", "control")
+    assert names() == ["S1"]
+    assert page.get_attribute("#slice-table tbody tr:visible a", "href") == "../S1/report.html"
+    assert EVIL in page.inner_text("#slice-table")
+
+
+def picture(page, slice_: int = 0) -> np.ndarray:
+    page.wait_for_timeout(200)
+    shot = page.locator("#gallery canvas").nth(slice_).screenshot()
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), int)
+
+
+def test_tissues_are_drawn_in_common_colours(page):
+    page.locator("#tissues").scroll_into_view_if_needed()
+    first = picture(page)
+    blue = np.abs(first - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30
+    width = blue.shape[1]
+    assert blue[:, : width // 2].mean() > 0.6 > 0.1 > blue[:, width // 2 + 5 :].mean()
+    for other in ("type", "confidence"):
+        page.select_option("#colour", other)
+        assert np.abs(picture(page) - first).mean() > 5
+    page.select_option("#colour", "domain")
+    page.click("#legend .chip >> nth=1")
+    assert (np.abs(picture(page) - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30).mean() < 0.01
+
+
+def test_composition_is_shown_by_slice_and_by_condition(page):
+    assert page.locator("figure[data-view=types]:visible svg").get_attribute("aria-label").endswith("by slice")
+    assert page.locator("[data-views=types]").count() == 0  # each of two slices has a condition of its own
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_the_screen(visit, cohort_report: Path, width: int):
+    page = visit(cohort_report, width, color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    with page.expect_download() as download:
+        page.click("figure[data-figure=domains_slice] [data-as=png]")
+    assert Image.open(download.value.path()).width > 300

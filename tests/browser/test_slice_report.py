@@ -1,0 +1,239 @@
+"""The slice report, used as its reader would."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>{{7*7}}'
+
+
+@pytest.fixture
+def page(visit, slice_report: Path):
+    return visit(slice_report)
+
+
+def colours(page, plot: str = "map") -> list[str]:
+    return page.evaluate(f"Array.from(document.querySelector('#{plot}').data[0].marker.color)")
+
+
+def chosen(page, plot: str = "map") -> list[int] | None:
+    return page.evaluate(f"document.querySelector('#{plot}').data[0].selectedpoints ?? null")
+
+
+def where(page, spot: int, plot: str = "map") -> tuple[float, float]:
+    """Where a spot is on the screen."""
+    page.locator(f"#{plot}").scroll_into_view_if_needed()
+    x, y = page.evaluate(
+        f"""(() => {{ const plot = document.querySelector('#{plot}'), box = plot.getBoundingClientRect();
+        const {{ xaxis, yaxis }} = plot._fullLayout, {{ x, y }} = plot.data[0];
+        return [box.x + xaxis._offset + xaxis.d2p(x[{spot}]), box.y + yaxis._offset + yaxis.d2p(y[{spot}])]; }})()"""
+    )
+    return x, y
+
+
+def settle(page) -> None:
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 150)))")
+
+
+def test_every_layer_shows_its_own_colours(page):
+    options = page.eval_on_selector_all("#layer option", "all => all.map(one => [one.value, one.textContent])")
+    assert {"domain", "confidence", "annotation", "attention", "type", "n_counts", "gene:COX6C", "type:eL2/3"} <= {
+        value for value, _ in options
+    }
+    seen = set()
+    for value, label in options:
+        page.select_option("#layer", value)
+        page.wait_for_function("label => document.querySelector('#map-title').textContent === label", arg=label)
+        settle(page)
+        seen.add(tuple(colours(page)))
+        assert colours(page) == colours(page, "side")
+    assert len(seen) == len(options)
+
+
+def test_a_marker_gene_is_bright_where_its_domain_is(page):
+    page.fill("#find", "ccnd1")
+    page.wait_for_function("document.querySelector('#map-title').textContent === 'CCND1'")
+    settle(page)
+    bright = np.array([sum(map(int, c[4:-1].split(","))) for c in colours(page)])
+    page.select_option("#layer", "domain")
+    settle(page)
+    domain = np.array(colours(page))
+    second = domain == domain[17]  # the last spot of the first row
+    assert bright[second].mean() > bright[~second].mean() + 100
+
+
+def test_hover_names_the_spot_and_says_the_layers_value(page):
+    page.select_option("#layer", "type:eL2/3")
+    settle(page)
+    page.mouse.move(*where(page, 40))
+    page.wait_for_selector(".tip:not([hidden])")
+    text = page.inner_text(".tip")
+    assert "spot40" in text and "domain 1" in text and "eL2/3: 0." in text
+
+
+def test_a_click_on_a_domain_isolates_it_everywhere_and_escape_undoes_it(page):
+    page.mouse.move(*where(page, 104))
+    page.wait_for_selector(".tip:not([hidden])")
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('#map').data[0].selectedpoints?.length > 0")
+    settle(page)
+    assert chosen(page) == chosen(page, "side") == [r * 18 + c for r in range(11) for c in range(9, 18)]
+    assert page.get_attribute("#legend .chip >> nth=1", "aria-pressed") == "true"
+    assert "Domain 2: 99 spots" in page.inner_text("#status")
+    page.keyboard.press("Escape")
+    settle(page)
+    assert chosen(page) is None
+    page.click("#legend .chip >> nth=2")
+    settle(page)
+    assert chosen(page, "side") == [r * 18 + c for r in range(11, 18) for c in range(9, 18)]
+
+
+def test_a_lasso_in_the_embedding_selects_the_same_spots_in_the_tissue(page):
+    page.click("#side .modebar [data-val=select]")
+    box = page.locator("#side .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 5, steps=5)
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('#map').data[0].selectedpoints?.length > 0")
+    some = chosen(page)
+    assert 0 < len(some) < 324 and some == chosen(page, "side")
+    with page.expect_download() as download:
+        page.click("#selected")
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert len(rows) == len(some) + 1 and rows[1].split("\t")[0] == f"spot{some[0]}"
+    page.click("#clear")
+    settle(page)
+    assert chosen(page) is None
+
+
+def test_a_second_map_follows_the_zoom_of_the_first(page):
+    page.select_option("#beside", "n_counts")
+    page.wait_for_function(
+        "document.querySelector('#side').data[0].y[5] === document.querySelector('#map').data[0].y[5]"
+    )
+    settle(page)
+    assert colours(page) != colours(page, "side")
+    before = page.evaluate("document.querySelector('#map').data[0].marker.size")
+    (x0, y0), (x1, y1) = where(page, 18 * 3 + 3), where(page, 18 * 9 + 9)
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    page.mouse.move(x1, y1, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(800)
+    ranges = [
+        page.evaluate(f"document.querySelector('#{plot}')._fullLayout.{axis}.range")
+        for plot in ("map", "side")
+        for axis in ("xaxis", "yaxis")
+    ]
+    assert np.allclose(ranges[:2], ranges[2:]) and abs(ranges[0][1] - ranges[0][0]) < 1200
+    assert page.evaluate("document.querySelector('#map').data[0].marker.size") > 1.5 * before
+
+
+def test_the_image_fades(page):
+    page.fill("#image", "0.2")
+    settle(page)
+    assert page.evaluate("document.querySelector('#map').layout.images[0].opacity") == 0.2
+
+
+def test_markers_are_searched_sorted_and_shown_on_the_tissue(page):
+    page.fill("#gene-search", "cox")
+    assert page.locator("#marker-table tbody tr").count() == 1
+    page.fill("#gene-search", "")
+    page.select_option("#gene-domain", "2")
+    assert page.locator("#marker-table tbody tr").count() == 10
+    page.click("#marker-table th:last-child button")
+    page.click("#marker-table th:last-child button")
+    outside = page.locator("#marker-table tbody td:last-child").all_inner_texts()
+    assert [float(text.split()[0]) for text in outside] == sorted((float(t.split()[0]) for t in outside), reverse=True)
+    page.click("#marker-table tbody button:has-text('CCND1')")
+    page.wait_for_function("document.querySelector('#map-title').textContent === 'CCND1'")
+
+
+def save(page, selector: str) -> bytes:
+    with page.expect_download() as download:
+        page.click(selector)
+    return Path(download.value.path()).read_bytes()
+
+
+def test_figures_and_their_data_are_saved(page):
+    svg = save(page, "[data-plot=map] [data-as=svg]").decode()
+    assert svg.startswith("<svg") and svg.count("<path") > 324 and "var(--" not in svg
+    table = save(page, "[data-plot=map] [data-as=tsv]").decode().splitlines()
+    assert table[0].split("\t") == ["spot", "x", "y", "domain", "confidence"] and len(table) == 325
+    name, x, y, domain, _ = table[19].split("\t")
+    assert (name, domain) == ("spot18", "1") and abs(float(x) - 100) < 0.1 and abs(float(y) - 200) < 0.1
+    page.select_option("#layer", "gene:COX6C")
+    settle(page)
+    picture = Image.open(io.BytesIO(save(page, "[data-plot=map] [data-as=png]")))
+    assert picture.width > 2000 and len(set(picture.resize((90, 80)).convert("RGB").get_flattened_data())) > 50
+
+
+@pytest.mark.parametrize("kind", ["svg", "tsv"])
+def test_every_drawn_figure_and_its_data_are_saved(page, kind: str):
+    figures = page.eval_on_selector_all("figure[data-figure]", "all => all.map(one => one.dataset.figure)")
+    assert {"dot_plot", "composition", "agreement", "qc_n_counts", "n_domains_stability", "loss_loss"} <= set(figures)
+    for figure in figures:
+        text = save(page, f"figure[data-figure='{figure}'] [data-as={kind}]").decode()
+        if kind == "svg":
+            assert "<svg" in text and "var(--" not in text
+        else:
+            assert text.count("\n") > 1 and len({line.count("\t") for line in text.splitlines()}) == 1
+
+
+def test_names_are_shown_as_they_are_and_never_run(page):
+    for value in (f"gene:{EVIL}", f"type:{EVIL.replace('ran', 'ran2')}", "annotation"):
+        page.select_option("#layer", value)
+        settle(page)
+    assert EVIL in page.inner_text("#legend") and EVIL in page.inner_text("#quality")
+    page.mouse.move(*where(page, 323))
+    page.wait_for_selector(".tip:not([hidden])")
+    assert EVIL in page.inner_text(".tip")
+    assert EVIL in page.evaluate("document.querySelector('#marker-table').textContent")
+    assert page.locator("img[src=x]").count() == 0
+    save(page, "[data-plot=map] [data-as=png]")
+    drawing = Image.open(io.BytesIO(save(page, "figure[data-figure=dot_plot] [data-as=png]")))
+    assert drawing.width > 300
+
+
+def test_the_page_would_refuse_to_run_or_load_what_it_does_not_know(visit, slice_report: Path):
+    page = visit(slice_report, forgive="Content Security Policy")
+    page.evaluate(
+        """(() => { const script = document.createElement('script'); script.textContent = 'window.ran = 1';
+        try { document.head.append(script); } catch {} })()"""
+    )
+    assert page.evaluate("window.ran === undefined")
+
+
+@pytest.mark.parametrize("width", [390, 820, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_fills_the_screen(visit, slice_report: Path, width: int, scheme: str):
+    page = visit(slice_report, width, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), int)
+    assert (picture[5, 5].sum() < 200) == (scheme == "dark")
+    page.locator("#map").scroll_into_view_if_needed()
+    settle(page)
+    plot = np.asarray(Image.open(io.BytesIO(page.locator("#map").screenshot())).convert("RGB"), int).reshape(-1, 3)
+    for colour in ("#3f90da", "#ffa90e", "#bd1f01"):
+        near = np.abs(plot - [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).sum(axis=1) < 130
+        assert near.mean() > 0.02
+
+
+def test_the_theme_switches_by_keyboard(page):
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    settle(page)
+    assert page.evaluate("document.querySelector('#map').layout.font.color") == "#e8ebef"
+
+
+def test_it_prints_with_its_maps(page):
+    page.emulate_media(media="print")
+    settle(page)
+    assert page.locator(".controls").first.is_hidden() and page.locator("#map canvas").first.is_visible()
+    assert len(page.pdf()) > 30_000
