@@ -5,13 +5,16 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from anndata import AnnData
 
 from spotfuse.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 def write(frame: pd.DataFrame, path: Path | str) -> None:
@@ -117,7 +120,7 @@ def read_numbers(path: Path | str) -> pd.DataFrame:
     return numbers
 
 
-def in_input_order(adata: AnnData) -> npt.NDArray[np.intp]:
+def in_input_order(adata: "AnnData") -> npt.NDArray[np.intp]:
     """Give the order that puts the rows of a prepared slice back as the input had them.
 
     Parameters
