@@ -49,7 +49,8 @@ def filter(
 
     failed = {}
     if "in_tissue" in adata.obs:
-        failed["off tissue"] = pd.to_numeric(adata.obs["in_tissue"], errors="coerce").to_numpy() == 0
+        in_tissue = adata.obs["in_tissue"].astype(str).str.lower()
+        failed["off tissue"] = in_tissue.isin(["0", "0.0", "false"]).to_numpy()
     failed["no coordinates"] = ~np.isfinite(adata.obsm["spatial"]).all(axis=1)
     failed["no counts"] = n_counts == 0
     failed[f"fewer than {min_counts} counts"] = (n_counts > 0) & (n_counts < min_counts)

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from anndata import AnnData
 from scipy import sparse
 from spotfuse import check
@@ -139,9 +140,38 @@ def unknown_kind(bench: Bench) -> dict[str, Any]:
     return {"data": bench.text("slice.rds", "")}
 
 
-@case(r"x\.zarr: SpatialData is not read yet; write its table as h5ad")
-def spatialdata(bench: Bench) -> dict[str, Any]:
-    return {"data": bench.text("x.zarr/zarr.json", "{}").parent}
+@case(r"x\.zarr: cannot be read as zarr")
+def zarr_that_is_none(bench: Bench) -> dict[str, Any]:
+    return {"data": bench.text("x.zarr/zarr.json", "{").parent}
+
+
+@case(r"x\.zarr: no counts|not an AnnData file")
+def zarr_of_something_else(bench: Bench) -> dict[str, Any]:
+    zarr.open_group(bench.folder / "x.zarr", mode="w")
+    return {"data": bench.folder / "x.zarr"}
+
+
+@case(r"x\.zarr: 2 tables \(a, b\); leave one")
+def spatialdata_of_two_tables(bench: Bench) -> dict[str, Any]:
+    tables = zarr.open_group(bench.folder / "x.zarr", mode="w").create_group("tables")
+    tables.create_group("a"), tables.create_group("b")
+    return {"data": bench.folder / "x.zarr"}
+
+
+@case(r"x\.zarr: its table has no obsm\['spatial'\]; fill it in")
+def spatialdata_without_coordinates(bench: Bench) -> dict[str, Any]:
+    zarr.open_group(bench.folder / "x.zarr", mode="w").create_group("tables")
+    (bench.folder / "x.zarr/shapes").mkdir()
+    del bench.slice.obsm["spatial"]
+    bench.slice.write_zarr(bench.folder / "x.zarr/tables/table")
+    return {"data": bench.folder / "x.zarr"}
+
+
+@case(r"x\.zarr: \.zarray asks for pickled objects, which could run anything; not read")
+def pickled_objects(bench: Bench) -> dict[str, Any]:
+    bench.text("x.zarr/.zgroup", '{"zarr_format": 2}')
+    bench.text("x.zarr/obs/_index/.zarray", '{"zarr_format": 2, "filters": [{"id": "pickle", "protocol": 5}]}')
+    return {"data": bench.folder / "x.zarr"}
 
 
 @case(r"other\.h5ad: not an AnnData file: it has no 'obs'|no counts")

@@ -190,6 +190,26 @@ def h5ad(adata: AnnData, folder: Path) -> Path:
     return folder / "slice.h5ad"
 
 
+def h5ad_called_h5(adata: AnnData, folder: Path) -> Path:
+    return h5ad(adata, folder).rename(folder / "slice.h5")
+
+
+def zarr(adata: AnnData, folder: Path) -> Path:
+    folder.mkdir()
+    adata.write_zarr(folder / "slice.zarr")
+    return folder / "slice.zarr"
+
+
+def spatialdata(adata: AnnData, folder: Path) -> Path:
+    """The layout of SpatialData's store, as far as it matters here."""
+    import zarr
+
+    zarr.open_group(folder / "slice.zarr", mode="w").create_group("tables")
+    (folder / "slice.zarr/shapes").mkdir()
+    adata.write_zarr(folder / "slice.zarr/tables/table")
+    return folder / "slice.zarr"
+
+
 def h5ad_dense_columns(adata: AnnData, folder: Path) -> Path:
     folder.mkdir()
     adata = adata.copy()
@@ -243,6 +263,9 @@ KINDS = {
     merscope: "merscope",
     xenium: "xenium",
     h5ad: "h5ad",
+    h5ad_called_h5: "h5ad",
+    zarr: "zarr",
+    spatialdata: "spatialdata",
     h5ad_dense_columns: "h5ad",
     h5ad_raw: "h5ad",
     h5ad_layer: "h5ad",

@@ -48,6 +48,12 @@ def test_what_is_dropped_and_why(slice_: AnnData) -> None:
     assert kept.obs["n_genes"].tolist() == [3, 3] and kept.obs["n_counts"].tolist() == [11, 11]
 
 
+@pytest.mark.parametrize("values", [[True, False], ["1", "0"], ["True", "False"], [1.0, 0.0]])
+def test_off_tissue_in_any_notation(slice_: AnnData, values: list[object]) -> None:
+    slice_.obs["in_tissue"] = pd.Categorical([values[0]] * 4 + [values[1]] * 3)
+    assert qc.filter(slice_, min_spots=1)[1]["reason"].str.contains("off tissue").tolist() == [False] * 4 + [True] * 3
+
+
 def test_defaults_drop_only_what_nothing_can_be_said_of(slice_: AnnData) -> None:
     kept, _ = qc.filter(slice_)
     assert list(kept.obs_names) == list("aceg")

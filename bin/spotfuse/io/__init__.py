@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import h5py
 import pandas as pd
 from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
 
 from spotfuse import tables
 from spotfuse.errors import InputError
-from spotfuse.io import _h5ad, _tenx, _text
+from spotfuse.io import _anndata, _tenx, _text
 from spotfuse.io._common import (
     Notes,
     attach_positions,
@@ -18,6 +19,7 @@ from spotfuse.io._common import (
     name_genes,
     nearest,
     raw_counts,
+    reading,
 )
 
 __all__ = ["is_table", "nearest", "read_annotation", "read_counts", "read_obs", "read_slice", "write"]
@@ -42,8 +44,9 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
     Parameters
     ----------
     path
-        An .h5ad file; a folder of Space Ranger (any version, Visium HD too), Xenium, Slide-seq, CosMx or MERSCOPE; a
-        10x matrix, a table of counts or a .gem file with positions beside it. The kind is detected.
+        An .h5ad file, or a .zarr store of AnnData or SpatialData; a folder of Space Ranger (any version, Visium HD
+        too), Xenium, Slide-seq, Curio, CosMx or MERSCOPE; a 10x matrix, a table of counts or a .gem file, with
+        positions beside it. The kind is detected.
     platform
         ``auto``, or what made the slice when the files do not tell.
     hd_bin_size
@@ -127,9 +130,9 @@ def read_obs(path: Path | str, *, hd_bin_size: int = 8) -> pd.DataFrame:
         When the file cannot be read.
     """
     path = Path(path)
-    if path.suffix == ".h5ad" and path.is_file():
-        with _h5ad.opened(path) as file:
-            return _h5ad.frame(path, file, "obs")
+    if path.suffix in (".h5ad", ".zarr") and path.exists():
+        with _anndata.opened(path) as file:
+            return _anndata.frame(path, file, "obs")
     return _read(path, [], "auto", hd_bin_size)[1].obs
 
 
@@ -209,7 +212,7 @@ def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[st
         raise InputError(f"{path}: may not be read; change its permissions") from None
     if not adata.n_obs or not adata.n_vars:
         raise InputError(f"{path}: empty: {adata.n_obs} spots and {adata.n_vars} genes")
-    if kind != "h5ad":
+    if kind not in ("h5ad", "zarr", "spatialdata", "curio"):
         adata.X = raw_counts(path, adata.X, "the matrix", False, notes)
     if not adata.X.nnz:
         raise InputError(f"{path}: all counts are 0")
@@ -222,8 +225,11 @@ def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[st
 def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
     name = path.name.lower()
     if name.endswith(".h5ad"):
-        return "h5ad", _h5ad.read(path, notes)
-    if name.endswith(".h5"):
+        return "h5ad", _anndata.read(path, notes)
+    if name.endswith((".h5", ".hdf5")):
+        with reading(path, "HDF5"), h5py.File(path, "r") as file:
+            if "obs" in file and "var" in file:
+                return "h5ad", _anndata.read(path, notes)
         adata = _tenx.read_matrix(path, notes)
         _positions_beside(path, adata, notes)
         return "10x_h5", adata
@@ -240,10 +246,14 @@ def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
 def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[str, AnnData]:
     if (path / "outs").is_dir() and _tenx.find_matrix(path) is None:
         path = path / "outs"
-    if path.suffix == ".zarr":
-        raise InputError(
-            f"{path}: SpatialData is not read yet; write its table as h5ad (sdata.tables['table'].write_h5ad)"
-        )
+    if path.suffix == ".zarr" or any((path / name).exists() for name in ("zarr.json", ".zgroup")):
+        adata = _anndata.read(path, notes)
+        if "spatial" not in adata.obsm and (path / "shapes").is_dir():
+            raise InputError(
+                f"{path}: its table has no obsm['spatial']; fill it in (spatialdata.get_centroids of its shapes) and "
+                "write the table as h5ad"
+            )
+        return ("spatialdata" if (path / "shapes").is_dir() else "zarr"), adata
     bins = path if path.name == "binned_outputs" else path / "binned_outputs"
     if bins.is_dir():
         folder = bins / f"square_{hd_bin_size:03d}um"

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -37,6 +36,7 @@ _COORDINATE_COLUMNS = (
     ("spatial1", "spatial2"),
     ("spatial_1", "spatial_2"),
     ("array_col", "array_row"),
+    ("array_x", "array_y"),
     ("col", "row"),
 )
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbol", "symbols")
@@ -79,17 +79,13 @@ def check_size(path: Path, what: str, n_bytes: float) -> None:
         )
 
 
-def check_sizes(path: Path, group: h5py.Group | h5py.Dataset) -> None:
-    """Refuse a part of an HDF5 file that says to be larger than memory: a compressed nothing takes no room on disk."""
-
-    def check(name: str, node: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(node, h5py.Dataset) and node.shape is not None:
-            check_size(path, name, node.size * node.dtype.itemsize)
-
-    if isinstance(group, h5py.Dataset):
-        check(group.name, group)
-    else:
-        group.visititems(check)
+def check_sizes(path: Path, node: Any) -> None:
+    """Refuse a part of HDF5 or zarr that says to be larger than memory: a compressed nothing takes no room on disk."""
+    if hasattr(node, "keys"):
+        for key in node.keys():  # a zarr group
+            check_sizes(path, node[key])
+    elif node.shape is not None:
+        check_size(path, str(node.name).strip("/"), node.size * node.dtype.itemsize)
 
 
 def is_whole(values: npt.NDArray[Any]) -> bool:

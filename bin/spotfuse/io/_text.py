@@ -18,7 +18,7 @@ from scipy import sparse
 
 from spotfuse import tables
 from spotfuse.errors import InputError
-from spotfuse.io import _h5ad
+from spotfuse.io import _anndata
 from spotfuse.io._common import (
     Notes,
     attach_positions,
@@ -130,7 +130,7 @@ def _read_slide_seq(folder: Path, notes: Notes) -> AnnData:
 
 
 def _read_curio(folder: Path, notes: Notes) -> AnnData:
-    return _h5ad.read(_one(folder, "*anndata.h5ad"), notes)
+    return _anndata.read(_one(folder, "*anndata.h5ad"), notes)
 
 
 def _read_merscope(folder: Path, notes: Notes) -> AnnData:

@@ -1,5 +1,6 @@
-"""AnnData files."""
+"""AnnData files, h5ad and zarr, and SpatialData, whose tables they are."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,11 +31,19 @@ _COUNT_LAYERS = ("counts", "raw_counts", "count", "raw_count", "raw")
 _COORDINATE_KEYS = ("spatial", "X_spatial", "spatial_coords", "coords", "coordinates")
 
 
+# an h5py.File or Group, or their like in zarr
+Group = Any
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """Open an h5ad file, whatever it turns out to be."""
-    with reading(path, "h5ad"), h5py.File(path, "r") as file:
-        yield file
+def opened(path: Path) -> Iterator[Group]:
+    """Open an h5ad file, or the table of a zarr store, whatever it turns out to be."""
+    if path.is_dir():
+        with reading(path, "zarr"):
+            yield _table_of(path)
+    else:
+        with reading(path, "h5ad"), h5py.File(path, "r") as file:
+            yield file
 
 
 def read(path: Path, notes: Notes) -> AnnData:
@@ -64,19 +73,37 @@ def read(path: Path, notes: Notes) -> AnnData:
     return adata
 
 
-def frame(path: Path, file: h5py.File, key: str) -> pd.DataFrame:
+def frame(path: Path, file: Group, key: str) -> pd.DataFrame:
     """Read the table of spots or of genes."""
     if key not in file:
         raise InputError(f"{path}: not an AnnData file: it has no '{key}'")
     check_sizes(path, file[key])
     table = read_elem(file[key])
     if not isinstance(table, pd.DataFrame):
-        raise InputError(f"{path}: '{key}' is not a table")
+        raise InputError(
+            f"{path}: '{key}' is not a table; if anndata before 0.7 wrote it, write it again with a newer one"
+        )
     table.index = text_index(table.index)
     return table
 
 
-def _find_counts(path: Path, file: h5py.File) -> tuple[sparse.csr_matrix, str, str]:
+def _table_of(path: Path) -> Group:
+    import zarr
+
+    for metadata in (*path.rglob("*.json"), *path.rglob(".z*")):
+        if re.search(r'"id"\s*:\s*"pickle"', metadata.read_text(errors="replace")):
+            raise InputError(f"{path}: {metadata.name} asks for pickled objects, which could run anything; not read")
+    root: Group = zarr.open_group(path, mode="r")
+    tables = root["tables"] if "tables" in root else root["table"] if "table" in root else None
+    if tables is None:
+        return root
+    names = sorted(tables.keys())
+    if len(names) != 1 and "table" not in names:
+        raise InputError(f"{path}: {len(names)} tables ({', '.join(names)}); leave one, or write it as h5ad")
+    return tables["table" if "table" in names else names[0]]
+
+
+def _find_counts(path: Path, file: Group) -> tuple[sparse.csr_matrix, str, str]:
     """Give the first matrix that holds whole numbers, else the first one, where its genes stand, and its name."""
     places = [("X", "var", "X")]
     places += [(f"layers/{name}", "var", f"layers['{name}']") for name in _COUNT_LAYERS]
@@ -89,17 +116,17 @@ def _find_counts(path: Path, file: h5py.File) -> tuple[sparse.csr_matrix, str, s
     return _matrix(path, file[key], source), var_key, source
 
 
-def _peek(node: h5py.Group | h5py.Dataset, n: int = 100_000) -> npt.NDArray[Any]:
-    if isinstance(node, h5py.Group):
+def _peek(node: Any, n: int = 100_000) -> npt.NDArray[Any]:
+    if hasattr(node, "keys"):
         return np.asarray(node["data"][:n])
     if node.ndim != 2:
         return np.array([np.nan])
     return np.asarray(node[: max(1, n // max(1, node.shape[1])), :n])
 
 
-def _matrix(path: Path, node: h5py.Group | h5py.Dataset, source: str) -> sparse.csr_matrix:
+def _matrix(path: Path, node: Any, source: str) -> sparse.csr_matrix:
     """Read a matrix as float32 CSR; a dense one in slabs, for most of it are zeros."""
-    if isinstance(node, h5py.Group):
+    if hasattr(node, "keys"):
         check_sizes(path, node)
         X = read_elem(node)
         n_rows, n_columns = X.shape if X.format == "csr" else X.shape[::-1]
