@@ -202,3 +202,12 @@ def visit(browser):
             assert not page.evaluate("window.ran || window.ran2"), "a name ran as code"
         context.close()
     assert not trouble
+
+
+@pytest.fixture(scope="session")
+def axe(root: Path) -> str:
+    """The accessibility checks of axe-core (a test's dependency only)."""
+    path = Path(os.environ.get("AXE_CORE", root / "node_modules/axe-core/axe.min.js"))
+    if not path.is_file():
+        pytest.skip(f"no axe-core here: {path} (npm install --no-save axe-core, or name the file in AXE_CORE)")
+    return path.read_text()

@@ -368,7 +368,7 @@ def _said(tick: float) -> str:
 
 
 def _width(names: Sequence[str]) -> float:
-    return max((len(str(name)) for name in names), default=0) * _CHARACTER
+    return max((len(str(name)) for name in names), default=0) * _CHARACTER + 4
 
 
 def _n(value: float) -> str:

@@ -266,9 +266,10 @@ def _markers(table: pd.DataFrame | None, names: list[str]) -> tuple[list[list[An
     up = table[table["log_fold_change"] > 0]
     top = up.groupby("domain", sort=False).head(TABLE_GENES)
     columns = ["domain", "gene", "log_fold_change", "p_adjusted", "share_in", "share_out"]
+    best_first = top.assign(rank=top.groupby("domain").cumcount()).sort_values("rank", kind="stable")
     rows = [
         [None if isinstance(cell, float) and not np.isfinite(cell) else cell for cell in row]
-        for row in top[columns].itertuples(index=False, name=None)
+        for row in best_first[columns].itertuples(index=False, name=None)
     ]
     listed = {name: [str(gene) for gene in top.loc[top["domain"] == name, "gene"]] for name in names}
     return rows, listed

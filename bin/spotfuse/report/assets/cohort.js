@@ -14,7 +14,7 @@
     const [x, y] = [numbers(slice.x), numbers(slice.y)];
     const [[x0, x1], [y0, y1]] = [extent(x), extent(y)];
     const scale = size / (Math.max(x1 - x0, y1 - y0) + 2 * slice.spacing);
-    const dot = Math.max(1, 1.02 * slice.spacing * scale);
+    const dot = Math.max(1, 1.12 * slice.spacing * scale);
     const context = canvas.getContext("2d");
     const faint = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
     const values = slice[state.by] && numbers(slice[state.by]);

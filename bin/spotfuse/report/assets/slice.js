@@ -50,7 +50,9 @@
   const photo = find("#photo");
   const hasGl = Boolean(document.createElement("canvas").getContext("webgl"));
   const touch = matchMedia("(pointer: coarse)").matches;
-  const diameter = header.diameter ? Math.max(header.diameter, 0.55 * header.spacing) : 0.92 * header.spacing;
+  const symbol = header.spots ? "circle" : "square";
+  const share = header.spots ? 0.92 : 1.05;
+  const diameter = header.diameter && header.spots ? Math.max(header.diameter, 0.55 * header.spacing) : share * header.spacing;
   const embedding = header.embedding.map(numbers);
 
   function extent(values) {
@@ -115,7 +117,7 @@
     const opacity = Number(find("#opacity").value);
     return {
       type: hasGl ? "scattergl" : "scatter", mode: "markers", x: a, y: b, hoverinfo: "none",
-      marker: { color: colours(layer), size: tissue ? 6 : embeddedSize(), opacity: tissue ? opacity : 0.85, line: { width: 0 } },
+      marker: { color: colours(layer), size: tissue ? 6 : embeddedSize(), opacity: tissue ? opacity : 0.85, line: { width: 0 }, symbol: tissue ? symbol : "circle" },
       selectedpoints: state.chosen, selected: { marker: { opacity: tissue ? Math.max(opacity, 0.3) : 0.95 } }, unselected: { marker: { opacity: 0.06 } },
     };
   }
@@ -374,7 +376,7 @@
 
   // ---- markers ----
   const MARKER_COLUMNS = ["domain", "gene", "log_fold_change", "p_adjusted", "share_in", "share_out"];
-  const order = { column: null, sign: 1, limit: 40 };
+  const order = { column: null, sign: 1, limit: 20 };
   function listed() {
     const wanted = find("#gene-search").value.trim().toLowerCase();
     const where = find("#gene-domain").value;
@@ -396,7 +398,7 @@
   }
   if (find("#markers")) {
     for (const [id, event] of [["#gene-search", "input"], ["#gene-domain", "change"]]) {
-      find(id).addEventListener(event, () => { order.limit = 40; fillMarkers(); });
+      find(id).addEventListener(event, () => { order.limit = 20; fillMarkers(); });
     }
     find("#marker-more").addEventListener("click", () => { order.limit += 200; fillMarkers(); });
     sortable(find("#marker-table"), (column, sign) => { Object.assign(order, { column, sign }); fillMarkers(); });
@@ -438,8 +440,13 @@
     find("#type-gallery").append(...ranked.map(([layer, share]) => small(layer, `mean ${percent(share)}`)));
   }
   if (find("#gene-gallery")) {
-    const first = domain.names.map((name) => [name, header.markers.find((row) => row[0] === name && byKey.has(`gene:${row[1]}`))]).filter(([, row]) => row);
-    find("#gene-gallery").append(...first.map(([name, row]) => small(byKey.get(`gene:${row[1]}`), `first marker of domain ${name}`)));
+    const shown = new Set();
+    for (const name of domain.names) {
+      const row = header.markers.find((one) => one[0] === name && byKey.has(`gene:${one[1]}`) && !shown.has(one[1]));
+      if (!row) continue;
+      shown.add(row[1]);
+      find("#gene-gallery").append(small(byKey.get(`gene:${row[1]}`), `marker of domain ${name}`));
+    }
   }
 
   // ---- start ----
