@@ -9,9 +9,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "AttentionRegressionDeconv": "spotfuse.deconvolution",
     "InputError": "spotfuse.errors",
+    "SpatialFusion": "spotfuse.fusion",
+    "clustering": "spotfuse.fusion",
 }
 
-__all__ = ["AttentionRegressionDeconv", "InputError", "__version__"]
+__all__ = ["AttentionRegressionDeconv", "InputError", "SpatialFusion", "__version__", "clustering"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,8 +3,9 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ class Encoder(torch.nn.Module):
 
     epochs: int
     learning_rate: float
+    weight_decay: float = 0.0
 
     def losses(self) -> dict[str, Tensor]:
         """Weighted terms of the loss; their sum is minimised."""
@@ -58,7 +60,7 @@ class Embedding:
 def train(
     adata: AnnData,
     *,
-    encoder: str = "spotfuse",
+    encoder: str | Callable[[AnnData, int], Encoder] = "spotfuse",
     epochs: int | None = None,
     seed: int = 1,
     device: str = "auto",
@@ -73,7 +75,8 @@ def train(
     adata
         Slice as `spotfuse.preparation.prepare` leaves it.
     encoder
-        ``spotfuse``, or ``published`` for SpatialFusion's model as published.
+        ``spotfuse``, ``published`` for SpatialFusion's model as published, or what builds an encoder from a slice and
+        a seed.
     epochs
         Steps of the optimiser; the encoder's own number by default.
     seed
@@ -88,20 +91,28 @@ def train(
     InputError
         For an unknown encoder, an impossible number of epochs, or ``cuda`` without a GPU.
     """
-    if encoder not in ENCODERS:
+    if isinstance(encoder, str) and encoder not in ENCODERS:
         raise InputError(f"--encoder {encoder}: not known; take one of {', '.join(ENCODERS)}")
     place = _device(device)
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's matrix products repeat only with it
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
+    memory: Any = torch.utils.deterministic  # the type checker does not see the properties of this module
+    filling = memory.fill_uninitialized_memory
+    memory.fill_uninitialized_memory = False  # a debugging aid that takes a third of the time
     try:
         model = _build(encoder, adata, seed).to(place)
         steps = model.epochs if epochs is None else epochs
         if steps < 1:
             raise InputError(f"--epochs {epochs}: must be 1 or more")
         log.info(
-            "training %s on %s: %d spots, %d epochs, about %d MB", encoder, place, adata.n_obs, steps, _size(model)
+            "training %s on %s: %d spots, %d epochs, about %d MB",
+            type(model).__name__.lower(),
+            place,
+            adata.n_obs,
+            steps,
+            _size(model),
         )
         history = _minimise(model, steps)
         model.eval()
@@ -109,25 +120,28 @@ def train(
             values, attention = model.embed()
     finally:
         torch.use_deterministic_algorithms(deterministic)
+        memory.fill_uninitialized_memory = filling
     losses = pd.DataFrame(history)
     losses.insert(0, "loss", losses.sum(axis=1))
     losses.insert(0, "epoch", np.arange(1, steps + 1))
     return Embedding(values.cpu().numpy(), attention.cpu().numpy(), losses)
 
 
-def _build(encoder: str, adata: AnnData, seed: int) -> Encoder:
+def _build(encoder: str | Callable[[AnnData, int], Encoder], adata: AnnData, seed: int) -> Encoder:
+    if not isinstance(encoder, str):
+        return encoder(adata, seed)
     # the published encoder brings torch-geometric, which takes seconds to import: only who asks for it waits
     if encoder == "published":
         from spotfuse.encoder._published import Published
 
-        return cast(Encoder, Published.from_slice(adata, seed))
+        return Published.from_slice(adata, seed)
     from spotfuse.encoder._spotfuse import Spotfuse
 
     return Spotfuse.from_slice(adata, seed)
 
 
 def _minimise(model: Encoder, steps: int) -> list[dict[str, float]]:
-    optimiser = torch.optim.Adam(model.parameters(), lr=model.learning_rate)
+    optimiser = torch.optim.Adam(model.parameters(), lr=model.learning_rate, weight_decay=model.weight_decay)
     history = []
     start = time.perf_counter()
     model.train()

@@ -1,0 +1,291 @@
+"""Spatial domains as users of GraphST and SpatialFusion call for them, on this package's own parts.
+
+    model = SpatialFusion(adata, device=device, random_seed=1999, datatype="10X")
+    adata = model.train()
+    clustering(adata, n_clusters=7, refinement=True)
+    adata.obs["domain"]
+
+Cell mapping (``deconvolution=True``, ``train_map``) is not here; `spotfuse.AttentionRegressionDeconv` finds cell-type
+proportions.
+"""
+
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from anndata import AnnData
+from scipy import sparse
+from sklearn.decomposition import PCA
+
+from spotfuse import domains, encoder, graphs, preparation, qc
+from spotfuse.encoder._published import Published
+from spotfuse.errors import InputError
+
+_DATATYPES = {"10X": False, "Stereo": True, "Slide": True}
+_PCA_DIMENSIONS = 20
+
+
+class SpatialFusion:
+    """Learn an embedding of a slice's spots with SpatialFusion's model, or with Spotfuse's own.
+
+    Names, order and defaults of the arguments are GraphST's. Those marked *no effect* are accepted, so that scripts
+    run, and warned of where they differ from their default.
+
+    Parameters
+    ----------
+    adata
+        Slice with raw counts in ``X`` (or ``layers['counts']``) and coordinates in ``obsm['spatial']``; not changed.
+        Normalising, variable genes and graphs are this package's: a ``var['highly_variable']`` is not read.
+    adata_sc
+        Single-cell reference of the cell mapping: must be None.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …, or a `torch.device`.
+    learning_rate, weight_decay
+        Of Adam.
+    learning_rate_sc, lamda1, lamda2
+        Of the cell mapping: *no effect*.
+    epochs
+        Steps of Adam; None for the encoder's own number, which is 600 for the published one.
+    dim_input, theta
+        *No effect*, as in the published program.
+    dim_output
+        Width of the latent embedding, a multiple of 4.
+    random_seed
+        Of weights, dropout, corruption and, in `clustering`, of the mixtures' starts.
+    alpha, beta
+        Weights of reconstruction and contrast in the loss.
+    deconvolution
+        Must be False.
+    datatype
+        ``10X``, ``Stereo`` or ``Slide``: where self-loops go in the graphs, and whether rows of the embedding get
+        length 1 (`spotfuse.encoder._published`).
+    encoder
+        ``published``, or ``spotfuse``: then `learning_rate`, `weight_decay`, `dim_output`, `alpha`, `beta` and
+        `datatype` have no effect.
+
+    Raises
+    ------
+    InputError
+        For what is not counts, spots without counts or coordinates, arguments out of range, and cell mapping.
+
+    References
+    ----------
+    Long et al. 2023, Nat Commun 14:1155 (GraphST).
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        adata_sc: AnnData | None = None,
+        device: str | torch.device = "auto",
+        learning_rate: float = 0.001,
+        learning_rate_sc: float = 0.01,
+        weight_decay: float = 0.0,
+        epochs: int | None = None,
+        dim_input: int = 3000,
+        dim_output: int = 64,
+        random_seed: int = 41,
+        alpha: float = 10,
+        beta: float = 1,
+        theta: float = 0.1,
+        lamda1: float = 10,
+        lamda2: float = 1,
+        deconvolution: bool = False,
+        datatype: str = "10X",
+        *,
+        encoder: str = "published",
+    ) -> None:
+        if adata_sc is not None or deconvolution:
+            raise InputError("cell mapping is not offered here; AttentionRegressionDeconv finds cell-type proportions")
+        if datatype not in _DATATYPES:
+            raise InputError(f"datatype '{datatype}' is not known; take one of {', '.join(_DATATYPES)}")
+        if dim_output < 4 or dim_output % 4:
+            raise InputError(f"dim_output {dim_output}: take a multiple of 4, the number of attention heads")
+        idle = {
+            "learning_rate_sc": (learning_rate_sc, 0.01),
+            "dim_input": (dim_input, 3000),
+            "theta": (theta, 0.1),
+            "lamda1": (lamda1, 10),
+            "lamda2": (lamda2, 1),
+        }
+        if encoder != "published":
+            idle |= {
+                "learning_rate": (learning_rate, 0.001),
+                "weight_decay": (weight_decay, 0.0),
+                "dim_output": (dim_output, 64),
+                "alpha": (alpha, 10),
+                "beta": (beta, 1),
+            }
+        _warn_of_idle(idle)
+        self.adata = adata
+        self.device = torch.device(device) if device != "auto" else None
+        self.epochs, self.random_seed, self.datatype, self.encoder = epochs, random_seed, datatype, encoder
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.dim_output, self.alpha, self.beta = dim_output, alpha, beta
+        self.losses: pd.DataFrame | None = None
+
+    def train(self) -> AnnData:
+        """Train, and return a copy of the slice with the embedding.
+
+        Returns
+        -------
+        AnnData
+            With ``obsm['emb']`` (n_spots, d), float32; ``obsm['attention']`` (n_spots, 2): the weights of the spatial
+            and the feature branch; ``obsp['spatial_connectivities']`` and ``obsp['feature_connectivities']``;
+            ``uns['spotfuse']``. The published ``emb`` is the reconstructed expression, n_spots × 3000; this one has
+            the same distances between spots, and so the same principal components, in `dim_output` columns. The
+            history of the loss is left in `losses`.
+        """
+        order = np.argsort(self.adata.obs_names, kind="stable")
+        prepared = _counts(self.adata)[order]
+        prepared = prepared[:, np.argsort(prepared.var_names, kind="stable")].copy()
+        preparation.prepare(prepared)
+        place: AbstractContextManager[object] = nullcontext()
+        if self.device is not None and self.device.type == "cuda" and torch.cuda.is_available():
+            place = torch.cuda.device(self.device)
+        with place:
+            embedding = encoder.train(
+                prepared,
+                encoder=self._published if self.encoder == "published" else self.encoder,
+                epochs=self.epochs,
+                seed=self.random_seed,
+                device="auto" if self.device is None else self.device.type,
+                threads=torch.get_num_threads(),
+            )
+        self.losses = embedding.losses
+        back = np.argsort(order)
+        adata = self.adata.copy()
+        adata.obsm["emb"] = embedding.values[back]
+        adata.obsm["attention"] = embedding.attention[back]
+        for name in ("spatial_connectivities", "feature_connectivities"):
+            adata.obsp[name] = prepared.obsp[name][back][:, back]
+        adata.uns["spotfuse"] = {
+            "encoder": self.encoder,
+            "datatype": self.datatype,
+            "seed": self.random_seed,
+            "epochs": len(embedding.losses),
+        }
+        return adata
+
+    def _published(self, adata: AnnData, seed: int) -> Published:
+        model = Published.from_slice(
+            adata,
+            seed,
+            beads=_DATATYPES[self.datatype],
+            n_latent=self.dim_output,
+            reconstruction=self.alpha,
+            contrast=self.beta,
+        )
+        model.learning_rate, model.weight_decay = self.learning_rate, self.weight_decay
+        return model
+
+
+def clustering(
+    adata: AnnData,
+    n_clusters: int | None = 7,
+    radius: int = 50,
+    key: str = "emb",
+    method: str = "mclust",
+    start: float = 0.1,
+    end: float = 3.0,
+    increment: float = 0.01,
+    refinement: bool = False,
+) -> None:
+    """Divide an embedded slice into domains, in place.
+
+    Written are ``obs['domain']`` (categorical, "1" … "K" by falling size), the same as ``obs['mclust']``,
+    ``obs['domain_confidence']``, ``obsm['domain_probabilities']`` (n_spots, K) and ``obsm['emb_pca']`` (n_spots, up to
+    20). See `spotfuse.domains.assign`: other than in GraphST, a consensus of mixtures at several scales of smoothing,
+    and always exactly `n_clusters`.
+
+    Parameters
+    ----------
+    adata
+        What `SpatialFusion.train` returned.
+    n_clusters
+        Domains; None to choose their number.
+    radius
+        No effect: refinement weighs a spot's neighbours in the tissue and keeps thin layers, which a majority of the
+        50 nearest spots erases.
+    key
+        The embedding in ``obsm``.
+    method
+        ``mclust``.
+    start, end, increment
+        Resolutions at which GraphST's Leiden method looks: no effect.
+    refinement
+        Let a spot's neighbours correct it.
+
+    Raises
+    ------
+    InputError
+        For another method, a missing embedding, or an impossible number.
+    """
+    if method != "mclust":
+        raise InputError(
+            f"method '{method}' is not offered; take 'mclust', or cluster obsm['{key}'] with scanpy.tl.{method}"
+        )
+    if key not in adata.obsm:
+        raise InputError(f"obsm['{key}'] is not there; call clustering on what SpatialFusion(...).train() returned")
+    _warn_of_idle({"radius": (radius, 50), "start": (start, 0.1), "end": (end, 3.0), "increment": (increment, 0.01)})
+    embedding = np.asarray(adata.obsm[key], dtype=np.float64)
+    order = np.argsort(adata.obs_names, kind="stable")
+    graph = adata.obsp["spatial_connectivities"] if "spatial_connectivities" in adata.obsp else None
+    graph = sparse.csr_matrix(graphs.spatial_graph(adata) if graph is None else graph)
+    found = domains.assign(
+        AnnData(obs=adata.obs[[]].iloc[order], obsp={"spatial_connectivities": graph[order][:, order]}),
+        embedding[order],
+        n_clusters,
+        seed=adata.uns.get("spotfuse", {}).get("seed", 1),
+        refine=refinement,
+    )
+    back = np.argsort(order)
+    names = [str(number) for number in range(1, found.probabilities.shape[1] + 1)]
+    adata.obs["domain"] = pd.Categorical(found.labels[back].astype(str), categories=names)
+    adata.obs["mclust"] = adata.obs["domain"]
+    adata.obs["domain_confidence"] = found.confidence[back]
+    adata.obsm["domain_probabilities"] = found.probabilities[back]
+    n_components = min(_PCA_DIMENSIONS, *embedding.shape)
+    adata.obsm["emb_pca"] = PCA(n_components, svd_solver="full").fit_transform(embedding).astype(np.float32)
+
+
+def _counts(adata: AnnData) -> AnnData:
+    """Raw counts of all spots, with coordinates and the array's columns: what preparation reads."""
+    if "spatial" not in adata.obsm:
+        raise InputError("obsm['spatial'] is not there: put the spots' coordinates into it")
+    for values in (adata.X, adata.layers.get("counts")):
+        if values is None:
+            continue
+        counts = sparse.csr_matrix(values, dtype=np.float32)
+        if (counts.data >= 0).all() and (counts.data == np.rint(counts.data)).all():
+            break
+    else:
+        raise InputError("X and layers['counts'] hold no raw counts (whole numbers from 0): put them into one of them")
+    array = [name for name in ("array_row", "array_col", "array_x", "array_y", "in_tissue") if name in adata.obs]
+    found = AnnData(
+        counts,
+        obs=adata.obs[array].copy(),
+        var=pd.DataFrame(index=adata.var_names),
+        obsm={"spatial": _coordinates(adata)},
+    )
+    kept, table = qc.filter(found)
+    if kept.n_obs < adata.n_obs:
+        first = table[~table["kept"]].iloc[0]
+        raise InputError(
+            f"{adata.n_obs - kept.n_obs} spots of {adata.n_obs} cannot be embedded, the first of them "
+            f"{first['spot']} ({first['reason']}): leave them out before"
+        )
+    return kept
+
+
+def _coordinates(adata: AnnData) -> npt.NDArray[np.float64]:
+    return np.asarray(adata.obsm["spatial"], dtype=np.float64)[:, :2]
+
+
+def _warn_of_idle(arguments: dict[str, tuple[float, float]]) -> None:
+    given = [f"{name}={value}" for name, (value, default) in arguments.items() if value != default]
+    if given:
+        warnings.warn(f"without effect here: {', '.join(given)}", stacklevel=3)
