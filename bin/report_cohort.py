@@ -34,6 +34,8 @@ def main(args: argparse.Namespace) -> None:
     tables.write(metrics, out / "metrics.tsv")
     tables.write(composition, out / "composition.tsv")
     tables.write(failures, out / "failures.tsv")
+    for name, content in cohort.multiqc(metrics, composition).items():
+        (out / name).write_text(json.dumps(content, indent=1) + "\n")
     (out / "report.html").write_text(page, encoding="utf-8")
     print(cohort.closing_table(metrics, failures))
 

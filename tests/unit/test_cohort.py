@@ -134,6 +134,19 @@ def test_nothing_finished_is_still_a_table_and_a_report(tmp_path: Path, root: Pa
     assert "c.h5ad: &lt;b&gt;no counts&lt;/b&gt;" in page and "<b>no counts" not in page
 
 
+def test_multiqc_gets_the_same_numbers(slices):
+    files = cohort.multiqc(cohort.metrics(SHEET, slices), cohort.composition(SHEET, slices))
+    assert set(files) == {f"spotfuse_{name}_mqc.json" for name in ("metrics", "domains", "cell_types")}
+    table = files["spotfuse_metrics_mqc.json"]
+    assert table["data"] == {
+        "B": {"n_spots": 3, "n_domains": 3, "domains.ari": 0.5},
+        "A": {"n_spots": 4, "n_domains": 2, "proportions.rmse": 0.25},
+    }
+    assert set(table["headers"]) == {"n_spots", "n_domains", "domains.ari", "proportions.rmse"}
+    assert files["spotfuse_cell_types_mqc.json"]["data"] == {"A": {"cell type NA": 0.25, "cell type T/B": 0.75}}
+    json.dumps(files, allow_nan=False)
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (3725, "1 h 02 min")])
 def test_durations_read_as_a_person_says_them(seconds: float, said: str):
     assert cohort.duration(seconds) == said
