@@ -1,5 +1,6 @@
 """Reading a slice: raw counts, coordinates, and the image when there is one, from the files a user has."""
 
+import warnings
 from pathlib import Path
 
 import h5py
@@ -22,12 +23,23 @@ from spotfuse.io._common import (
     reading,
 )
 
-__all__ = ["is_table", "nearest", "read_annotation", "read_counts", "read_obs", "read_slice", "write"]
+__all__ = [
+    "find_slices",
+    "folder_kind",
+    "is_table",
+    "nearest",
+    "read_annotation",
+    "read_counts",
+    "read_obs",
+    "read_slice",
+    "write",
+]
 
 PLATFORMS = (
     "auto",
     "visium",
     "visium_hd",
+    "visium_hd_cells",
     "xenium",
     "slide_seq",
     "stereo_seq",
@@ -163,6 +175,47 @@ def read_annotation(path: Path | str, annotation: str, *, hd_bin_size: int = 8) 
     return obs[annotation]
 
 
+def find_slices(folder: Path) -> list[Path]:
+    """Find what looks like a slice under a folder, by the names of files, and of h5ad by whether it has coordinates.
+
+    Parameters
+    ----------
+    folder
+        Where to look, at any depth.
+
+    Returns
+    -------
+    Paths that `read_slice` would take, sorted.
+    """
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_file():
+            name = entry.name.lower()
+            if name.removesuffix(".gz").endswith(".gem") or (
+                name.endswith(".h5ad") and _anndata.has_coordinates(entry)
+            ):
+                found.append(entry)
+        elif _is_slice(entry):
+            found.append(entry / "outs" if (entry / "outs").is_dir() else entry)
+        else:
+            found += find_slices(entry)
+    return found
+
+
+def _is_slice(folder: Path) -> bool:
+    try:
+        kind, place = folder_kind(folder)
+    except InputError:
+        return False
+    if kind in ("zarr", "spatialdata"):
+        return _anndata.has_coordinates(place)
+    if kind in ("file", "10x_mtx"):
+        return place.suffix != ".h5ad" and any(_tenx.find_positions(near) for near in beside(place)[:1])
+    return kind != "space_ranger" or _tenx.find_positions(place) is not None
+
+
 def is_table(annotation: str) -> bool:
     """Tell whether an annotation is a table, and not a column, by how its name ends.
 
@@ -207,7 +260,9 @@ def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[st
         broken = " (a broken link)" if path.is_symlink() else ""
         raise InputError(f"{path}: there is no such file or folder{broken}")
     try:
-        kind, adata = _read_folder(path, notes, platform, hd_bin_size) if path.is_dir() else _read_file(path, notes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names that are not unique and the like, which are told below
+            kind, adata = _read_folder(path, notes, platform, hd_bin_size) if path.is_dir() else _read_file(path, notes)
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
     if not adata.n_obs or not adata.n_vars:
@@ -244,47 +299,87 @@ def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
 
 
 def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[str, AnnData]:
-    if (path / "outs").is_dir() and _tenx.find_matrix(path) is None:
-        path = path / "outs"
-    if path.suffix == ".zarr" or any((path / name).exists() for name in ("zarr.json", ".zgroup")):
-        adata = _anndata.read(path, notes)
-        if "spatial" not in adata.obsm and (path / "shapes").is_dir():
+    kind, folder = folder_kind(path, platform, hd_bin_size)
+    if kind in ("zarr", "spatialdata"):
+        adata = _anndata.read(folder, notes)
+        if kind == "spatialdata" and "spatial" not in adata.obsm:
             raise InputError(
                 f"{path}: its table has no obsm['spatial']; fill it in (spatialdata.get_centroids of its shapes) and "
                 "write the table as h5ad"
             )
-        return ("spatialdata" if (path / "shapes").is_dir() else "zarr"), adata
+        return kind, adata
+    if kind == "10x_mtx":
+        adata = _tenx.read_matrix(folder, notes)
+        _positions_beside(folder, adata, notes)
+        return kind, adata
+    if kind in _FOLDER_READERS:
+        return kind, _FOLDER_READERS[kind](folder, notes)
+    return _read_file(folder, notes)
+
+
+def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tuple[str, Path]:
+    """Tell what a folder is by the names of what it holds.
+
+    Parameters
+    ----------
+    path, platform, hd_bin_size
+        As for `read_slice`.
+
+    Returns
+    -------
+    kind
+        ``file`` for a folder that has one file of counts.
+    place
+        The folder within it, or the file, that has the slice.
+
+    Raises
+    ------
+    InputError
+        When it is nothing that is known.
+    """
+    if (path / "outs").is_dir() and _tenx.find_matrix(path) is None:
+        path = path / "outs"
+    if path.suffix == ".zarr" or any((path / name).exists() for name in ("zarr.json", ".zgroup")):
+        return ("spatialdata" if (path / "shapes").is_dir() else "zarr"), path
     bins = path if path.name == "binned_outputs" else path / "binned_outputs"
-    if bins.is_dir():
+    if bins.is_dir() and platform != "visium_hd_cells":
         folder = bins / f"square_{hd_bin_size:03d}um"
         if not folder.is_dir():
             there = sorted(entry.name for entry in bins.glob("square_*um"))
             raise InputError(f"{folder}: there is no such folder; {nearest(folder.name, there)}")
-        return "visium_hd", _tenx.read_space_ranger(folder, notes)
-    if (path / "cell_segmentations.geojson").exists():
-        return "visium_hd_cells", _tenx.read_segmented(path, notes)
-    if (path / "segmented_outputs").is_dir() and _tenx.find_matrix(path) is None:
-        return "visium_hd_cells", _tenx.read_segmented(path / "segmented_outputs", notes)
+        return "visium_hd", folder
+    for cells in (path, path / "segmented_outputs"):
+        if (cells / "cell_segmentations.geojson").exists():
+            return "visium_hd_cells", cells
     if any((path / name).exists() for name in ("cell_feature_matrix.h5", "cell_feature_matrix", "experiment.xenium")):
-        return "xenium", _tenx.read_xenium(path, notes)
-    for kind, find, read in _text.PLATFORM_FOLDERS:
-        if find(path):
-            return kind, read(path, notes)
+        return "xenium", path
+    for kind, is_kind in _text.FOLDERS.items():
+        if is_kind(path):
+            return kind, path
     if _tenx.is_mtx_folder(path) or path.name.endswith(("_bc_matrix", "_bc_matrices")):
-        adata = _tenx.read_matrix(path, notes)
-        _positions_beside(path, adata, notes)
-        return "10x_mtx", adata
+        return "10x_mtx", path
     if _tenx.find_matrix(path) is not None or _tenx.find_positions(path) is not None:
-        adata = _tenx.read_space_ranger(path, notes)
-        return ("visium_hd" if path.name.startswith("square_") else "space_ranger"), adata
+        return ("visium_hd" if path.name.startswith("square_") else "space_ranger"), path
     counts = _text.find_counts(path)
     if counts is not None:
-        return _read_file(counts, notes)
+        return "file", counts
     files = sorted(entry.name for entry in path.iterdir())
     raise InputError(
         f"{path}: not a kind of folder that is known; it holds "
         + (", ".join(files[:5]) + (" …" if len(files) > 5 else "") if files else "nothing")
     )
+
+
+_FOLDER_READERS = {
+    "space_ranger": _tenx.read_space_ranger,
+    "visium_hd": _tenx.read_space_ranger,
+    "visium_hd_cells": _tenx.read_segmented,
+    "xenium": _tenx.read_xenium,
+    "slide_seq": _text.read_slide_seq,
+    "curio": _text.read_curio,
+    "merscope": _text.read_merscope,
+    "cosmx": _text.read_cosmx,
+}
 
 
 def _positions_beside(path: Path, adata: AnnData, notes: Notes) -> None:
@@ -301,7 +396,7 @@ def _platform(kind: str, adata: AnnData) -> str:
     known = {
         "space_ranger": "visium",
         "visium_hd": "visium_hd",
-        "visium_hd_cells": "other",
+        "visium_hd_cells": "visium_hd_cells",
         "xenium": "xenium",
         "slide_seq": "slide_seq",
         "gem": "stereo_seq",

@@ -19,6 +19,7 @@ from spotfuse.io._common import (
     Notes,
     check_size,
     check_sizes,
+    coordinate_columns,
     coordinates,
     coordinates_from,
     is_whole,
@@ -71,6 +72,17 @@ def read(path: Path, notes: Notes) -> AnnData:
     if "spatial" not in adata.obsm:
         coordinates_from(path, adata, adata.obs, "obs", notes)
     return adata
+
+
+def has_coordinates(path: Path) -> bool:
+    """Tell whether a file is AnnData with coordinates, as slices are and single-cell references are not."""
+    try:
+        with opened(path) as file:
+            return any(key in file.get("obsm", {}) for key in _COORDINATE_KEYS) or (
+                "obs" in file and coordinate_columns(pd.DataFrame(columns=list(file["obs"].keys()))) is not None
+            )
+    except InputError:
+        return False
 
 
 def frame(path: Path, file: Group, key: str) -> pd.DataFrame:

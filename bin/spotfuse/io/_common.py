@@ -3,7 +3,6 @@
 import difflib
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,23 +47,13 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn what libraries raise at broken files into one line."""
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
-    except (
-        OSError,
-        LookupError,
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        RuntimeError,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # there is nothing that some library does not raise at damaged files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: cannot be read as {kind}; is it complete? ({reason})") from error
 

@@ -121,7 +121,8 @@ def read_gem(path: Path, notes: Notes) -> AnnData:
     return adata
 
 
-def _read_slide_seq(folder: Path, notes: Notes) -> AnnData:
+def read_slide_seq(folder: Path, notes: Notes) -> AnnData:
+    """Read a folder of Slide-seq: genes × beads, and where the beads lie."""
     counts, beads = _one(folder, "*MappedDGE*", "*digital_expression*"), _one(folder, "*[Bb]ead*ocation*")
     X, rows, columns = _read_matrix(counts)
     adata = AnnData(sparse.csr_matrix(X.T), obs=pd.DataFrame(index=columns), var=pd.DataFrame(index=rows))
@@ -129,11 +130,13 @@ def _read_slide_seq(folder: Path, notes: Notes) -> AnnData:
     return adata
 
 
-def _read_curio(folder: Path, notes: Notes) -> AnnData:
+def read_curio(folder: Path, notes: Notes) -> AnnData:
+    """Read a folder of Curio Seeker: its h5ad."""
     return _anndata.read(_one(folder, "*anndata.h5ad"), notes)
 
 
-def _read_merscope(folder: Path, notes: Notes) -> AnnData:
+def read_merscope(folder: Path, notes: Notes) -> AnnData:
+    """Read a folder of MERSCOPE: cells × genes, without blank probes."""
     X, rows, columns = _read_matrix(_one(folder, "*cell_by_gene*.csv*"))
     cells = _one(folder, "*cell_metadata*.csv*")
     adata = AnnData(X, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))
@@ -141,7 +144,8 @@ def _read_merscope(folder: Path, notes: Notes) -> AnnData:
     return _without_controls(adata, r"Blank", notes)
 
 
-def _read_cosmx(folder: Path, notes: Notes) -> AnnData:
+def read_cosmx(folder: Path, notes: Notes) -> AnnData:
+    """Read a folder of CosMx: cells × genes, without background and control probes."""
     X, rows, columns = _read_matrix(_one(folder, "*exprMat_file.csv*"), ("fov", "cell_ID"))
     path = _one(folder, "*metadata_file.csv*")
     cells = tables.read(path, index=("fov", "cell_ID"))
@@ -151,17 +155,13 @@ def _read_cosmx(folder: Path, notes: Notes) -> AnnData:
     return _without_controls(adata, r"Neg(ative|Prb)|SystemControl|FalseCode", notes)
 
 
-# how a folder is known, and what reads it
-PLATFORM_FOLDERS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path, Notes], AnnData]], ...] = (
-    (
-        "slide_seq",
-        lambda folder: any(folder.glob("*[Bb]ead*ocation*")) and not any(folder.glob("*.mtx*")),
-        _read_slide_seq,
-    ),
-    ("curio", lambda folder: any(folder.glob("*anndata.h5ad")), _read_curio),
-    ("merscope", lambda folder: any(folder.glob("*cell_by_gene*.csv*")), _read_merscope),
-    ("cosmx", lambda folder: any(folder.glob("*exprMat_file.csv*")), _read_cosmx),
-)
+# how a folder is known
+FOLDERS: dict[str, Callable[[Path], bool]] = {
+    "slide_seq": lambda folder: any(folder.glob("*[Bb]ead*ocation*")) and not any(folder.glob("*.mtx*")),
+    "curio": lambda folder: any(folder.glob("*anndata.h5ad")),
+    "merscope": lambda folder: any(folder.glob("*cell_by_gene*.csv*")),
+    "cosmx": lambda folder: any(folder.glob("*exprMat_file.csv*")),
+}
 
 
 def _read_matrix(path: Path, index: tuple[str, ...] = ()) -> tuple[sparse.csr_matrix, pd.Index, pd.Index]:
@@ -217,7 +217,7 @@ def find_counts(folder: Path) -> Path | None:
     found = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix == ".h5" or (_TABLE.search(path.name) and not _COORDINATE_FILES.search(path.name))
+        if path.suffix in (".h5", ".h5ad") or (_TABLE.search(path.name) and not _COORDINATE_FILES.search(path.name))
     )
     return found[0] if len(found) == 1 else None
 
