@@ -12,14 +12,15 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from spotfuse import graphs, reference
-from spotfuse.deconvolution import _profiles, _type_level
+from spotfuse.deconvolution import _posterior, _profiles, _type_level
 from spotfuse.deconvolution._evaluation import evaluate
 from spotfuse.errors import InputError
 
 Array = npt.NDArray[np.float64]
 type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
 
-_NUMERICAL_RIDGE = 0.01  # times the smallest eigenvalue's floor; against types with one profile, not against noise
+_NUMERICAL_RIDGE = 1e-6  # against two types with one profile; shrinking is the posterior's
+_DRAWS = 2_000_000  # times spots, within bounds
 
 
 class AttentionRegressionDeconv:
@@ -116,7 +117,18 @@ class AttentionRegressionDeconv:
         if isinstance(st_data, pd.DataFrame) and not spots_first:
             self._index = st_data.columns
         self._set(
-            st, cells, phi, lambda_cell, lambda_spatial, lambda_ridge, n_iter, n_jobs, k_neighbors, lambda_mode, output
+            st,
+            cells,
+            phi,
+            lambda_cell,
+            lambda_spatial,
+            lambda_ridge,
+            n_iter,
+            n_jobs,
+            k_neighbors,
+            lambda_mode,
+            output,
+            seed,
         )
 
     @classmethod
@@ -164,7 +176,18 @@ class AttentionRegressionDeconv:
         model = cls.__new__(cls)
         model._index = st.obs_names
         model._set(
-            st, cells, phi, lambda_cell, lambda_spatial, lambda_ridge, n_iter, n_jobs, k_neighbors, lambda_mode, output
+            st,
+            cells,
+            phi,
+            lambda_cell,
+            lambda_spatial,
+            lambda_ridge,
+            n_iter,
+            n_jobs,
+            k_neighbors,
+            lambda_mode,
+            output,
+            seed,
         )
         return model
 
@@ -181,6 +204,7 @@ class AttentionRegressionDeconv:
         k_neighbors: int,
         lambda_mode: str,
         output: str,
+        seed: int,
     ) -> None:
         if not 0 <= phi < 1:
             raise InputError(f"phi is {phi}; it must be at least 0 and below 1")
@@ -200,7 +224,7 @@ class AttentionRegressionDeconv:
             lambda_ridge,
         )
         self.n_iter, self.n_jobs, self.k_neighbors = n_iter, n_jobs, k_neighbors
-        self.lambda_mode, self.output = lambda_mode, output
+        self.lambda_mode, self.output, self.seed = lambda_mode, output, seed
         self._coordinates = np.asarray(st.obsm["spatial"], dtype=np.float64)[:, :2]
         if self._index is None:
             self._index = st.obs_names
@@ -284,62 +308,90 @@ class AttentionRegressionDeconv:
 
     def _fit(self) -> None:
         n_types = len(self.types_)
-        scaled = _profiles.totals_are_even(self._counts)
-        # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
-        profiles = _profiles.type_profiles(self._cells, self._codes, n_types, raw=not scaled and self.output == "cells")
+        profiles = _profiles.type_profiles(self._cells, self._codes, n_types)
+        means = _profiles.shrink(profiles)
         spots = _profiles.shares(self._counts)
+        n_spots, n_genes = spots.shape
         observed = np.asarray(spots.mean(axis=0)).ravel()
-        weights = _profiles.gene_weights(spots)
+        weights = _profiles.gene_weights(observed, profiles)
         squares = np.asarray(spots.multiply(spots) @ weights**2).ravel()
         graph = _neighbours(self._coordinates, self.k_neighbors)
-        W = _type_level.attention(graph, self._coordinates, None)
-        n_spots, n_genes = spots.shape
+        W = distance_only = _type_level.attention(graph, self._coordinates, None)
 
         V = np.zeros((n_spots, n_types))
         factors = np.ones(n_genes)
         strength = np.zeros(n_types)
-        history: list[float] = []
-        converged = False
         for iteration in range(self.n_iter):
-            weighted = profiles * (factors * weights)
+            weighted = means * (factors * weights)
             gram = weighted @ weighted.T
-            scale = np.trace(gram) / n_types
-            gram, projected = gram / scale, (spots @ (weighted * weights).T) / scale
+            scale = float(np.trace(gram)) / n_types
+            gram, projected = gram / scale, np.asarray(spots @ (weighted * weights).T) / scale
+            ridge = self.lambda_ridge
             if self.lambda_mode == "absolute":
-                strength, ridge = np.full(n_types, self.lambda_spatial), self.lambda_ridge
+                strength = np.full(n_types, self.lambda_spatial)
             else:
-                ridge = self.lambda_ridge * _NUMERICAL_RIDGE * max(float(np.linalg.eigvalsh(gram)[0]), 1e-6)
+                ridge *= _NUMERICAL_RIDGE
             prior = _type_level.Prior(W, self.phi, strength, ridge)
-            V, _, history, converged = _type_level.solve(gram, projected, prior, V)
-            residual = np.maximum(
-                squares / scale - 2 * np.sum(projected * V, axis=1) + np.sum((V @ gram) * V, axis=1), 0
-            )
+            V, b, self.objective_, self.converged_ = _type_level.solve(gram, projected, prior, V)
+            residual = squares / scale - 2 * np.sum(projected * V, axis=1) + np.sum((V @ gram) * V, axis=1)
+            residual = np.maximum(residual, 0)
+            shares = _rows_to_one(V)
             if iteration < self.n_iter - 1:
-                factors = _profiles.platform_factors(observed, V, profiles)
-                W = _type_level.attention(graph, self._coordinates, _rows_to_one(V))
-                if self.lambda_mode == "auto":
-                    prior = _type_level.Prior(W, self.phi, strength, ridge)
+                factors = _profiles.platform_factors(observed, shares.mean(axis=0), means, profiles, n_spots)
+                W = _type_level.attention(graph, self._coordinates, shares)
+                if self.lambda_mode == "auto" and self.lambda_spatial > 0:
                     noise = float(residual.sum()) / (n_spots * max(n_genes - n_types, 1))
-                    strength = self.lambda_spatial * _type_level.variance_ratios(gram, V, prior.means(V), prior, noise)
+                    near = _type_level.Prior(distance_only, self.phi, strength, ridge)
+                    strength = self.lambda_spatial * _type_level.variance_ratios(gram, V, near, noise)
+
+        # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
+        self.scaled_spots_ = _profiles.totals_are_even(self._counts)
+        sizes = np.ones(n_types)
+        if self.output == "cells" and not self.scaled_spots_:
+            sizes = _profiles.cell_sizes(profiles)
+        cells = _profiles.shares(self._cells)
+        statistics = np.asarray(cells @ (weighted * weights * factors).T) / scale
+        distance = np.asarray(cells.multiply(cells) @ (weights * factors) ** 2).ravel() / scale
+        distance = (
+            np.maximum(distance - 2 * statistics[np.arange(len(distance)), self._codes], 0)
+            + gram[self._codes, self._codes]
+        )
+        precision = _posterior.spot_precision(
+            statistics, self._codes, distance, gram, shares.mean(axis=0), residual, shares
+        )
+        total = V.sum(axis=1)
+        total = np.where(total > 0, total, 1)[:, None]
+        around = prior.degree[:, None] * shares - prior.pull(shares - b)  # what a spot's own share does not enter
+        posterior = _posterior.sample(
+            gram,
+            projected / total + strength * around,
+            strength * prior.degree[:, None],
+            precision,
+            shares,
+            sizes,
+            n_draws=int(np.clip(_DRAWS / n_spots, 60, 300)),
+            seed=self.seed,
+        )
 
         frame = {"index": self._index, "columns": self.types_}
-        self.proportions_ = pd.DataFrame(_rows_to_one(V), **frame)
+        self.proportions_ = pd.DataFrame(posterior.mean, **frame)
+        self.uncertainty_ = pd.DataFrame(posterior.deviation, **frame)
+        self.interval_ = (pd.DataFrame(posterior.low, **frame), pd.DataFrame(posterior.high, **frame))
+        self.mode_ = pd.DataFrame(_rows_to_one(V / sizes), **frame)
         self.abundance_ = pd.DataFrame(V, **frame)
-        total = squares / scale
+        whole = squares / scale
         self.fit_ = pd.DataFrame(
             {
                 "residual": np.sqrt(residual / n_genes),
-                "explained": 1 - np.divide(residual, total, out=np.zeros(n_spots), where=total > 0),
+                "explained": 1 - np.divide(residual, whole, out=np.zeros(n_spots), where=whole > 0),
             },
             index=self._index,
         )
-        self.scaled_spots_ = scaled
-        self.profiles_ = pd.DataFrame(profiles, index=self.types_, columns=self.genes_)
+        self.profiles_ = pd.DataFrame(means, index=self.types_, columns=self.genes_)
         self.platform_factors_ = pd.Series(factors, index=self.genes_)
         self.gene_weights_ = pd.Series(weights, index=self.genes_)
         self.lambda_k_ = pd.Series(strength, index=self.types_)
         self.attention_ = W
-        self.objective_, self.converged_ = history, converged
 
 
 def _rows_to_one(V: Array) -> Array:

@@ -167,13 +167,18 @@ def attention(graph: sparse.csr_matrix, coordinates: Array, proportions: Array |
     return sparse.csr_matrix((A + A.T) / 2)
 
 
-def variance_ratios(gram: Array, V: Array, b: Array, prior: Prior, noise: float) -> Array:
-    """Estimate σ²/τ_k² of each type: noise against what neighbours leave unexplained.
+def variance_ratios(gram: Array, V: Array, prior: Prior, noise: float) -> Array:
+    """Estimate how strongly neighbours may pull: σ² times the precision that they add to what a spot's type may be.
+
+    A conditional prior of variance τ² around the neighbours is 1/τ² precise, and 1/s² of that is known without any
+    neighbour, s² being the variance over the slice; where neighbours are no more alike than any spots, nothing is left.
 
     Parameters
     ----------
-    gram, V, b, prior
+    gram, V
         Where the solver stands.
+    prior
+        Its weights must not come from V, or neighbours would seem alike because alike ones were chosen.
     noise
         σ², variance of a weighted gene in a spot.
 
@@ -182,10 +187,11 @@ def variance_ratios(gram: Array, V: Array, b: Array, prior: Prior, noise: float)
     Array of shape (n_types,)
     """
     n_spots = len(V)
-    middle = float(prior.degree.mean())
-    away = V - b
-    quadratic = np.sum(away * prior.pull(away), axis=0)
-    curvature = gram + np.diag(prior.strength * middle + prior.ridge)
+    away = V - prior.means(V)
+    curvature = gram + np.diag(prior.strength + prior.ridge)
     uncertain = np.diag(np.linalg.inv(curvature)) * noise
-    tau = (quadratic + n_spots * middle * uncertain) / n_spots
-    return np.asarray(noise / np.maximum(tau, _LEAST_VARIANCE))
+    alone = np.sum(prior.degree[:, None] * away**2, axis=0) / n_spots + uncertain
+    among = prior.phi * np.sum(away * (prior.W @ away), axis=0) / n_spots
+    alone = np.maximum(alone, _LEAST_VARIANCE)
+    among = np.clip(among, 0, prior.phi * alone)
+    return np.asarray(noise * among / (alone * (alone - among)))
