@@ -14,6 +14,10 @@ _INPUTS = frozenset(
     {"sample", "data", "n_domains", "reference", "cell_type_key", "annotation", "proportions", "platform"}
 )
 
+STEPS = (
+    *("check_slice", "prepare_slice", "train", "assign_domains", "prepare_reference", "deconvolve"),
+    *("find_markers", "evaluate", "collect_slice", "report_slice"),
+)
 # what must have gone well before a step can start; to evaluate, one of them is enough
 _NEEDS = {
     "prepare_slice": ("check_slice",),
@@ -60,7 +64,14 @@ def metrics(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFrame:
             rows.append({"sample": row["sample"]} | metadata(row) | flatten(scored))
     frame = pd.DataFrame(rows, columns=None if rows else ["sample"])
     # where scores stand must not hang on which slice is the first to have them
-    return frame[sorted(frame, key=lambda name: _LAST.index(name.split(".")[0]) if "." in name else -1)]
+    return frame[sorted(frame, key=_place)]
+
+
+def _place(column: str) -> tuple[int, int]:
+    kind, _, step = column.partition(".")
+    if not step:
+        return -1, 0
+    return _LAST.index(kind), STEPS.index(step) if step in STEPS else len(STEPS)
 
 
 def metadata(row: Row) -> dict[str, Any]:
@@ -143,18 +154,10 @@ def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
 
 def _chain(row: Row) -> list[str]:
     deconvolved = bool(row.get("reference"))
-    scored = row.get("annotation") or (row.get("proportions") and deconvolved)
-    return [
-        "check_slice",
-        "prepare_slice",
-        "train",
-        "assign_domains",
-        *(["prepare_reference", "deconvolve"] if deconvolved else []),
-        "find_markers",
-        *(["evaluate"] if scored else []),
-        "collect_slice",
-        "report_slice",
-    ]
+    skipped = set() if deconvolved else {"prepare_reference", "deconvolve"}
+    if not (row.get("annotation") or (row.get("proportions") and deconvolved)):
+        skipped.add("evaluate")
+    return [step for step in STEPS if step not in skipped]
 
 
 def closing_table(metrics: pd.DataFrame, failures: pd.DataFrame) -> str:

@@ -57,8 +57,8 @@ def test_tissues_are_drawn_in_common_colours(page):
 
 
 def test_composition_is_shown_by_slice_and_by_condition(page):
-    assert page.locator("figure[data-view=types]:visible svg").get_attribute("aria-label").endswith("by slice")
-    assert page.locator("[data-views=types]").count() == 0  # each of two slices has a condition of its own
+    assert page.locator("figure[data-view=cell_types]:visible svg").get_attribute("aria-label").endswith("by slice")
+    assert page.locator("[data-views=cell_types]").count() == 0  # each of two slices has a condition of its own
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -68,3 +68,8 @@ def test_it_fits_the_screen(visit, cohort_report: Path, width: int):
     with page.expect_download() as download:
         page.click("figure[data-figure=domains_slice] [data-as=png]")
     assert Image.open(download.value.path()).width > 300
+    with page.expect_download() as download:
+        page.click("figure[data-figure=domains_slice] [data-as=tsv]")
+    rows = [line.split("\t") for line in Path(download.value.path()).read_text().splitlines()]
+    assert rows[0] == ["slice", "1", "2", "3"] and [row[0] for row in rows[1:]] == ["S2", "S1"]
+    assert all(abs(sum(map(float, row[1:])) - 1) < 1e-5 for row in rows[1:])

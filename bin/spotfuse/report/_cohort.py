@@ -65,7 +65,9 @@ def of_cohort(
     domains = sorted(_names(composition, "domain"), key=natural)
     types = sorted(_names(composition, "cell_type"))
     pack = Pack()
+    tables: dict[str, list[list[Any]]] = {}  # what the page offers as TSV
     header = {
+        "tables": tables,
         "slices": [_thumbnail(slices[name], name, len(done), domains, types, pack) for name in done],
         "domains": [domains, palette(len(domains))],
         "types": [types, palette(len(types))],
@@ -74,19 +76,15 @@ def of_cohort(
     whole = metrics.assign(seconds=_total(metrics, "seconds."), memory=_peak(metrics))
     columns = [key for key in _COLUMNS if key in whole and whole[key].notna().any()]
     extra = list(dict.fromkeys(key for name in done for key in facts[name]))
-    lost = [name for name in facts if name not in slices]
-    return render(
-        "cohort.html",
-        "cohort.js",
-        pack.text(header),
-        version=__version__,
-        n_slices=len(facts),
-        n_done=len(done),
-        summary=_summary(len(facts), lost, whole),
-        failures=list(failures.itertuples(index=False, name=None)),
-        columns=[_COLUMNS[key][0] for key in columns],
-        extra=extra,
-        rows=[
+    context = {
+        "version": __version__,
+        "n_slices": len(facts),
+        "n_done": len(done),
+        "summary": _summary(list(facts), slices, set(failures["sample"]), whole),
+        "failures": list(failures.itertuples(index=False, name=None)),
+        "columns": [_COLUMNS[key][0] for key in columns],
+        "extra": extra,
+        "rows": [
             {
                 "sample": row["sample"],
                 "facts": [str(facts[row["sample"]].get(key, "")) for key in extra],
@@ -94,11 +92,12 @@ def of_cohort(
             }
             for row in whole.to_dict("records")
         ],
-        domain_figures=_shares(composition, "domain", domains, facts, done),
-        type_figures=_shares(composition, "cell_type", types, facts, done),
-        times=_times(metrics, done),
-        parameters=flatten(parameters),
-    )
+        "domain_figures": _shares(composition, "domain", domains, {}, done, tables),
+        "type_figures": _shares(composition, "cell_type", types, facts, done, tables),
+        "times": _times(metrics, tables),
+        "parameters": flatten(parameters),
+    }
+    return render("cohort.html", "cohort.js", pack.text(header), **context)
 
 
 def _names(composition: pd.DataFrame, kind: str) -> set[str]:
@@ -149,12 +148,18 @@ def _cell(key: str, value: Any) -> tuple[str, str]:
     return text, repr(float(value))
 
 
-def _summary(n: int, lost: list[str], whole: pd.DataFrame) -> str:
-    if not n:
+def _summary(names: list[str], slices: Mapping[str, Path], failed: set[str], whole: pd.DataFrame) -> str:
+    if not names:
         return "The sample sheet names no slice."
-    text = f"All {n} slices are finished. " if n > 1 else "The slice is finished. "
-    if lost:
-        text = f"{n - len(lost)} of {n} slice{'s' * (n != 1)} {'is' if n - len(lost) == 1 else 'are'} finished. "
+    lost = sum(name not in slices for name in names)
+    parted = sum(name in slices and name in failed for name in names)
+    well = len(names) - lost - parted
+    if well == len(names):
+        text = f"All {well} slices are finished. " if well > 1 else "The slice is finished. "
+    else:
+        text = f"{well} of {len(names)} slice{'s' * (len(names) != 1)} {'is' if well == 1 else 'are'} finished"
+        text += f", {parted} {'is' if parted == 1 else 'are'} incomplete" if parted else ""
+        text += f", {lost} failed. " if lost else ". "
     if "n_spots" in whole and len(whole):
         text += f"Together they have {grouped(whole['n_spots'].sum())} spots. " if len(whole) > 1 else ""
     for key, name in (("domains.ari", "adjusted Rand index"), ("proportions.rmse", "root mean square error")):
@@ -166,7 +171,12 @@ def _summary(n: int, lost: list[str], whole: pd.DataFrame) -> str:
 
 
 def _shares(
-    composition: pd.DataFrame, kind: str, names: list[str], facts: Mapping[str, Row], done: list[str]
+    composition: pd.DataFrame,
+    kind: str,
+    names: list[str],
+    facts: Mapping[str, Row],
+    done: list[str],
+    tables: dict[str, list[list[Any]]],
 ) -> list[tuple[str, Any]]:
     """Draw the shares of each slice, and their means over the slices that share a value of the metadata."""
     part = composition[composition["kind"] == kind]
@@ -175,7 +185,7 @@ def _shares(
     table = part.assign(name=part["name"].astype(str)).pivot(index="sample", columns="name", values="share")
     table = table.reindex(index=[name for name in done if name in table.index], columns=names)
     views = {"slice": table}
-    for key in dict.fromkeys(key for name in done for key in facts[name]):
+    for key in dict.fromkeys(key for name in done for key in facts.get(name, ())):
         values = pd.Series([str(facts[name].get(key, "")) for name in table.index], index=table.index)
         if 1 < values.nunique() < len(values):
             means = table.fillna(0).groupby(values, sort=True).mean()
@@ -183,6 +193,10 @@ def _shares(
     drawn = []
     for key, view in views.items():
         rows = [str(name) for name in view.index]
+        tables[f"{kind}s_{key}"] = [[key, *names]] + [
+            [row, *(None if np.isnan(value) else round(value, 6) for value in values)]
+            for row, values in zip(rows, view.to_numpy(float).tolist(), strict=True)
+        ]
         if kind == "domain":
             figure = figures.stacked(
                 view.to_numpy(float), rows, [f"domain {n}" for n in names], palette(len(names)), f"Domains by {key}"
@@ -196,14 +210,19 @@ def _shares(
     return drawn
 
 
-def _times(metrics: pd.DataFrame, done: list[str]) -> Any:
+def _times(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> Any:
     names = [name for name in metrics if name.startswith("seconds.")]
-    if not names or not done:
+    if not names:
         return ""
     values = metrics[names].to_numpy(float)
     steps = [name.removeprefix("seconds.") for name in names]
+    samples = list(metrics["sample"])
+    tables["times"] = [["sample", *steps]] + [
+        [sample, *(None if np.isnan(value) else value for value in row)]
+        for sample, row in zip(samples, values.tolist(), strict=True)
+    ]
     ends = [duration(total) for total in np.nansum(values, axis=1)]
+    colours = palette(len(steps))
     label = "Seconds of each step by slice"
-    return figures.stacked(
-        values, list(metrics["sample"]), steps, palette(len(steps)), label, form="{:.1f} s", ends=ends
-    ), list(zip(steps, palette(len(steps)), strict=True))
+    figure = figures.stacked(values, samples, steps, colours, label, form="{:.1f} s", ends=ends)
+    return figure, list(zip(steps, colours, strict=True))

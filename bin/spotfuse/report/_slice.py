@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from spotfuse import __version__
-from spotfuse.cohort import duration, flatten, metadata, natural, read
+from spotfuse.cohort import STEPS, duration, flatten, metadata, natural, read
 from spotfuse.report import _figures as figures
 from spotfuse.report._maps import Layers, bins_of, spacing
 from spotfuse.report._page import VIRIDIS, Pack, grouped, palette, percent, render
@@ -446,7 +446,7 @@ def _steps(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             "share": (value or 0) / longest,
             "memory": f"{memory[step] / 1024:.1f} GB" if memory.get(step) else "–",
         }
-        for step, value in seconds.items()
+        for step, value in sorted(seconds.items(), key=lambda pair: STEPS.index(pair[0]) if pair[0] in STEPS else 99)
     ]
 
 

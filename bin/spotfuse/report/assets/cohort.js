@@ -86,6 +86,7 @@
     const button = event.target.closest("figure [data-as]");
     if (!button) return;
     const figure = button.closest("figure");
+    if (button.dataset.as === "tsv") return saveTable(`cohort_${figure.dataset.figure}`, header.tables[figure.dataset.figure]);
     const svg = find("svg", figure);
     savePicture(`cohort_${figure.dataset.figure}`, button.dataset.as, standalone(svg), svg.width.baseVal.value, svg.height.baseVal.value);
   });
