@@ -35,6 +35,9 @@ class Run {
         def input = params.input ? FileHelper.asPath(params.input.toString()) : null
         def sheet = input && Files.isRegularFile(input) ? new Sheet(input, project.resolve('assets/schema_input.json')) : null
         problems += sheet?.problems ?: []
+        if (!workflow.stubRun) {
+            problems += new Environment(workflow, nextflow.Global.session.config, params.container_registry).problems()
+        }
         if (problems) {
             Nextflow.error(problems.size() == 1 ? problems[0] : "${problems.size()} problems:\n  ${problems.join('\n  ')}")
         }

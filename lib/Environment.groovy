@@ -1,0 +1,66 @@
+import java.nio.file.Files
+import java.nio.file.Path
+
+/** Whether what the steps run in is there: images, or Python packages. Only what this machine can tell is checked. */
+class Environment {
+
+    private static final IMAGES = ['core', 'cuda']
+
+    private final Object workflow
+    private final Map config
+    private final Object registry
+
+    Environment(Object workflow, Map config, Object registry) {
+        this.workflow = workflow
+        this.config = config
+        this.registry = registry
+    }
+
+    /** A line each. */
+    List<String> problems() {
+        def engine = workflow.containerEngine
+        def isLocal = (config.process?.executor ?: 'local') == 'local'
+        if (engine && registry) {
+            return []
+        }
+        if (engine in ['docker', 'podman']) {
+            return isLocal ? IMAGES.collect { image -> missing(engine, "spotfuse/${image}:${workflow.manifest.version}") }.findAll().unique() : []
+        }
+        if (engine) {
+            return IMAGES.collect { image -> missingFile(engine, "spotfuse-${image}-${workflow.manifest.version}.img") }.findAll()
+        }
+        if (isLocal && !config.conda?.enabled && !Files.isDirectory(workflow.projectDir.resolve('.venv'))
+                && run(['python3', '-c', 'import anndata, torch_geometric']) != 0) {
+            return ['the Python packages of the steps are not here: `make setup` installs them, or choose an engine (-profile docker …)']
+        }
+        []
+    }
+
+    private static String missing(String engine, String image) {
+        def status = run([engine, 'image', 'inspect', image])
+        status == 0 ? null
+            : status == null ? "${engine} is not on PATH".toString()
+            : "image ${image} is not here: `make images` builds it, or --container_registry says where it is".toString()
+    }
+
+    /** Apptainer's and Singularity's images are files that Nextflow looks for in two folders. */
+    private String missingFile(String engine, String image) {
+        def name = engine.toUpperCase()
+        def folders = [
+            config[engine]?.libraryDir, config[engine]?.cacheDir,
+            System.getenv("NXF_${name}_LIBRARYDIR"), System.getenv("NXF_${name}_CACHEDIR"), workflow.workDir.resolve('singularity'),
+        ].findAll()
+        folders.any { folder -> Files.exists(Path.of(folder.toString(), image)) } ? null
+            : "image ${image} is in none of ${folders.join(', ')}: `make images` builds it, or --container_registry says where it is".toString()
+    }
+
+    /** The exit status, or null where there is no such command. */
+    private static Integer run(List<String> command) {
+        try {
+            def process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start()
+            process.waitFor()
+        } catch (IOException _error) {
+            null
+        }
+    }
+}
