@@ -63,7 +63,7 @@ def slice_and_truth(
             types = _check_reference(reference, cell_type_key, adata)
     if annotation and adata is not None:
         with _collected(problems):
-            _check_annotation(io.read_annotation(data, annotation, hd_bin_size=hd_bin_size), annotation, adata)
+            _check_annotation(io.read_annotation(data, annotation, obs=adata.obs), annotation, adata)
     if proportions is not None:
         with _collected(problems):
             _check_proportions(proportions, adata, types)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from spotfuse.errors import InputError
 
@@ -74,7 +75,8 @@ def filter(
             "reason": reason,
         }
     )
-    common = np.bincount(X[kept].indices, minlength=adata.n_vars) >= max(min_spots, 1)
+    present = sparse.csr_matrix((np.ones(X.nnz, np.int8), X.indices, X.indptr), shape=X.shape)
+    common = present.T @ kept.astype(np.int32) >= max(min_spots, 1)
     if not common.any():
         raise InputError(f"no gene has counts in {min_spots} spots or more; lower --min-spots")
     adata = adata[kept, common].copy()

@@ -148,7 +148,9 @@ def read_obs(path: Path | str, *, hd_bin_size: int = 8) -> pd.DataFrame:
     return _read(path, [], "auto", hd_bin_size)[1].obs
 
 
-def read_annotation(path: Path | str, annotation: str, *, hd_bin_size: int = 8) -> pd.Series:
+def read_annotation(
+    path: Path | str, annotation: str, *, hd_bin_size: int = 8, obs: pd.DataFrame | None = None
+) -> pd.Series:
     """Read what is known of a slice's spots.
 
     Parameters
@@ -157,6 +159,9 @@ def read_annotation(path: Path | str, annotation: str, *, hd_bin_size: int = 8) 
         The slice, as for `read_slice`.
     annotation
         A table (.tsv, .csv or .txt, plain or .gz) of spot and label, or else the name of one of the slice's columns.
+
+    obs
+        The slice's columns, when they have been read already.
 
     Returns
     -------
@@ -169,7 +174,8 @@ def read_annotation(path: Path | str, annotation: str, *, hd_bin_size: int = 8) 
     """
     if is_table(annotation):
         return tables.read(annotation).iloc[:, 0]
-    obs = read_obs(path, hd_bin_size=hd_bin_size)
+    if obs is None:
+        obs = read_obs(path, hd_bin_size=hd_bin_size)
     if annotation not in obs:
         raise InputError(f"{path}: no column '{annotation}' for the annotation; {nearest(annotation, obs)}")
     return obs[annotation]

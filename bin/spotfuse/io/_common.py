@@ -79,7 +79,9 @@ def check_sizes(path: Path, node: Any) -> None:
 
 def is_whole(values: npt.NDArray[Any]) -> bool:
     """Tell whether all values are counts."""
-    return bool(np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all())
+    values = values.ravel()
+    slabs = (values[i : i + 2**22] for i in range(0, len(values), 2**22))
+    return all(bool((np.isfinite(slab) & (slab >= 0) & (slab == np.rint(slab))).all()) for slab in slabs)
 
 
 def raw_counts(path: Path, X: sparse.csr_matrix, source: str, logged: bool, notes: Notes) -> sparse.csr_matrix:
