@@ -426,7 +426,14 @@
     waiting.delete(canvas);
     watcher.unobserve(canvas);
   }
-  addEventListener("beforeprint", () => [...waiting.keys()].forEach(paintNow));
+  addEventListener("beforeprint", () => {
+    [...waiting.keys()].forEach(paintNow);
+    for (const plot of [map, side]) {
+      const shrink = Math.min(1, 320 / plot.clientWidth); // px: two panels side by side on A4
+      plot.style.setProperty("--shrink", shrink);
+      plot.style.setProperty("--tall", `${plot.clientHeight * shrink}px`);
+    }
+  });
   function small(layer, caption) {
     const canvas = make("canvas", { "aria-hidden": "true" });
     waiting.set(canvas, layer);
