@@ -125,7 +125,9 @@ def _check_annotation(known: pd.Series, annotation: str, adata: AnnData) -> None
 def _check_proportions(path: Path, adata: AnnData | None, types: set[str]) -> None:
     truth = tables.read_numbers(path)
     metrics.check_proportions(truth, path)
-    if adata is not None and not truth.index.isin(adata.obs_names).any():
+    if adata is not None and truth.index.name in adata.obs_names:
+        raise InputError(f"{path}: its first line is a spot, not a header; put 'spot' and the cell types above it")
+    if adata is not None and not tables.named_as(truth, adata.obs_names).index.isin(adata.obs_names).any():
         raise InputError(
             f"{path}: none of its spots is in the slice; it has '{truth.index[0]}', the slice '{adata.obs_names[0]}'"
         )

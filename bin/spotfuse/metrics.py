@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spotfuse import tables
 from spotfuse.errors import InputError
 
 _NO_LABEL = {"", "na", "n/a", "nan", "none", "null", "<na>"}
@@ -71,6 +72,9 @@ def labelled(annotation: pd.Series, spots: pd.Index) -> pd.Series:
     InputError
         When nothing is left.
     """
+    if annotation.index.name in spots:  # a table without a header, whose first spot must not be lost
+        annotation = pd.concat([pd.Series({annotation.index.name: annotation.name}), annotation])
+    annotation = tables.named_as(annotation, spots)
     known = annotation[annotation.index.isin(spots)].astype(object)
     if known.empty:
         raise InputError(f"none of its spots is in the slice; it has '{annotation.index[0]}', the slice '{spots[0]}'")
@@ -106,6 +110,7 @@ def proportion_scores(predicted: pd.DataFrame, truth: pd.DataFrame) -> dict[str,
     InputError
         When the two have no spot in common, or no type.
     """
+    truth = tables.named_as(truth, predicted.index)
     spots = truth.index[truth.index.isin(predicted.index)]
     if spots.empty:
         raise InputError(

@@ -77,7 +77,7 @@ def read(path: Path | str, index: tuple[str, ...] = ()) -> pd.DataFrame:
         if len(row) != len(header):
             raise InputError(f"{path}, line {line}: {len(row)} fields where the header has {len(header)}")
     duplicate = _first_duplicate(header[1:])
-    if duplicate is not None:
+    if duplicate is not None and not _is_number(duplicate):  # numbers: no header, which callers put right or refuse
         raise InputError(f"{path}: two columns are named '{duplicate}'")
     if missing := [name for name in index if name not in header]:
         raise InputError(f"{path}: no column '{missing[0]}'")
@@ -118,6 +118,30 @@ def read_numbers(path: Path | str) -> pd.DataFrame:
             f"'{frame.iloc[row, column]}' is not a number"
         )
     return numbers
+
+
+def named_as[Table: (pd.DataFrame, pd.Series)](table: Table, spots: pd.Index) -> Table:
+    """Call the rows of a table as a slice calls its spots, where the two differ in an ending such as -1 alone.
+
+    Parameters
+    ----------
+    table
+        Indexed by spot.
+    spots
+        The slice's names.
+
+    Returns
+    -------
+    The table; as it was, when some of its names are the slice's or the ending is not all there is to it.
+    """
+    if table.index.isin(spots).any():
+        return table
+    bare, ours = (names.astype(str).str.replace(r"-\d+$", "", regex=True) for names in (table.index, spots))
+    if bare.has_duplicates or ours.has_duplicates or not bare.isin(ours).any():
+        return table
+    at = ours.get_indexer(bare)
+    names = [spots[i] if i >= 0 else name for i, name in zip(at, table.index, strict=True)]
+    return table.set_axis(pd.Index(names, dtype=object, name=table.index.name))
 
 
 def in_input_order(adata: "AnnData") -> npt.NDArray[np.intp]:
@@ -162,6 +186,14 @@ def _delimiter(path: Path, first: str) -> str:
     if kind == ".csv" or "," in first:
         return ";" if ";" in first and "," not in first else ","
     return "\t"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _first_duplicate(names: list[str]) -> str | None:

@@ -701,6 +701,11 @@ def proportions_of_another_slice(bench: Bench) -> dict[str, Any]:
     return bench.write() | {"proportions": bench.text("p.tsv", "spot\tT\tB\nq\t1\t0\n")}
 
 
+@case(r"p\.tsv: its first line is a spot, not a header; put 'spot' and the cell types above it")
+def proportions_without_header(bench: Bench) -> dict[str, Any]:
+    return bench.write() | {"proportions": bench.text("p.tsv", "s0\t1\t0.0\ns1\t1\t0\n")}
+
+
 @case(r"p\.tsv: none of its cell types is in the reference; it has 'X', the reference 'B'")
 def proportions_of_other_types(bench: Bench) -> dict[str, Any]:
     return bench.write_reference() | {"proportions": bench.text("p.tsv", "spot\tX\tY\ns0\t1\t0\n")}
@@ -742,7 +747,7 @@ def test_huge_values_and_markup_in_names_are_no_problem(tmp_path: Path) -> None:
     assert found.X.max() == 1e9 and found.uns["spotfuse"]["notes"] == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("SPOTFUSE_FUZZ", "3"))))
 def test_damaged_bytes_are_refused_or_read(seed: int, tmp_path: Path) -> None:
     """Bytes flipped, cut out or doubled anywhere in a file give one line or a slice, and nothing else."""
     rng = np.random.default_rng(seed)

@@ -136,7 +136,10 @@ def genes_by_spots(adata: AnnData, folder: Path) -> Path:
     # as R's write.table does: the header lacks a name for the first column
     text = adata.to_df().astype(int).T.to_csv(sep="\t")
     (folder / "counts.tsv").write_text(text.split("\t", 1)[1])
-    xy(adata).to_csv(folder / "coordinates.txt", sep="\t", header=False)
+    places = xy(adata)
+    places.iloc[0] = 0  # a first line that looks least like a header
+    adata.obsm["spatial"] = places.to_numpy()
+    places.astype(int).to_csv(folder / "coordinates.txt", sep="\t", header=False)
     return folder / "counts.tsv"
 
 

@@ -42,6 +42,15 @@ def test_mutual_information_of_a_known_table() -> None:
     assert scores["nmi"] == pytest.approx((h_truth + h_found - joint) / ((h_truth + h_found) / 2), abs=1e-12)
 
 
+def test_names_without_ending_and_tables_without_header_lose_no_spot() -> None:
+    spots = pd.Index([f"AAC{c}-1" for c in "ACGT"])
+    domains = pd.Series(["1", "1", "2", "2"], index=spots)
+    table = pd.Series(["A", "B", "B"], index=pd.Index(["AACC", "AACG", "AACT"], name="spot"))
+    assert metrics.domain_scores(domains, table, spots)["n_scored"] == 3
+    headless = pd.Series(["A", "B", "B"], index=pd.Index(spots[1:], name=spots[0]), name="A")
+    assert metrics.domain_scores(domains, headless, spots) == {"ari": 1, "nmi": 1, "n_scored": 4, "n_annotated": 4}
+
+
 def test_annotation_of_other_spots_is_refused() -> None:
     spots = pd.Index(["a", "b"])
     with pytest.raises(InputError, match="it has 'x', the slice 'a'"):

@@ -61,6 +61,13 @@ def test_numbers_name_the_cell_that_is_none(tmp_path: Path) -> None:
             tables.read_numbers(path)
 
 
+def test_names_are_brought_in_line_only_where_an_ending_is_all_that_differs() -> None:
+    table = pd.DataFrame({"n": [1, 2, 3]}, index=["b", "a", "z"])
+    assert list(tables.named_as(table, pd.Index(["a-1", "b-1", "c-1"])).index) == ["b-1", "a-1", "z"]
+    for spots in (["a", "b-1"], ["a-1", "a-2", "b-1"], ["x", "y"]):
+        assert list(tables.named_as(table, pd.Index(spots)).index) == ["b", "a", "z"]
+
+
 def test_input_order() -> None:
     adata = AnnData(obs=pd.DataFrame({"input_row": [5, 0, 3]}, index=list("abc")))
     assert list(adata.obs_names[tables.in_input_order(adata)]) == ["b", "c", "a"]

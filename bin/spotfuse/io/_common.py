@@ -14,6 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse import tables
 from spotfuse.errors import InputError
 
 Notes = list[str]
@@ -182,19 +183,15 @@ def attach_positions(path: Path, adata: AnnData, positions: pd.DataFrame, notes:
     notes
         Grows when names had to be brought in line, or spots have no position.
     """
-    names = adata.obs_names
-    if not names.isin(positions.index).any():
-        bare = names.str.replace(r"-\d+$", "", regex=True)
-        bare_positions = positions.index.str.replace(r"-\d+$", "", regex=True)
-        if bare.isin(bare_positions).any() and not bare_positions.has_duplicates:
-            notes.append("spot names of counts and positions differ in their ending (-1); compared without it")
-            names, positions = bare, positions.set_axis(bare_positions)
-        else:
+    if not adata.obs_names.isin(positions.index).any():
+        positions = tables.named_as(positions, adata.obs_names)
+        if not adata.obs_names.isin(positions.index).any():
             raise InputError(
                 f"{path}: the positions are of another slice: they have '{positions.index[0]}', "
                 f"the counts '{adata.obs_names[0]}'"
             )
-    found = positions.reindex(names).set_axis(adata.obs_names)
+        notes.append("spot names of counts and positions differ in their ending (-1); compared without it")
+    found = positions.reindex(adata.obs_names)
     pair = coordinate_columns(found)
     if pair is None:
         raise InputError(f"{path}: no columns for x and y; it has {', '.join(map(str, positions.columns[:10]))}")
