@@ -24,15 +24,16 @@ FLAGS = (
 )
 
 
-def slice_folder(folder: Path, side: int = 18) -> Path:
+def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0) -> Path:
     """What collect_slice would write of a square slice with three domains, one a gene that only it has."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(1)
     row, column = (grid.ravel() for grid in np.mgrid[:side, :side])
     n = side * side
+    names = [*GENES, *(f"M{i}" for i in range(n_more_genes))]
     labels = np.where(column < side * 0.5, 1, np.where(row < side * 0.6, 2, 3))
     spots = [f"spot{i}" for i in range(n - 1)] + [EVIL]
-    rates = np.full((n, len(GENES)), 2.0)
+    rates = np.full((n, len(names)), 2.0)
     for domain in (1, 2, 3):
         rates[labels == domain, domain - 1] = 30
     counts = random.poisson(rates)
@@ -51,7 +52,7 @@ def slice_folder(folder: Path, side: int = 18) -> Path:
             },
             index=spots,
         ),
-        var=pd.DataFrame(index=GENES),
+        var=pd.DataFrame(index=names),
     )
     adata.obsm["spatial"] = np.column_stack([column, row]) * 100.0 + 100
     adata.obsm["X_spotfuse"] = random.normal(size=(n, 6)).astype(np.float32) + labels[:, None] * [3, 1, 0, 0, 0, 0]
@@ -78,15 +79,15 @@ def slice_folder(folder: Path, side: int = 18) -> Path:
 
     table("domains", spot=spots, domain=labels, confidence=confidence)
     table("proportions", spot=spots, **dict(zip(TYPES, proportions.T, strict=True)))
-    genes = [GENES[k % 3] if k < 3 else GENES[k] for k in range(30)]
+    rank = np.arange(len(names))
     table(
         "markers",
-        domain=[1 + k % 3 for k in range(30)],
-        gene=genes,
-        log_fold_change=[4 - k / 10 for k in range(30)],
-        p_adjusted=[10.0 ** -(30 - k) for k in range(30)],
+        domain=1 + rank % 3,
+        gene=names,
+        log_fold_change=4 - rank / len(names),
+        p_adjusted=10.0 ** -(30 - 30 * rank / len(names)),
         share_in=0.9,
-        share_out=[k / 40 for k in range(30)],
+        share_out=rank / len(names),
     )
     table(
         "qc",
@@ -121,6 +122,14 @@ def write_report(step: str, folder: Path, *options: str | Path) -> None:
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, root / f"bin/{step}.py", "--debug", *options]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def large_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a slice with 5,041 spots and as many markers as a page lists."""
+    folder = slice_folder(tmp_path_factory.mktemp("large") / "L1", 71, 170)
+    write_report("report_slice", folder, "--sample", "L1", "--slice", folder)
+    return folder / "report.html"
 
 
 @pytest.fixture(scope="session")
