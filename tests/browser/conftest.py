@@ -183,10 +183,11 @@ def visit(browser):
     """Open a page; at the end of the test nothing may have gone wrong, run from a name, or left the page."""
     contexts, trouble = [], []
 
-    def open_page(path: Path, width: int = 1280, *, forgive: str = "nothing", **options):
+    def open_page(path: Path, width: int = 1280, *, forgive: str = "nothing", before: str = "", **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(before)
 
         def refuse(route):
             if route.request.url != path.as_uri():

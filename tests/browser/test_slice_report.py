@@ -224,6 +224,22 @@ def test_it_fits_and_fills_the_screen(visit, slice_report: Path, width: int, sch
         assert near.mean() > 0.02
 
 
+def test_it_draws_without_webgl(visit, slice_report: Path):
+    page = visit(
+        slice_report,
+        before="""const real = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+            return kind.includes("webgl") ? null : real.call(this, kind, ...rest); };""",
+    )
+    assert page.locator("#map .scatterlayer path.point").count() == 324
+
+
+def test_a_gene_that_the_page_does_not_map_is_said_to_be_missing(page):
+    page.fill("#find", "nosuchgene")
+    page.press("#find", "Enter")
+    assert "no map of “nosuchgene”" in page.inner_text("#status")
+
+
 def test_the_theme_switches_by_keyboard(page):
     page.focus("#theme")
     page.keyboard.press("Enter")

@@ -101,7 +101,7 @@
   function layout(layer, tissue) {
     const axis = { visible: false, zeroline: false, showgrid: false };
     return {
-      margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 0, r: 0, t: 32, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, color: css("--ink") },
       showlegend: false, hovermode: "closest", dragmode: touch ? false : "zoom", uirevision: "kept", hoverdistance: 12,
       modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--ink"), orientation: "h" },
@@ -123,7 +123,7 @@
   }
   const embeddedSize = () => Number(find("#size").value) * Math.min(9, Math.max(2.5, 240 / Math.sqrt(n)));
   const config = {
-    displaylogo: false, responsive: true, scrollZoom: false, doubleClick: "reset",
+    displaylogo: false, displayModeBar: true, responsive: true, scrollZoom: false, doubleClick: "reset",
     modeBarButtons: [["zoom2d", "pan2d", "lasso2d", "select2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
   };
   const sideLayer = () => state.beside ?? state.layer;
@@ -256,16 +256,17 @@
     state.beside = byKey.get(event.target.value) ?? null;
     await draw(side);
   });
-  find("#find").addEventListener("input", (event) => {
-    const wanted = event.target.value.trim().toLowerCase();
-    const layer = layers.find((candidate) => candidate.label.toLowerCase() === wanted);
+  function seek(matches) {
+    const wanted = find("#find").value.trim().toLowerCase();
+    const layer = wanted && layers.find((candidate) => matches(candidate.label.toLowerCase(), wanted));
     if (layer) show(layer);
-  });
+    return layer || !wanted;
+  }
+  find("#find").addEventListener("input", () => seek((label, wanted) => label === wanted));
   find("#find").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter") return;
-    const wanted = event.target.value.trim().toLowerCase();
-    const layer = wanted && layers.find((candidate) => candidate.label.toLowerCase().startsWith(wanted));
-    if (layer) show(layer);
+    if (event.key === "Enter" && !seek((label, wanted) => label.startsWith(wanted))) {
+      find("#status").textContent = `This page has no map of “${event.target.value.trim()}”; it has those of the marker genes, and the .h5ad has all genes.`;
+    }
   });
   find("#opacity").addEventListener("input", () => {
     const opacity = Number(find("#opacity").value);
