@@ -227,6 +227,13 @@ def logged_beyond_repair(bench: Bench) -> dict[str, Any]:
     return bench.write()
 
 
+@case("X was log-transformed; give raw counts")
+def logged_without_a_word(bench: Bench) -> dict[str, Any]:
+    mixed = bench.slice.X + sparse.csr_matrix(np.random.default_rng(0).random(bench.slice.shape))
+    bench.slice.X = sparse.csr_matrix(mixed.multiply(1e4 / mixed.sum(axis=1))).log1p()
+    return bench.write()
+
+
 @case("all counts are 0")
 def all_zero(bench: Bench) -> dict[str, Any]:
     bench.slice.X = sparse.csr_matrix(bench.slice.shape, dtype=np.float32)

@@ -252,6 +252,17 @@ def h5ad_logged(adata: AnnData, folder: Path) -> Path:
     return folder / "slice.h5ad"
 
 
+def h5ad_scaled_over_logged(adata: AnnData, folder: Path) -> Path:
+    """What tutorials leave: X scaled, and in raw what was normalised and logged."""
+    folder.mkdir()
+    log = adata.copy()
+    log.X = sparse.csr_matrix(log.X.multiply(1e4 / np.asarray(log.X.sum(axis=1)))).log1p().astype(np.float32)
+    log.raw = log
+    log.X = log.X.toarray() - log.X.toarray().mean(axis=0)
+    log.write_h5ad(folder / "slice.h5ad")
+    return folder / "slice.h5ad"
+
+
 KINDS = {
     space_ranger_1: "space_ranger",
     space_ranger_2: "space_ranger",
@@ -273,6 +284,7 @@ KINDS = {
     h5ad_raw: "h5ad",
     h5ad_layer: "h5ad",
     h5ad_logged: "h5ad",
+    h5ad_scaled_over_logged: "h5ad",
 }
 
 

@@ -50,7 +50,7 @@ def opened(path: Path) -> Iterator[Group]:
 def read(path: Path, notes: Notes) -> AnnData:
     """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
     with opened(path) as file:
-        X, var_key, source = _find_counts(path, file)
+        X, var_key, source = _find_counts(path, file, notes)
         obs, var = frame(path, file, "obs"), frame(path, file, var_key)
         if X.shape != (len(obs), len(var)):
             raise InputError(
@@ -58,7 +58,6 @@ def read(path: Path, notes: Notes) -> AnnData:
             )
         if source != "X":
             notes.append(f"counts taken from {source}, X has none")
-        X = raw_counts(path, X, source, "log1p" in file.get("uns", {}), notes)
         adata = AnnData(X, obs=obs, var=var)
         for key in _COORDINATE_KEYS:
             if key in file.get("obsm", {}):
@@ -115,8 +114,8 @@ def _table_of(path: Path) -> Group:
     return tables["table" if "table" in names else names[0]]
 
 
-def _find_counts(path: Path, file: Group) -> tuple[sparse.csr_matrix, str, str]:
-    """Give the first matrix that holds whole numbers, else the first one, where its genes stand, and its name."""
+def _find_counts(path: Path, file: Group, notes: Notes) -> tuple[sparse.csr_matrix, str, str]:
+    """Give the first matrix that holds counts, else the first they can be won back from, its genes' key, its name."""
     places = [("X", "var", "X")]
     places += [(f"layers/{name}", "var", f"layers['{name}']") for name in _COUNT_LAYERS]
     places += [("raw/X", "raw/var", "raw.X")]
@@ -124,8 +123,14 @@ def _find_counts(path: Path, file: Group) -> tuple[sparse.csr_matrix, str, str]:
     found = [place for place in places if place[0] in file and getattr(file[place[0]], "shape", ()) is not None]
     if not found:
         raise InputError(f"{path}: no counts; X, layers['counts'] and raw are all absent")
-    key, var_key, source = next((place for place in found if is_whole(_peek(file[place[0]]))), found[0])
-    return _matrix(path, file[key], source), var_key, source
+    logged = "log1p" in file.get("uns", {})
+    refusal = None
+    for key, var_key, source in sorted(found, key=lambda place: not is_whole(_peek(file[place[0]]))):
+        try:
+            return raw_counts(path, _matrix(path, file[key], source), source, logged, notes), var_key, source
+        except InputError as error:
+            refusal = refusal or error
+    raise refusal or InputError(f"{path}: no counts")
 
 
 def _peek(node: Any, n: int = 100_000) -> npt.NDArray[Any]:

@@ -98,15 +98,15 @@ def raw_counts(path: Path, X: sparse.csr_matrix, source: str, logged: bool, note
         )
     if is_whole(X.data):
         return X
-    for what, values in (
-        ("log-transformed", _as_multiples(X, np.expm1(np.minimum(X.data, 50), dtype=np.float64))),
-        ("normalised", _as_multiples(X, X.data.astype(np.float64))),
-    ):
-        if values is not None:
+    linear = np.expm1(np.minimum(X.data, 50), dtype=np.float64)
+    for what, values in (("log-transformed", linear), ("normalised", X.data.astype(np.float64))):
+        counts = _as_multiples(X, values)
+        if counts is not None:
             notes.append(f"{source} was {what}; counts were won back, each spot's smallest value taken for one count")
-            X.data = values
+            X.data = counts
             return X
-    if logged:
+    total = np.bincount(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), linear)
+    if logged or np.ptp(total[total > 0]) < 0.01 * total.max():
         raise InputError(f"{path}: {source} was log-transformed; give raw counts (h5ad: in X, layers['counts'] or raw)")
     notes.append(f"{source} has values that are not whole numbers; they are used as they are")
     return X
