@@ -135,9 +135,19 @@ def folder_of_something_else(bench: Bench) -> dict[str, Any]:
     return {"data": bench.text("folder/notes.md", "").parent}
 
 
-@case(r"slice\.rds: not a kind of file that is known; give \.h5ad")
+@case(r"slice\.doc: not a kind of file that is known; give \.h5ad")
 def unknown_kind(bench: Bench) -> dict[str, Any]:
-    return {"data": bench.text("slice.rds", "")}
+    return {"data": bench.text("slice.doc", "")}
+
+
+@case(r"slice\.RDS: \.rds is not read; write it as h5ad")
+def file_of_r(bench: Bench) -> dict[str, Any]:
+    return {"data": bench.text("slice.RDS", "")}
+
+
+@case(r"outs\.tar\.gz: \.tar\.gz is not read; unpack it and give the folder")
+def packed_folder(bench: Bench) -> dict[str, Any]:
+    return {"data": bench.text("outs.tar.gz", "")}
 
 
 @case(r"x\.zarr: cannot be read as zarr")

@@ -283,6 +283,23 @@ def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[st
     return kind, adata
 
 
+_ADVICE = {
+    ".rds": "write it as h5ad (zellkonverter, sceasy)",
+    ".rdata": "write it as h5ad (zellkonverter, sceasy)",
+    ".loom": "write it as h5ad (anndata.io.read_loom)",
+    ".h5mu": "write its RNA modality as h5ad",
+    ".gef": "write it as h5ad (stereopy), or give the .gem table",
+    ".xlsx": "save the table as CSV",
+    ".xls": "save the table as CSV",
+    ".tar.gz": "unpack it and give the folder",
+    ".tgz": "unpack it and give the folder",
+    ".tar": "unpack it and give the folder",
+    ".zip": "unpack it and give the folder",
+    ".mtx": "give the folder that has it and its barcodes and features",
+    ".mtx.gz": "give the folder that has it and its barcodes and features",
+}
+
+
 def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
     name = path.name.lower()
     if name.endswith(".h5ad"):
@@ -298,6 +315,9 @@ def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
         return "gem", _text.read_gem(path, notes)
     if name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
         return "table", _text.read_table(path, notes)
+    for ending, advice in _ADVICE.items():
+        if name.endswith(ending):
+            raise InputError(f"{path}: {ending} is not read; {advice}")
     raise InputError(
         f"{path}: not a kind of file that is known; give .h5ad, a 10x .h5, a table of counts (.csv, .tsv), .gem, "
         "or the folder of Space Ranger, Xenium, CosMx, MERSCOPE or a 10x matrix"
