@@ -69,25 +69,21 @@
   const pad = Math.max(diameter, 0.02 * Math.max(x1 - x0, y1 - y0));
   const whole = { x: [x0 - pad, x1 + pad], y: [y1 + pad, y0 - pad] };
 
-  function medoids(layer) {
+  /** For each name of a layer, the point that lies nearest to the middle of its points. */
+  function medoids(layer, [a, b]) {
     const codes = numbers(layer.data);
     return layer.names.map((name, k) => {
-      let sx = 0, sy = 0, count = 0;
-      for (let i = 0; i < n; i++) if (codes[i] === k) { sx += x[i]; sy += y[i]; count++; }
-      let best = -1, least = Infinity;
-      for (let i = 0; i < n; i++) {
-        if (codes[i] !== k) continue;
-        const d = (x[i] - sx / count) ** 2 + (y[i] - sy / count) ** 2;
-        if (d < least) { least = d; best = i; }
-      }
-      return { name, at: best };
-    }).filter(({ at }) => at >= 0);
+      const members = Array.from(codes.keys()).filter((i) => codes[i] === k);
+      const middle = [a, b].map((values) => members.reduce((sum, i) => sum + values[i], 0) / members.length);
+      const distance = (i) => (a[i] - middle[0]) ** 2 + (b[i] - middle[1]) ** 2;
+      return { name, at: members.reduce((best, i) => (best === null || distance(i) < distance(best) ? i : best), null) };
+    }).filter(({ at }) => at !== null);
   }
-  let centres = null;
+  const centres = new Map();
   function annotations(layer, coordinates) {
     if (layer !== domain || !find("#numbers").checked) return [];
-    centres ??= medoids(domain);
-    return centres.map(({ name, at }) => ({
+    if (!centres.has(coordinates[0])) centres.set(coordinates[0], medoids(domain, coordinates));
+    return centres.get(coordinates[0]).map(({ name, at }) => ({
       x: coordinates[0][at], y: coordinates[1][at], text: `<b>${plain(name)}</b>`, showarrow: false,
       font: { size: 13, color: "#000" }, bgcolor: "rgba(255,255,255,.82)", borderpad: 2, captureevents: false,
     }));
