@@ -1,0 +1,175 @@
+"""What is refused before any task: parameters, sheets, an absent environment."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((ROOT / "assets/schema_input.json").read_text())
+
+# prints the problems of every sheet in a folder, so that one start of Nextflow reads them all
+READER = """
+workflow {
+    def schema = file("${projectDir}/assets/schema_input.json")
+    file("${params.input}/*").each { sheet ->
+        def read = new Sheet(sheet, schema)
+        println('>>' + groovy.json.JsonOutput.toJson([sheet.name, read.problems, read.slices*.given]))
+    }
+}
+"""
+
+GOOD = {
+    "plain.csv": "sample,data,n_domains\nA,a.h5ad,7\nB,a.h5ad,auto\n",
+    "windows.csv": "\ufeffsample,data,donor\r\nA,a.h5ad,x\r\n\r\n",
+    "blanks.csv": "sample , data,,\n A ,a.h5ad ,,\n,,,\n",
+    "quotes.csv": 'sample,data,note\nA,a.h5ad,"one, ""two""\nthree"\nB,a.h5ad,\n',
+    "semicolons.csv": "sample;data\nA;a.h5ad\n",
+    "short.tsv": "sample\tdata\tdonor\nA\ta.h5ad\n",
+    "list.yaml": "- sample: A\n  data: a.h5ad\n  n_domains: 7\n  age: 63\n- {sample: B, data: a.h5ad, group: null}\n",
+    "list.json": '[{"sample": "A", "data": "a.h5ad", "platform": "visium"}]',
+    "truth.csv": "sample,data,annotation,proportions,reference\nA,a.h5ad,layer,t.tsv,a.h5ad\nB,a.h5ad,t.tsv,,\n",
+    "metadata.csv": "sample,data,date,condition\nA,a.h5ad,2024,x\n",
+}
+
+BAD = {
+    "empty.csv": ("", ["has no slices"]),
+    "header.csv": ("sample,data\n", ["has no slices"]),
+    "column.csv": ("sample,path\nA,a.h5ad\n", ["no column 'data'"]),
+    "misspelt.csv": ("sample,data,n_domian,refrence\nA,a.h5ad,7,\n", ["mean 'n_domains'?", "mean 'reference'?"]),
+    "names.csv": (
+        "sample,data\nA,a.h5ad\na,a.h5ad\nx/y,a.h5ad\nCohort,a.h5ad\n",
+        [
+            "row 3 (a), column sample: the name is taken by row 2",
+            "row 4 (x/y), column sample",
+            "row 5 (Cohort), column",
+        ],
+    ),
+    "values.csv": (
+        "sample,data,n_domains,platform\nA,a.h5ad,1,visum\nB,a.h5ad,seven,\nC,a.h5ad,7.5,\n",
+        [
+            "row 2 (A), column n_domains: is '1'",
+            "mean visium?",
+            "row 3 (B), column n_domains",
+            "row 4 (C), column n_dom",
+        ],
+    ),
+    "paths.csv": (
+        "sample,data,reference,annotation\nA,gone.h5ad,gone.h5ad,gone.tsv\nB,,,\nC,a.h5ad,.,\n",
+        [
+            "row 2 (A), column data: no such file or folder",
+            "row 2 (A), column reference: no such file",
+            "row 2 (A), column annotation: no such file",
+            "row 3 (B), column data: is empty",
+            "row 4 (C), column reference: is a folder",
+        ],
+    ),
+    "cells.csv": ("sample,data\nA,a.h5ad,more\n", ["row 2: has more cells than the header names (more)"]),
+    "twice.csv": ("sample,data,data\nA,a.h5ad,a.h5ad\n", ["'data' is there twice"]),
+    "quote.csv": ('sample,data\nA,"a.h5ad\n', ["row 2: a quote is opened and never closed"]),
+    "map.yaml": ("sample: A\ndata: a.h5ad\n", ["must be a list of maps"]),
+    "nested.json": ('[{"sample": "A", "data": ["a.h5ad"]}]', ["entry 1 (A), column data: must be one value"]),
+    "types.json": ('[{"sample": "A", "data": true}]', ["entry 1 (A), column data: is 'true', but must be text"]),
+    "broken.json": ('[{"sample": "A",', ["cannot be read"]),
+    "sheet.xlsx": ("PK", ["must end in .csv"]),
+}
+
+
+@pytest.fixture(scope="module")
+def sheets(pipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], list[dict]]]:
+    folder = tmp_path_factory.mktemp("sheets")
+    for name, text in (GOOD | {name: text for name, (text, _) in BAD.items()}).items():
+        (folder / name).write_text(text, newline="", encoding="utf-8")
+    for name in ("a.h5ad", "t.tsv"):
+        (folder / name).touch()
+    (pipeline.folder / "sheets.nf").write_text(READER)
+    done = pipeline.nextflow("run", pipeline.folder / "sheets.nf", "--input", folder, "--outdir", "sheets")
+    assert done.returncode == 0, done.stdout
+    lines = [json.loads(line[2:]) for line in done.stdout.splitlines() if line.startswith(">>")]
+    return {name: (problems, given) for name, problems, given in lines}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_sheets_pass(sheets, name: str) -> None:
+    problems, given = sheets[name]
+    assert problems == []
+    assert [row["sample"] for row in given] == ["A", "B"][: len(given)]
+    # the schema's other readers agree
+    filled = [{key: value for key, value in row.items() if value is not None} for row in given]
+    jsonschema.validate(filled, SCHEMA)
+
+
+def test_cells_keep_what_they_hold(sheets) -> None:
+    assert sheets["quotes.csv"][1][0]["note"] == 'one, "two"\nthree'
+    assert sheets["list.yaml"][1][0] | {"n_domains": 7, "age": 63, "group": None} == sheets["list.yaml"][1][0]
+    assert sheets["plain.csv"][1][1]["n_domains"] == "auto"
+    assert sheets["plain.csv"][1][0]["cell_type_key"] is None
+    assert sheets["truth.csv"][1][0]["cell_type_key"] == "cell_type"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_sheets_are_refused(sheets, name: str) -> None:
+    problems, given = sheets[name]
+    wanted = BAD[name][1]
+    assert len(problems) == len(wanted), problems
+    for problem, part in zip(problems, wanted, strict=True):
+        assert problem.startswith(name) and part in problem and "\n" not in problem
+
+
+@pytest.mark.parametrize("name", ["values.csv", "names.csv"])
+def test_schema_readers_agree_on_values(sheets, name: str) -> None:
+    places = {int(re.search(r"row (\d+)", problem)[1]) for problem in sheets[name][0]}
+    if name == "names.csv":
+        places -= {3, 5}  # uniqueness and the case of reserved names are ours
+    lines = [line.split(",") for line in BAD[name][0].splitlines()]
+    rows = [{key: value for key, value in zip(lines[0], line, strict=True) if value} for line in lines[1:]]
+    invalid = {error.path[0] + 2 for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(rows)}
+    assert invalid == places
+
+
+def test_all_problems_are_told_at_once_before_any_task(pipeline, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("sample,data\nA,gone.h5ad\n")
+    arguments = ["--sed", "3", "--epochs", "many", "--max_mt_share", "2", "--encoder", "publisht", "--n-neighbors", "4"]
+    run = pipeline.run("--input", sheet, *arguments, outdir="refused")
+    assert run.exit_status == 1
+    for problem in (
+        "6 problems:",
+        "--sed: no such parameter; did you mean --seed?",
+        "--n-neighbors: no such parameter; did you mean --n_neighbors?",
+        "--epochs is 'many', but must be a whole number",
+        "--max_mt_share is 2, but must be from 0 to 1",
+        "--encoder is 'publisht', but must be one of spotfuse, published; did you mean published?",
+        "sheet.csv, row 2 (A), column data: no such file or folder:",
+    ):
+        assert problem in run.output
+    assert run.trace == []
+    assert [path.name for path in run.outdir.iterdir()] == ["pipeline_info"]
+
+
+def test_help_shows_every_parameter_and_starts_nothing(pipeline) -> None:
+    run = pipeline.run("--help", "all", outdir="helped")
+    schema = json.loads((ROOT / "nextflow_schema.json").read_text())
+    assert run.exit_status == 0
+    for group in schema["$defs"].values():
+        assert group["title"] in run.output
+        for name in group["properties"]:
+            assert f"  --{name}" in run.output
+    assert max(map(len, run.output.splitlines())) <= 120
+    assert not run.outdir.exists()
+
+
+def test_an_absent_image_or_sheet_is_one_line(pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    run = pipeline.run("-profile", "docker", "--input", "gone.csv", outdir="refused")
+    assert run.exit_status == 1
+    assert "--input no such file:" in run.output and "gone.csv" in run.output
+    for image in ("core", "cuda"):
+        assert len(re.findall(f"image spotfuse/{image}:.* is not here: `make images` builds it", run.output)) == 1
+    assert run.trace == []

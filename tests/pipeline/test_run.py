@@ -1,0 +1,171 @@
+"""Runs of the whole pipeline: what comes out, what is run again, and what a bad slice does to the others."""
+
+import json
+import re
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+TABLES = {"domains.tsv", "markers.tsv", "metrics.json", "qc.tsv", "report.html"}
+SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE"}
+
+BAD_SLICES = """
+sample,data,n_domains,reference,cell_type_key,annotation,proportions
+again,starmap_right.h5ad,4,starmap_reference.h5ad,cell_type,,starmap_right_proportions.tsv
+shuffled,shuffled.h5ad,4,,,,
+unreadable,unreadable.h5ad,4,,,,
+uncounted,uncounted.h5ad,4,,,,
+greedy,starmap_left.h5ad,1000,,,,
+untyped,starmap_left.h5ad,4,starmap_reference.h5ad,no such column,,starmap_left_proportions.tsv
+killed,starmap_left.h5ad,4,,,,
+"""
+
+# what the kernel does to a task that takes too much memory
+KILLER = """
+process {
+    withName: TRAIN {
+        beforeScript = { (meta.id == 'killed' ? 'exit 137; ' : '') + "export PATH='${projectDir}/.venv/bin':\\"\\$PATH\\"" }
+    }
+}
+"""
+
+
+def rows(sheet: Path) -> pd.DataFrame:
+    return pd.read_csv(sheet, dtype=str)
+
+
+@pytest.fixture(scope="module")
+def second_run(pipeline, first_run):
+    """The test profile's sheet with one row changed, and bad slices beside good ones."""
+    folder = pipeline.folder / "assets/test"
+    left = ad.read_h5ad(folder / "starmap_left.h5ad")
+    right = ad.read_h5ad(folder / "starmap_right.h5ad")
+    order = np.random.default_rng(0)
+    right[order.permutation(right.n_obs), order.permutation(right.n_vars)].copy().write_h5ad(folder / "shuffled.h5ad")
+    left.X = left.X * 0
+    left.write_h5ad(folder / "uncounted.h5ad")
+    (folder / "unreadable.h5ad").write_bytes(b"not HDF5")
+    (pipeline.launch / "bad.csv").write_text(BAD_SLICES)
+    good, bad = rows(folder / "samplesheet.csv"), rows(pipeline.launch / "bad.csv")
+    good.loc[good["sample"] == "starmap_left", "n_domains"] = "3"
+    pd.concat([good, bad]).to_csv(folder / "second.csv", index=False)
+    (pipeline.launch / "killer.config").write_text(KILLER)
+    return pipeline.run(
+        "-profile", "test", "--input", folder / "second.csv", "-c", "killer.config", "-resume", outdir="second"
+    )
+
+
+def test_stub_run_takes_the_whole_graph(pipeline) -> None:
+    run = pipeline.run("-profile", "test", "-stub-run", outdir="stub")
+    assert run.exit_status == 0, run.output
+    steps = {step for step, _slice in run.tasks("COMPLETED")}
+    assert steps == {module.parent.name.upper() for module in pipeline.folder.glob("modules/*/main.nf")}
+    assert len(run.trace) == 27
+    assert len(run.table("cohort/failures.tsv")) == 0
+
+
+def test_results_have_their_places(first_run) -> None:
+    assert first_run.exit_status == 0, first_run.output
+    samples = {"cortex", "starmap_left", "starmap_right"}
+    assert {path.name for path in first_run.outdir.iterdir()} == samples | {"cohort", "pipeline_info"}
+    for sample in samples:
+        made = {path.name for path in (first_run.outdir / sample).iterdir()}
+        assert made >= TABLES | {f"{sample}.h5ad"}
+        assert ("proportions.tsv" in made) == (sample != "cortex")
+    cohort = {path.name for path in (first_run.outdir / "cohort").iterdir()}
+    assert cohort >= {"metrics.tsv", "composition.tsv", "failures.tsv", "report.html"}
+    assert first_run.table("cohort/failures.tsv") == []
+    info = " ".join(path.name for path in (first_run.outdir / "pipeline_info").iterdir())
+    for name in ("execution_timeline", "execution_report", "execution_trace", "pipeline_dag", "params", "software_v"):
+        assert name in info
+    assert (first_run.outdir / "cohort/report.html").as_uri().removeprefix("file://") in first_run.output
+    assert re.search(r"^cortex +\d+ +7 +0\.\d+", first_run.output, re.M)
+
+
+def test_scores_are_there_where_truth_is(first_run) -> None:
+    scores = {}
+    for sample in ("cortex", "starmap_left"):
+        scores[sample] = json.loads((first_run.outdir / sample / "metrics.json").read_text())
+    assert scores["cortex"]["domains"]["ari"] > 0.3
+    assert scores["cortex"]["n_domains"] == 7
+    assert scores["starmap_left"]["proportions"]["rmse"] < 0.15
+    assert scores["starmap_left"]["seconds"].keys() >= {"train", "prepare_reference", "deconvolve"}
+
+
+def test_nothing_changed_nothing_runs(pipeline, first_run) -> None:
+    run = pipeline.run("-profile", "test", "-resume")
+    assert run.exit_status == 0, run.output
+    assert run.tasks("CACHED") == first_run.tasks("COMPLETED")
+    assert len(run.trace) == len(first_run.trace)
+
+
+def test_changed_source_runs_the_steps_that_import_it(pipeline, first_run, second_run) -> None:
+    """The step, and what takes its files, of every slice; everything before is cached."""
+    source = pipeline.folder / "bin/spotfuse/markers.py"
+    before = source.read_text()
+    source.write_text(before + "\n# changed\n")
+    run = pipeline.run("-profile", "test", "-resume")
+    source.write_text(before)
+    assert run.exit_status == 0, run.output
+    again = {step for step, _slice in run.tasks("COMPLETED")}
+    assert again == {"FIND_MARKERS", "COLLECT_SLICE", "REPORT_SLICE", "REPORT_COHORT"}
+    cached = {step for step, _slice in run.tasks("CACHED")}
+    assert cached == {step for step, _slice in first_run.tasks("COMPLETED")} - again
+
+
+def test_changed_row_runs_its_slice_and_the_cohort(second_run) -> None:
+    """Of the slice whose n_domains changed, what does not depend on it is cached too."""
+    done, cached = second_run.tasks("COMPLETED"), second_run.tasks("CACHED")
+    for sample in ("cortex", "starmap_right"):
+        assert {step for step, tag in done if tag == sample} == set()
+        assert {step for step, tag in cached if tag == sample} >= SLICE_STEPS | {"REPORT_SLICE"}
+    assert {step for step, tag in cached if tag == "starmap_left"} == {"PREPARE_SLICE", "TRAIN", "DECONVOLVE"}
+    assert ("PREPARE_REFERENCE", "starmap_reference.h5ad") in cached
+    assert len(set(pd.read_csv(second_run.outdir / "starmap_left/domains.tsv", sep="\t")["domain"])) == 3
+
+
+def test_bad_slices_leave_the_others_alone(second_run) -> None:
+    assert second_run.exit_status == 1
+    failures = {row["sample"]: (row["step"], row["reason"]) for row in second_run.table("cohort/failures.tsv")}
+    assert failures.keys() == {"unreadable", "uncounted", "greedy", "untyped", "killed"}
+    for sample in ("unreadable", "uncounted", "greedy"):
+        assert failures[sample][0] == "check_slice"
+        assert not (second_run.outdir / sample).exists()
+    assert "unreadable.h5ad" in failures["unreadable"][1]
+    assert "counts" in failures["uncounted"][1]
+    assert "1000" in failures["greedy"][1]
+    assert failures["untyped"][0] == "prepare_reference" and "no such column" in failures["untyped"][1]
+    assert failures["killed"] == ("train", "killed or out of memory in train")
+    for sample in ("cortex", "starmap_left", "starmap_right", "again", "shuffled", "untyped"):
+        assert {path.name for path in (second_run.outdir / sample).iterdir()} >= TABLES
+        assert f"\n{sample} " in second_run.output
+    report = (second_run.outdir / "cohort/report.html").read_text()
+    for sample, (_step, _reason) in failures.items():
+        assert sample in report and f"{sample}" in second_run.output.splitlines()[-1]
+
+
+def test_a_killed_task_is_tried_again_and_nothing_of_its_slice_is_lost(second_run) -> None:
+    attempts = [
+        row["attempt"] for row in second_run.trace if row["process"].endswith("TRAIN") and row["tag"] == "killed"
+    ]
+    assert attempts == ["1", "2", "3"]
+    assert {"killed.h5ad", "qc.tsv", "metrics.json"} <= {path.name for path in (second_run.outdir / "killed").iterdir()}
+
+
+def test_same_seed_same_bytes(second_run) -> None:
+    for table in ("domains.tsv", "proportions.tsv", "markers.tsv"):
+        one, other = ((second_run.outdir / sample / table).read_bytes() for sample in ("starmap_right", "again"))
+        assert one == other
+
+
+def test_order_of_rows_changes_nothing(second_run) -> None:
+    one, other = (
+        pd.read_csv(second_run.outdir / sample / "domains.tsv", sep="\t", index_col="spot")["domain"]
+        for sample in ("starmap_right", "shuffled")
+    )
+    assert list(one.index) != list(other.index)
+    assert adjusted_rand_score(one, other[one.index]) == 1.0

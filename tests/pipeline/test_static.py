@@ -1,0 +1,136 @@
+"""What can be said of the pipeline's files without running a slice."""
+
+import argparse
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "modules").glob("*/main.nf"))
+STEPS = [module.parent.name for module in MODULES]
+SCHEMA = json.loads((ROOT / "nextflow_schema.json").read_text())
+PARAMETERS = {name: rule for group in SCHEMA["$defs"].values() for name, rule in group["properties"].items()}
+PROFILES = "docker podman singularity apptainer conda slurm awsbatch google-batch k8s gpu".split()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=STEPS)
+def test_every_step_is_complete(module: Path) -> None:
+    text = module.read_text()
+    step = module.parent.name
+    assert re.search(rf"^process {step.upper()} {{$", text, re.M)
+    for part in (
+        r"label 'process_(single|low|medium)'",
+        "script:",
+        "stub:",
+        r"path 'versions.yml'",
+        r"\$\{task.ext.args",
+    ):
+        assert re.search(part, text), part
+    assert f"Sources.digest('{step}')" in text and "# ${task.ext.sources}" in text
+    assert f"{step}.py" in text and os.access(ROOT / f"bin/{step}.py", os.X_OK)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^    container 'spotfuse/(core|cuda):{re.escape(version)}'$", text, re.M)
+    assert re.search(rf"^    version +=? *'{re.escape(version)}'$", (ROOT / "nextflow.config").read_text(), re.M)
+    if step != "report_cohort":
+        assert 'tag "${meta.id}"' in text
+
+
+def test_configuration_and_schema_agree(pipeline) -> None:
+    shown = pipeline.nextflow("config", pipeline.folder, "-flat").stdout
+    config = dict(re.findall(r"^params\.(\w+) = (.*)$", shown, re.M))
+    assert set(config) == set(PARAMETERS)
+    for name, rule in PARAMETERS.items():
+        if name == "trace_report_suffix":  # the time of the start
+            continue
+        expected = rule.get("default")
+        written = json.loads(config[name].replace("'", '"'))
+        assert written == expected and type(written) is type(expected), name
+    described = [name for group in SCHEMA["$defs"].values() for name in group["properties"]]
+    assert len(described) == len(set(described))
+    assert all(rule["description"] for rule in PARAMETERS.values())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_commands_and_schema_agree(step: str) -> None:
+    """A command alone does what the pipeline does: the same defaults, and no option that the pipeline cannot set."""
+    spec = importlib.util.spec_from_file_location(step, ROOT / f"bin/{step}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    parser = argparse.ArgumentParser()
+    module.arguments(parser)
+    config = (ROOT / "conf/modules.config").read_text()
+    block = re.search(rf"withName: {step.upper()} {{(.*?)\n    }}", config, re.S)
+    assert block
+    given = set(re.findall(r"--([a-z-]+)", block[1])) - {"debug", "no-refinement"}
+    options = {
+        action.option_strings[0].removeprefix("--"): action for action in parser._actions if action.dest != "help"
+    }
+    assert given <= set(options)
+    script = (ROOT / f"modules/{step}/main.nf").read_text()
+    for option, action in options.items():
+        if option in given:
+            parameter = {"method": "deconvolution"}.get(option, action.dest)
+            assert action.default == PARAMETERS[parameter].get("default"), option
+            if "enum" in PARAMETERS[parameter] and action.choices:
+                assert list(action.choices) == PARAMETERS[parameter]["enum"], option
+        elif f"--{option} " not in script:
+            # a reference's faults take away cell types, not domains, so the check of the slice leaves it alone
+            assert step == "check_slice" and option in {"reference", "cell-type-key"}, option
+
+
+def test_profiles_of_engines_and_executors_parse(pipeline) -> None:
+    done = pipeline.nextflow("config", pipeline.folder, "-show-profiles")
+    assert done.returncode == 0, done.stdout
+    for profile in PROFILES:
+        assert re.search(rf"^   '?{profile}'? \{{$", done.stdout, re.M), profile
+
+
+@pytest.mark.parametrize(("profile", "sheet"), [("test", "test"), ("test_full", "demo")])
+def test_profiles_combine(pipeline, profile: str, sheet: str) -> None:
+    done = pipeline.nextflow("config", pipeline.folder, "-profile", f"slurm,apptainer,gpu,{profile}", "-flat")
+    assert done.returncode == 0, done.stdout
+    assert "process.executor = 'slurm'" in done.stdout
+    assert "apptainer.enabled = true" in done.stdout
+    assert not re.search(r"(docker|podman|singularity)\.enabled = true", done.stdout)
+    assert f"assets/{sheet}/samplesheet.csv" in done.stdout
+
+
+def test_platforms_are_those_that_are_read() -> None:
+    from spotfuse import io
+
+    sheet = json.loads((ROOT / "assets/schema_input.json").read_text())
+    assert set(sheet["items"]["properties"]["platform"]["enum"]) == set(io.PLATFORMS)
+
+
+def test_strict_syntax(tmp_path: Path) -> None:
+    """The parser of Nextflow 25.04, which is on Maven Central apart from its Nextflow, has nothing to say."""
+    cache = Path(os.environ.get("SPOTFUSE_CACHE", Path.home() / ".cache/spotfuse"))
+    jars = cache / "nf-lang-25.04.0"
+    if not jars.is_dir():
+        if not shutil.which("mvn"):
+            pytest.skip("the strict parser is not here, nor Maven to fetch it")
+        (tmp_path / "pom.xml").write_text(
+            "<project><modelVersion>4.0.0</modelVersion><groupId>spotfuse</groupId><artifactId>strict</artifactId>"
+            "<version>1</version><dependencies><dependency><groupId>io.nextflow</groupId>"
+            "<artifactId>nf-lang</artifactId><version>25.04.0</version></dependency></dependencies></project>"
+        )
+        fetch = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={tmp_path / 'jars'}"]
+        if subprocess.run(fetch, cwd=tmp_path, check=False).returncode:
+            pytest.skip("the strict parser cannot be fetched here")
+        shutil.move(tmp_path / "jars", jars)
+    nextflow = next(cache.glob("nextflow-24*/lib"), None)
+    if nextflow is None:
+        pytest.skip("tools/nextflow uses another Nextflow, whose classes the parser cannot look up")
+    files = ["main.nf", "nextflow.config", *map(str, MODULES), *map(str, sorted((ROOT / "conf").glob("*.config")))]
+    classes = f"{jars}/*:{nextflow}/*:{ROOT / 'lib'}"
+    command = ["java", "-cp", classes, "groovy.ui.GroovyMain", ROOT / "tests/pipeline/strict.groovy", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{len(files)} files\n", "")
