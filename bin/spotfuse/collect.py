@@ -24,6 +24,16 @@ _COPIED = (
     "check.json",
     "deconvolution.json",
 )
+_STEPS = (
+    "check_slice",
+    "prepare_slice",
+    "train",
+    "assign_domains",
+    "prepare_reference",
+    "deconvolve",
+    "find_markers",
+    "evaluate",
+)
 
 
 def assemble(parts: Path, meta: dict[str, Any], parameters: dict[str, Any]) -> tuple[AnnData, dict[str, Any]]:
@@ -126,6 +136,7 @@ def _aligned(path: Path, name: str, adata: AnnData) -> np.ndarray:
 def _status(parts: Path) -> pd.DataFrame:
     columns = ["step", "seconds", "peak_rss_mb", "failure"]
     notes = [json.loads(path.read_text()) for path in sorted(parts.glob("*.status.json"))]
+    notes.sort(key=lambda note: _STEPS.index(note["step"]) if note["step"] in _STEPS else len(_STEPS))
     return pd.DataFrame([{column: note.get(column) for column in columns} for note in notes], columns=columns)
 
 

@@ -25,7 +25,7 @@ def filter(
     min_counts, min_genes
         Least counts, and genes with counts, of a spot that is kept; a spot without counts never is.
     max_mt_share
-        Largest share of a spot's counts in mitochondrial genes (symbols that start with ``MT-``, in any case).
+        Largest share of a spot's counts in mitochondrial genes (symbols such as MT-CO1 or MT.CO1, in any case).
     min_spots
         A gene is kept when at least so many of the kept spots have counts of it.
 
@@ -44,7 +44,7 @@ def filter(
     X = adata.X
     n_counts = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
     n_genes = np.diff(X.indptr)
-    mitochondrial = adata.var_names.str.upper().str.startswith("MT-")
+    mitochondrial = adata.var_names.str.match(r"(?i)mt[-.]")  # R writes MT.CO1
     mt_counts = np.asarray(X[:, np.flatnonzero(mitochondrial)].sum(axis=1, dtype=np.float64)).ravel()
     mt_share = np.divide(mt_counts, n_counts, out=np.zeros_like(n_counts), where=n_counts > 0)
 

@@ -368,6 +368,12 @@ def one_coordinate(bench: Bench) -> dict[str, Any]:
     return bench.write()
 
 
+@case("gives all spots the same place")
+def one_place(bench: Bench) -> dict[str, Any]:
+    bench.slice.obsm["spatial"][:] = 3
+    return bench.write()
+
+
 @case("holds no coordinates, only NaN")
 def coordinates_in_words(bench: Bench) -> dict[str, Any]:
     del bench.slice.obsm["spatial"]

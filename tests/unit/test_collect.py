@@ -101,12 +101,12 @@ def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -
         "n_domains": 3,
         "domains": {"ari": 0.5, "nmi": None, "n_scored": 4, "n_annotated": 4},
         "proportions": None,
-        "seconds": {"deconvolve": 3.25, "train": 12.5},
+        "seconds": {"train": 12.5, "deconvolve": 3.25},
         "peak_rss_mb": {"deconvolve": 700, "train": 700},
     }
     for name in ("domains.tsv", "proportions.tsv"):
         assert (folder / name).read_bytes() == (parts / name).read_bytes()
-    assert list(pd.read_csv(folder / "status.tsv", sep="\t")["step"]) == ["deconvolve", "train"]
+    assert list(pd.read_csv(folder / "status.tsv", sep="\t")["step"]) == ["train", "deconvolve"]
 
 
 def test_whatever_parts_exist_are_enough(parts: Path, root: Path) -> None:

@@ -136,6 +136,8 @@ def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes
     known = np.isfinite(xy[:, :2]).all(axis=1)
     if n_spots and not known.any():
         raise InputError(f"{path}: {source} holds no coordinates, only NaN")
+    if n_spots > 1 and not np.ptp(xy[known, :2], axis=0).any():
+        raise InputError(f"{path}: {source} gives all spots the same place")
     if not known.all():
         notes.append(f"{(~known).sum()} spots have no coordinates in {source}; quality control drops them")
     return np.ascontiguousarray(xy[:, :2])
