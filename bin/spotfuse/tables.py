@@ -16,6 +16,8 @@ from spotfuse.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+_LARGEST = 2**32  # bytes; a small .gz may unpack to anything
+
 
 def write(frame: pd.DataFrame, path: Path | str) -> None:
     """Write the columns of a frame, without its index, as tab-separated text with six significant digits.
@@ -161,9 +163,10 @@ def in_input_order(adata: "AnnData") -> npt.NDArray[np.intp]:
 
 def _text(path: Path) -> str:
     try:
-        raw = path.read_bytes()
-        if path.suffix == ".gz":
-            raw = gzip.decompress(raw)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
+        if len(raw) > _LARGEST:
+            raise InputError(f"{path}: larger than {_LARGEST >> 30} GiB; too large for a table of spots")
         text = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None

@@ -34,6 +34,8 @@ def test_make_sheet_finds_slices_and_no_references(
     (tmp_path / "data/run 7/outs/spatial").mkdir(parents=True)
     for name in ("filtered_feature_bc_matrix.h5", "spatial/tissue_positions.csv"):
         (tmp_path / "data/run 7/outs" / name).touch()
+    (tmp_path / "data/a/again").symlink_to(tmp_path / "data")
+    (tmp_path / "data/gone").symlink_to("nowhere")
     main(["make-sheet", "data", "--output", "sheet.csv"])
     assert capsys.readouterr().out == "sheet.csv: 4 slices\n"
     with Path("sheet.csv").open(newline="") as file:

@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,13 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, message: st
     with pytest.raises(InputError, match=message) as error:
         tables.read(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_LARGEST", 2**20)
+    (tmp_path / "t.tsv.gz").write_bytes(gzip.compress(b"spot\tlabel\n" + b"a\tb\n" * 2**20))
+    with pytest.raises(InputError, match="too large for a table of spots"):
+        tables.read(tmp_path / "t.tsv.gz")
 
 
 def test_numbers_name_the_cell_that_is_none(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Reading a slice: raw counts, coordinates, and the image when there is one, from the files a user has."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -90,6 +91,11 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
                 if kind == "h5ad"
                 else "give a folder with the counts and a table of spot, x and y that has 'positions' in its name"
             )
+        )
+    libraries = list(adata.uns.get("spatial", {}))
+    if len(libraries) > 1:
+        notes.append(
+            f"images of {len(libraries)} slices ({', '.join(libraries)}); every slice should be a file of its own"
         )
     fit_image(adata, notes)
     adata.uns["spotfuse"] = {
@@ -193,6 +199,13 @@ def find_slices(folder: Path) -> list[Path]:
     -------
     Paths that `read_slice` would take, sorted.
     """
+    return _find_slices(folder, set())
+
+
+def _find_slices(folder: Path, seen: set[Path]) -> list[Path]:
+    if folder.resolve() in seen or not os.access(folder, os.R_OK | os.X_OK):
+        return []
+    seen.add(folder.resolve())
     found = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
@@ -203,10 +216,10 @@ def find_slices(folder: Path) -> list[Path]:
                 name.endswith(".h5ad") and _anndata.has_coordinates(entry)
             ):
                 found.append(entry)
-        elif _is_slice(entry):
+        elif entry.is_dir() and _is_slice(entry):
             found.append(entry / "outs" if (entry / "outs").is_dir() else entry)
-        else:
-            found += find_slices(entry)
+        elif entry.is_dir():
+            found += _find_slices(entry, seen)
     return found
 
 
