@@ -96,7 +96,7 @@ def gene(adata: AnnData, name: str, *, ax: Axes | None = None, image: bool = Tru
     """
     counts = adata[:, [name]].X
     values = np.asarray(counts.todense() if hasattr(counts, "todense") else counts, float).ravel()
-    values = np.log1p(1e4 * values / np.maximum(adata.obs["n_counts"].to_numpy(float), 1))
+    values = np.log1p(1e4 * values / np.maximum(np.asarray(adata.X.sum(axis=1), float).ravel(), 1))
     top = float(np.percentile(values, 99)) or float(values.max()) or 1.0
     return _levels(adata, values, name, ax, image, (0, top))
 

@@ -38,6 +38,7 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0) -> Path:
         rates[labels == domain, domain - 1] = 30
     counts = random.poisson(rates)
     proportions = random.dirichlet(np.ones(3), n)
+    proportions[labels == 3] = np.nan  # as when a spot has none of the reference's genes
     confidence = random.uniform(0.5, 1, n)
     adata = ad.AnnData(
         sparse.csr_matrix(counts.astype(np.float32)),

@@ -74,19 +74,21 @@ def of_cohort(
         "scale": VIRIDIS,
     }
     whole = metrics.assign(seconds=_total(metrics, "seconds."), memory=_peak(metrics))
+    failed = set(failures["sample"])
     columns = [key for key in _COLUMNS if key in whole and whole[key].notna().any()]
     extra = list(dict.fromkeys(key for name in done for key in facts[name]))
     context = {
         "version": __version__,
         "n_slices": len(facts),
         "n_done": len(done),
-        "summary": _summary(list(facts), slices, set(failures["sample"]), whole),
+        "summary": _summary(list(facts), slices, failed, whole),
         "failures": list(failures.itertuples(index=False, name=None)),
         "columns": [_COLUMNS[key][0] for key in columns],
         "extra": extra,
         "rows": [
             {
                 "sample": row["sample"],
+                "incomplete": row["sample"] in failed,
                 "facts": [str(facts[row["sample"]].get(key, "")) for key in extra],
                 "cells": [_cell(key, row[key]) for key in columns],
             }

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,7 +105,7 @@ class Pack:
 
     def text(self, header: Mapping[str, Any]) -> str:
         """Give everything as one base64 text: the length of the JSON header, the header, the arrays."""
-        head = json.dumps(header, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        head = json.dumps(_finite(header), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         head += b" " * (-(len(head) + 4) % 4)
         whole = len(head).to_bytes(4, "little") + head + self._bytes.getvalue()
         return _squeeze(whole)
@@ -178,6 +179,15 @@ def short(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """Put None where JSON has no number."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _asset(name: str) -> str:

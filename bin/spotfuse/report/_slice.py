@@ -236,10 +236,12 @@ def _cell_types(adata: Any, uns: Any, layers: Layers) -> tuple[list[str], Array 
     values = np.asarray(adata.obsm["proportions"], float)
     types = [str(name) for name in uns.get("cell_types", range(values.shape[1]))]
     if len(types) > 1:
-        filled = np.nan_to_num(values)
-        layers.category(
-            "type", "Most abundant cell type", "Cell types", filled.argmax(axis=1), types, palette(len(types))
-        )
+        known = ~np.isnan(values).any(axis=1)
+        best = np.where(known, np.nan_to_num(values).argmax(axis=1), len(types))
+        names, colours = types, palette(len(types))
+        if not known.all():
+            names, colours = [*types, "not estimated"], [*colours, "#b0b0b0"]
+        layers.category("type", "Most abundant cell type", "Cell types", best, names, colours)
     for name, column in zip(types, values.T, strict=True):
         layers.value(f"type:{name}", name, "Cell types", column)
     return types, values
@@ -285,12 +287,10 @@ def _expression(adata: Any, listed: dict[str, list[str]], points: int) -> tuple[
                 genes[of_domain[rank]] = None
     order = sorted(genes, key=str.lower)
     columns = adata.var_names.get_indexer(order)
-    totals = np.asarray(adata.obs["n_counts"], float) if "n_counts" in adata.obs else None
     parts = []
     for start in range(0, adata.n_obs, 50_000):
         counts = sparse.csr_array(adata.X[start : start + 50_000])
-        total = counts.sum(axis=1) if totals is None else totals[start : start + 50_000]
-        some = counts[:, columns].multiply((1e4 / np.maximum(total, 1))[:, None])
+        some = counts[:, columns].multiply((1e4 / np.maximum(counts.sum(axis=1), 1))[:, None])
         parts.append(sparse.csr_array(some).log1p())
     return sparse.vstack(parts).tocsc(), order
 
@@ -305,7 +305,9 @@ def _image(adata: Any) -> dict[str, Any] | None:
             if name in images and scale:
                 pixels = np.asarray(images[name])
                 if pixels.dtype != np.uint8:
-                    pixels = np.clip(pixels * (255 if pixels.max() <= 1 else 1), 0, 255).astype(np.uint8)
+                    whole = pixels.max()
+                    pixels = np.clip(pixels * (255 / (1 if whole <= 1 else 255 if whole < 256 else whole)), 0, 255)
+                    pixels = pixels.astype(np.uint8)
                 if pixels.ndim == 3 and pixels.shape[2] == 1:
                     pixels = pixels[:, :, 0]
                 picture = Image.fromarray(pixels).convert("RGB")
@@ -325,7 +327,10 @@ def _image(adata: Any) -> dict[str, Any] | None:
 
 
 def _mean_by(codes: Array, n: int, values: Array) -> Array:
-    return np.stack([np.nanmean(values[codes == k], axis=0) for k in range(n)])
+    known = ~np.isnan(values).any(axis=1)
+    empty = np.full(values.shape[1], np.nan)
+    of = [values[known & (codes == k)] for k in range(n)]
+    return np.stack([some.mean(axis=0) if len(some) else empty for some in of])
 
 
 def _figures(
@@ -503,7 +508,7 @@ def _summary(
         )
         genes = listed.get(names[largest], [])[:3]
         text += f" and is marked by {_and(genes)}. " if genes else ". "
-    if proportions is not None and len(types):
+    if proportions is not None and np.isfinite(proportions).any():
         mean = np.nanmean(proportions, axis=0)
         top = [f"{types[j]} ({percent(float(mean[j]))})" for j in np.argsort(-mean, kind="stable")[:2]]
         text += f"Of {len(types)} cell types, the most abundant {'are' if len(top) > 1 else 'is'} {_and(top)}. "

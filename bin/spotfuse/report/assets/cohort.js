@@ -74,7 +74,7 @@
     });
     find("#save-slices").addEventListener("click", () => {
       const rows = [...body.rows].filter((row) => !row.hidden);
-      saveTable("slices", [findAll("thead th", table).map((header_) => header_.textContent), ...rows.map((row) => [...row.cells].map((cell) => cell.dataset.key ?? cell.textContent))]);
+      saveTable("slices", [findAll("thead th", table).map((header_) => header_.textContent), ...rows.map((row) => [...row.cells].map((cell) => cell.dataset.key ?? (find("a", cell) ?? cell).textContent))]);
     });
   }
 
