@@ -51,7 +51,8 @@ def assemble(parts: Path, meta: dict[str, Any], parameters: dict[str, Any]) -> t
     Returns
     -------
     adata
-        The slice's kept spots in the input's order: ``obs`` with ``domain`` and ``domain_confidence``; ``obsm`` with
+        The slice's kept spots in the input's order: ``obs`` with ``domain`` and ``domain_confidence`` (columns
+        of these names in the input become ``input_…``); ``obsm`` with
         ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (columns:
         ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in ``uns['spotfuse']``.
     metrics
@@ -60,6 +61,8 @@ def assemble(parts: Path, meta: dict[str, Any], parameters: dict[str, Any]) -> t
     adata = anndata.read_h5ad(parts / "prepared.h5ad")
     adata = adata[tables.in_input_order(adata)].copy()
     del adata.obs["input_row"]
+    # the slice's own columns of these names, an annotation perhaps, make room
+    adata.obs = adata.obs.rename(columns={name: f"input_{name}" for name in ("domain", "domain_confidence")})
     prepared = adata.uns["spotfuse"]
     note = {
         **prepared,

@@ -24,7 +24,10 @@ def parts(tmp_path: Path) -> Path:
     names = sorted(SPOTS)
     adata = AnnData(
         sparse.csr_matrix(np.arange(1, 13, dtype=np.float32).reshape(4, 3)),
-        obs=pd.DataFrame({"label/known": list("wxyz"), "input_row": [SPOTS.index(n) for n in names]}, index=names),
+        obs=pd.DataFrame(
+            {"label/known": list("wxyz"), "domain": list("klmn"), "input_row": [SPOTS.index(n) for n in names]},
+            index=names,
+        ),
         var=pd.DataFrame({"highly_variable": True}, index=["g1", "g2", "g3"]),
     )
     adata.obsm["spatial"] = np.arange(8.0).reshape(4, 2)
@@ -74,6 +77,7 @@ def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -
         "2",
         "3",
     ]
+    assert list(adata.obs["input_domain"]) == ["m", "k", "n", "l"]
     assert adata.obs["domain_confidence"].tolist() == [1, 0.5, 0.25, 0.75]
     assert list(adata.obs["label_known"]) == ["y", "w", "z", "x"] and "input_row" not in adata.obs
     order = [2, 0, 3, 1]
