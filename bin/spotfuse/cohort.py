@@ -193,7 +193,8 @@ def closing_table(metrics: pd.DataFrame, failures: pd.DataFrame) -> str:
         for cells in lines
     ]
     if len(failures):
-        text += ["", f"{failures['sample'].nunique()} of the slices failed in part or in whole:"]
+        n = failures["sample"].nunique()
+        text += ["", f"{n} slice{'s' * (n != 1)} failed in part or in whole:"]
         text += [f"{row.sample}: {row.step}: {row.reason}" for row in failures.itertuples()]
     return "\n".join(text)
 
