@@ -442,6 +442,17 @@ def test_swapped_coordinates_are_turned_by_the_image(slice_: AnnData, tmp_path: 
             np.testing.assert_array_equal(found.obsm["spatial"], upright)
 
 
+def test_cells_of_a_reference_need_no_place(slice_: AnnData, tmp_path: Path) -> None:
+    slice_.obsm["spatial"][:] = np.nan
+    slice_.obs["x"] = slice_.obs["y"] = 1
+    notes: list[str] = []
+    assert io.read_counts(h5ad(slice_, tmp_path / "a"), notes).n_obs == N_SPOTS
+    (tmp_path / "b").mkdir()
+    write_10x_h5(slice_, tmp_path / "b/cells.h5")
+    (tmp_path / "b/tissue_positions.csv").write_text("of another slice")
+    assert io.read_counts(tmp_path / "b/cells.h5", notes).n_obs == N_SPOTS and notes == []
+
+
 def test_read_obs_has_every_spot_in_order(slice_: AnnData, tmp_path: Path) -> None:
     for write in (h5ad, space_ranger_1):
         obs = io.read_obs(write(slice_, tmp_path / write.__name__))

@@ -127,7 +127,7 @@ def read_counts(path: Path | str, notes: Notes) -> AnnData:
         When the files cannot be read, or hold no counts.
     """
     path = Path(path)
-    return _read(path, notes, "auto", 8)[1]
+    return _read(path, notes, "auto", 8, spatial=False)[1]
 
 
 def read_obs(path: Path | str, *, hd_bin_size: int = 8) -> pd.DataFrame:
@@ -274,14 +274,17 @@ def write(adata: AnnData, path: Path | str) -> None:
     adata.write_h5ad(path, compression="gzip", compression_opts=1)
 
 
-def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[str, AnnData]:
+def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int, spatial: bool = True) -> tuple[str, AnnData]:
     if not path.exists():
         broken = " (a broken link)" if path.is_symlink() else ""
         raise InputError(f"{path}: there is no such file or folder{broken}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that are not unique and the like, which are told below
-            kind, adata = _read_folder(path, notes, platform, hd_bin_size) if path.is_dir() else _read_file(path, notes)
+            if path.is_dir():
+                kind, adata = _read_folder(path, notes, platform, hd_bin_size, spatial)
+            else:
+                kind, adata = _read_file(path, notes, spatial)
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
     if not adata.n_obs or not adata.n_vars:
@@ -313,21 +316,22 @@ _ADVICE = {
 }
 
 
-def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
+def _read_file(path: Path, notes: Notes, spatial: bool) -> tuple[str, AnnData]:
     name = path.name.lower()
     if name.endswith(".h5ad"):
-        return "h5ad", _anndata.read(path, notes)
+        return "h5ad", _anndata.read(path, notes, spatial)
     if name.endswith((".h5", ".hdf5")):
         with reading(path, "HDF5"), h5py.File(path, "r") as file:
             if "obs" in file and "var" in file:
-                return "h5ad", _anndata.read(path, notes)
+                return "h5ad", _anndata.read(path, notes, spatial)
         adata = _tenx.read_matrix(path, notes)
-        _positions_beside(path, adata, notes)
+        if spatial:
+            _positions_beside(path, adata, notes)
         return "10x_h5", adata
     if name.removesuffix(".gz").endswith(".gem"):
         return "gem", _text.read_gem(path, notes)
     if name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
-        return "table", _text.read_table(path, notes)
+        return "table", _text.read_table(path, notes, spatial)
     for ending, advice in _ADVICE.items():
         if name.endswith(ending):
             raise InputError(f"{path}: {ending} is not read; {advice}")
@@ -337,11 +341,11 @@ def _read_file(path: Path, notes: Notes) -> tuple[str, AnnData]:
     )
 
 
-def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> tuple[str, AnnData]:
+def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int, spatial: bool) -> tuple[str, AnnData]:
     kind, folder = folder_kind(path, platform, hd_bin_size)
     if kind in ("zarr", "spatialdata"):
-        adata = _anndata.read(folder, notes)
-        if kind == "spatialdata" and "spatial" not in adata.obsm:
+        adata = _anndata.read(folder, notes, spatial)
+        if kind == "spatialdata" and spatial and "spatial" not in adata.obsm:
             raise InputError(
                 f"{path}: its table has no obsm['spatial']; fill it in (spatialdata.get_centroids of its shapes) and "
                 "write the table as h5ad"
@@ -349,11 +353,12 @@ def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int) -> t
         return kind, adata
     if kind == "10x_mtx":
         adata = _tenx.read_matrix(folder, notes)
-        _positions_beside(folder, adata, notes)
+        if spatial:
+            _positions_beside(folder, adata, notes)
         return kind, adata
     if kind in _FOLDER_READERS:
         return kind, _FOLDER_READERS[kind](folder, notes)
-    return _read_file(folder, notes)
+    return _read_file(folder, notes, spatial)
 
 
 def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tuple[str, Path]:

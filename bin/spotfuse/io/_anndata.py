@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[Group]:
             yield file
 
 
-def read(path: Path, notes: Notes) -> AnnData:
+def read(path: Path, notes: Notes, spatial: bool = True) -> AnnData:
     """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
     with opened(path) as file:
         X, var_key, source = _find_counts(path, file, notes)
@@ -59,6 +59,8 @@ def read(path: Path, notes: Notes) -> AnnData:
         if source != "X":
             notes.append(f"counts taken from {source}, X has none")
         adata = AnnData(X, obs=obs, var=var)
+        if not spatial:
+            return adata
         for key in _COORDINATE_KEYS:
             if key in file.get("obsm", {}):
                 check_sizes(path, file["obsm"][key])

@@ -42,11 +42,11 @@ _GENE = re.compile(
 )
 
 
-def read_table(path: Path, notes: Notes) -> AnnData:
+def read_table(path: Path, notes: Notes, spatial: bool = True) -> AnnData:
     """Read a table of counts, spots × genes or genes × spots, told apart by coordinates or names."""
     X, rows, columns = _read_matrix(path)
-    positions = _positions_near(path)
-    pair = coordinate_columns(pd.DataFrame(columns=columns))
+    positions = _positions_near(path) if spatial else None
+    pair = coordinate_columns(pd.DataFrame(columns=columns)) if spatial else None
     if pair is not None:
         turned = False
     elif positions is not None:
