@@ -352,10 +352,8 @@ class AttentionRegressionDeconv:
         cells = _profiles.shares(self._cells)
         statistics = np.asarray(cells @ (weighted * weights * factors).T) / scale
         distance = np.asarray(cells.multiply(cells) @ (weights * factors) ** 2).ravel() / scale
-        distance = (
-            np.maximum(distance - 2 * statistics[np.arange(len(distance)), self._codes], 0)
-            + gram[self._codes, self._codes]
-        )
+        distance += gram[self._codes, self._codes] - 2 * statistics[np.arange(len(distance)), self._codes]
+        distance = np.maximum(distance, 0)
         precision = _posterior.spot_precision(
             statistics, self._codes, distance, gram, shares.mean(axis=0), residual, shares
         )
@@ -373,6 +371,9 @@ class AttentionRegressionDeconv:
             seed=self.seed,
         )
 
+        empty = squares == 0
+        posterior.mean[empty], posterior.low[empty], posterior.high[empty] = shares.mean(axis=0), 0.0, 1.0
+
         frame = {"index": self._index, "columns": self.types_}
         self.proportions_ = pd.DataFrame(posterior.mean, **frame)
         self.uncertainty_ = pd.DataFrame(posterior.deviation, **frame)
@@ -383,7 +384,8 @@ class AttentionRegressionDeconv:
         self.fit_ = pd.DataFrame(
             {
                 "residual": np.sqrt(residual / n_genes),
-                "explained": 1 - np.divide(residual, whole, out=np.zeros(n_spots), where=whole > 0),
+                "explained": 1 - np.divide(residual, whole, out=np.ones(n_spots), where=whole > 0),
+                "uncertainty": np.sqrt(np.sum(posterior.deviation**2, axis=1)),
             },
             index=self._index,
         )

@@ -14,9 +14,9 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 Array = npt.NDArray[np.float64]
 
-_CONFIDENCE = 3.0  # precision of a spot's likelihood, relative to that of cells of one type; see benchmarks
-_BATCH = 4000  # spots sampled together; their draws are kept for the quantiles
+_BATCH = 1000  # spots sampled together; their draws are kept for the quantiles
 _BURN_IN = 25
+_ROOT = np.sqrt(2 * np.pi)
 _PRIOR_SPOTS = 2000  # spots from which the probability of a type being there is estimated
 _LEAST, _MOST = 0.005, 0.95  # of that probability
 
@@ -79,7 +79,7 @@ def spot_precision(
     # noise along the profiles is more than elsewhere, since what varies between cells is what tells types apart
     noise = max(float(np.trace(np.linalg.solve(gram, spread))) / n_types, np.finfo(float).tiny)
     cells = V @ distance / np.maximum(residual, 1e-3 * float(np.median(residual)) + np.finfo(float).tiny)
-    return np.asarray(_CONFIDENCE * cells / noise)
+    return np.asarray(cells / noise)
 
 
 def sample(
@@ -171,48 +171,51 @@ def _chain(
     """
     n_spots, n_types = start.shape
     random = np.random.default_rng(seed)
-    V = np.where(start > 0.01, start, 0)
-    V = V / V.sum(axis=1, keepdims=True)
-    pull = V @ gram
+    V = np.where(start > 0.01, start, 0).T.copy()  # types first: a step reads and writes rows
+    V /= V.sum(axis=0)
+    projected, stiffness = projected.T.copy(), stiffness.T.copy()
+    pull = gram @ V
     odds = np.log(present) - np.log1p(-present)
     every = np.arange(n_spots)
     kept = np.empty((n_draws, n_spots, n_types), np.float32)
     for sweep in range(_BURN_IN + n_draws):
         for k in random.permutation(n_types):
-            which, choice, where = random.random(3)
-            before = V[:, k].copy()
-            there = V > 0
-            there[:, k] = False
-            n_others = there.sum(axis=1)
-            partner = (np.cumsum(there, axis=1) > np.floor(which * n_others)[:, None]).argmax(axis=1)
-            given = V[every, partner]
+            choice, where = random.random(2)
+            before = V[k].copy()
+            rank = random.permutation(n_types) + 1.0
+            rank[k] = 0
+            there = (V > 0) * rank[:, None]
+            partner = there.argmax(axis=0)  # any of those that are there, each as likely
+            alone = there[partner, every] == 0
+            n_others = np.count_nonzero(there, axis=0)
+            given = V[partner, every]
             total = before + given
             # along the line where k takes x of what both have, the likelihood is normal
-            slope = projected[:, k] - pull[:, k] - stiffness[:, k] * before
-            slope -= projected[every, partner] - pull[every, partner] - stiffness[every, partner] * given
+            slope = projected[k] - pull[k] - stiffness[k] * before
+            slope -= projected[partner, every] - pull[partner, every] - stiffness[partner, every] * given
             curvature = gram[k, k] + gram[partner, partner] - 2 * gram[k, partner]
-            curvature = np.maximum(precision * (curvature + stiffness[:, k] + stiffness[every, partner]), 1e-9)
+            curvature = np.maximum(precision * (curvature + stiffness[k] + stiffness[partner, every]), 1e-9)
             width = 1 / np.sqrt(curvature)
             centre = before + precision * slope / curvature
             near, far = -centre / width, (total - centre) / width
             flip = near > 0  # the left tail is the precise one
             a, b = np.where(flip, -far, near), np.where(flip, -near, far)
+            low, high = ndtr(a), ndtr(b)
             log_b = log_ndtr(b)
             between = log_b + np.log1p(-np.minimum(np.exp(log_ndtr(a) - log_b), 1 - 1e-12))
             # a face of n types has the density (n - 1)! where proportions are equally likely
-            part = odds + np.log(n_others) + between + np.log(width * np.sqrt(2 * np.pi)) + 0.5 * near**2
-            low, high = ndtr(a), ndtr(b)
+            part = odds + np.log(np.maximum(n_others, 1) * width * _ROOT) + between + 0.5 * near**2
             normal = ndtri(np.clip(low + where * (high - low), 1e-300, 1 - 1e-16))
             inside = np.clip(centre + width * np.where(flip, -normal, normal), 1e-6 * total, (1 - 1e-6) * total)
             after = np.where(np.log(choice) - np.log1p(-choice) < part, inside, 0.0)
-            after = np.where(n_others > 0, after, before)  # alone: others will take from it
+            after = np.where(alone, before, after)  # others will take from it
             moved = after - before
-            V[:, k] = after
-            V[every, partner] -= moved
-            pull += moved[:, None] * (gram[k] - gram[partner])
+            V[k] = after
+            V[partner, every] -= moved
+            pull += moved * (gram[k][:, None] - gram[:, partner])
         if sweep % 20 == 19:  # rounding
-            V /= V.sum(axis=1, keepdims=True)
-            pull = V @ gram
+            V /= V.sum(axis=0)
+            pull = gram @ V
         if sweep >= _BURN_IN:
-            kept[sweep - _BURN_IN] = V
+            kept[sweep - _BURN_IN] = V.T
     return kept

@@ -1,0 +1,328 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.optimize import minimize, nnls
+from scipy.spatial.distance import jensenshannon
+from spotfuse import AttentionRegressionDeconv
+from spotfuse.deconvolution import _posterior, _profiles, _type_level
+from spotfuse.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def problem(n_spots=60, n_types=5, seed=0):
+    """A small regression with neighbours on a line."""
+    random = np.random.default_rng(seed)
+    B = random.gamma(1.0, 1.0, (n_types, 40))
+    X = random.dirichlet(np.ones(n_types), n_spots) @ B + random.normal(0, 0.3, (n_spots, 40))
+    chain = sparse.diags([np.ones(n_spots - 1), np.ones(n_spots - 1)], [-1, 1], format="csr")
+    return B @ B.T, X @ B.T, X, B, chain
+
+
+def prior(W, n_types, strength, phi=0.8, ridge=0.0):
+    return _type_level.Prior(W, phi, np.full(n_types, strength), ridge)
+
+
+def test_objective_never_rises_and_the_optimum_is_reached():
+    gram, projected, _, _, W = problem()
+    given = prior(W, 5, 3.0, ridge=0.1)
+    V, b, history, converged = _type_level.solve(gram, projected, given, np.zeros((60, 5)), tolerance=1e-10)
+    assert converged
+    assert np.all(np.diff(history) <= 1e-12 * abs(history[-1]))
+    gradient = V @ gram - projected + given.strength * given.pull(V - b) + 0.1 * V
+    assert np.abs(gradient[V > 0]).max() < 1e-6 * np.abs(projected).max()
+    assert gradient[V == 0].min() > -1e-6 * np.abs(projected).max()
+
+
+def test_a_general_solver_finds_the_same_optimum():
+    gram, projected, _, _, W = problem(n_spots=8, n_types=3)
+    given = prior(W, 3, 2.0)
+    V, _, history, _ = _type_level.solve(gram, projected, given, np.zeros((8, 3)), tolerance=1e-10)
+
+    def value(v):
+        V = v.reshape(8, 3)
+        return _type_level.objective(gram, projected, V, given.means(V), given)
+
+    best = minimize(value, np.full(24, 0.3), bounds=[(0, None)] * 24, method="L-BFGS-B", options={"ftol": 1e-14})
+    assert history[-1] <= best.fun + 1e-6
+    np.testing.assert_allclose(V.ravel(), best.x, atol=1e-3)
+
+
+def test_without_smoothing_it_is_nonnegative_least_squares():
+    gram, projected, X, B, W = problem()
+    V, *_ = _type_level.solve(gram, projected, prior(W, 5, 0.0), np.zeros((60, 5)), tolerance=1e-10)
+    np.testing.assert_allclose(V, [nnls(B.T, x)[0] for x in X], atol=1e-6)
+
+
+def test_endless_smoothing_gives_the_mean_of_each_component():
+    gram, projected, _, _, W = problem(n_spots=8, n_types=3)
+    W = sparse.block_diag([W[:4, :4], W[4:, 4:]], format="csr")
+    given = prior(W, 3, 1e4, phi=1 - 1e-9)
+    V, *_ = _type_level.solve(gram, projected, given, np.zeros((8, 3)), tolerance=1e-9, max_sweeps=10_000)
+    for part in (slice(0, 4), slice(4, 8)):
+        assert np.ptp(V[part], axis=0).max() < 0.02
+
+
+def test_attention_is_symmetric_and_prefers_like_neighbours():
+    _, _, _, _, chain = problem(n_spots=6)
+    xy = np.c_[np.arange(6.0), np.zeros(6)]
+    like = np.repeat(np.eye(2), 3, axis=0)
+    W = _type_level.attention(chain, xy, like)
+    assert abs(W - W.T).max() < 1e-12
+    assert W[1, 0] > 10 * W[2, 3]
+    far = _type_level.attention(chain, 1000 * xy, like)
+    np.testing.assert_allclose(W.toarray(), far.toarray(), atol=1e-12)
+
+
+def test_smoothing_is_nothing_where_neighbours_are_no_more_alike_than_any():
+    gram, _, _, _, W = problem(n_spots=400)
+    random = np.random.default_rng(1)
+    shuffled = random.dirichlet(np.ones(5), 400)
+    smooth = shuffled[np.argsort(shuffled[:, 0])]
+    near = prior(W, 5, 0.0)
+    alike = _type_level.variance_ratios(gram, smooth, near, 0.1)
+    chance = _type_level.variance_ratios(gram, shuffled, near, 0.1)
+    assert alike[0] > 10 * chance[0]
+
+
+def tissue(n_spots=150, n_types=4, depth=2000, seed=0, platform=0.0, pure=False, n_genes=200):
+    """Spots on a grid, and a reference of other cells of the same types."""
+    random = np.random.default_rng(seed)
+    profiles = random.gamma(0.3, 1.0, (n_types, n_genes)) + 0.02
+    profiles /= profiles.sum(axis=1, keepdims=True)
+    types = np.repeat(np.arange(n_types), 30)
+    cells = random.poisson(profiles[types] * 3000)
+    V = (
+        np.eye(n_types)[random.integers(n_types, size=n_spots)]
+        if pure
+        else random.dirichlet(np.full(n_types, 0.3), n_spots)
+    )
+    mean = V @ (profiles * np.exp(random.normal(0, platform, n_genes)))
+    spots = random.poisson(mean / mean.sum(axis=1, keepdims=True) * depth * random.lognormal(0, 0.5, (n_spots, 1)))
+    xy = np.c_[np.arange(n_spots) % 15, np.arange(n_spots) // 15].astype(float)
+    names = [f"g{i:03d}" for i in range(n_genes)]
+    labels = [f"t{k}" for k in types]
+    index = [f"s{i:03d}" for i in range(n_spots)]
+    return (
+        pd.DataFrame(cells, [f"c{i:03d}" for i in range(len(cells))], names),
+        pd.DataFrame(spots, index, names),
+        pd.DataFrame(xy, index, ["x", "y"]),
+        pd.Series(labels),
+        pd.DataFrame(V, index, [f"t{k}" for k in range(n_types)]),
+    )
+
+
+def rmse(proportions, truth):
+    return float(np.sqrt(((proportions - truth) ** 2).mean()).mean())
+
+
+def plain(sc, st, labels):
+    B = sc.groupby(labels.to_numpy()).mean()
+    V = np.array([nnls(B.to_numpy().T, x)[0] for x in st.to_numpy(dtype=float)])
+    return pd.DataFrame(V / V.sum(axis=1, keepdims=True), st.index, B.index)
+
+
+def test_the_published_snippet_runs():
+    sc_data, st_data, st_coordinates, celltype, result_x = tissue()
+    deconv = AttentionRegressionDeconv(
+        sc_data=sc_data,
+        st_data=st_data,
+        st_coordinates=st_coordinates,
+        celltype=celltype,
+        phi=0.8,  # Initial spatial autocorrelation
+        lambda_cell=1.0,  # Cell-level regularization
+        lambda_spatial=1.0,  # Spatial smoothing penalty
+        lambda_ridge=1.0,  # Ridge regularization
+        max_cells_per_type=1000,  # Max number of cells per type
+        n_iter=5,  # Number of iterations
+        n_jobs=-1,  # Number of parallel jobs
+        k_neighbors=6,  # Number of spatial neighbors
+    )
+    deconv_celltypes, elapsed_time = deconv.run()
+    metrics = deconv.evaluate(deconv_celltypes, result_x)
+    assert f"Elapsed time: {elapsed_time:.2f} sec"
+    assert metrics["RMSE"] < 0.05
+    assert list(deconv_celltypes.index) == list(st_data.index)
+    assert list(deconv_celltypes.columns) == sorted(set(celltype))
+    np.testing.assert_allclose(deconv_celltypes.sum(axis=1), 1, atol=1e-6)
+    assert (deconv_celltypes.to_numpy() >= 0).all()
+
+
+def test_pure_spots_are_recovered():
+    sc, st, xy, labels, truth = tissue(pure=True, depth=20_000)
+    proportions, _ = AttentionRegressionDeconv(sc, st, xy, labels).run()
+    assert np.abs(proportions - truth).to_numpy().max() < 0.03
+
+
+@pytest.mark.parametrize("depth", [2000, 300, 60])
+def test_better_than_plain_least_squares_at_any_depth(depth):
+    sc, st, xy, labels, truth = tissue(depth=depth, platform=0.35, seed=3)
+    proportions, _ = AttentionRegressionDeconv(sc, st, xy, labels).run()
+    assert rmse(proportions, truth) < 0.85 * rmse(plain(sc, st, labels), truth)
+
+
+def test_intervals_cover_the_truth():
+    sc, st, xy, labels, truth = tissue(depth=300)
+    model = AttentionRegressionDeconv(sc, st, xy, labels)
+    model.run()
+    low, high = (part.to_numpy() for part in model.interval_)
+    inside = (low - 1e-6 <= truth.to_numpy()) & (truth.to_numpy() <= high + 1e-6)
+    assert 0.78 < inside.mean() < 0.97
+
+
+def test_nothing_depends_on_order_orientation_or_scale():
+    sc, st, xy, labels, _ = tissue(n_spots=60)
+    base, _ = AttentionRegressionDeconv(sc, st, xy, labels, n_iter=3).run()
+    random = np.random.default_rng(0)
+    spots, genes = random.permutation(60), random.permutation(200)
+    moved = st.iloc[spots, genes]
+    for sc_data, st_data, coordinates in (
+        (sc, moved, xy.iloc[spots]),
+        (sc.T, st.T, xy),
+        (sc, st, 1000 * xy + 5),
+        (sc, 3 * st, xy),
+        (3 * sc, st, xy),
+    ):
+        other, _ = AttentionRegressionDeconv(sc_data, st_data, coordinates, labels, n_iter=3).run()
+        np.testing.assert_allclose(other.loc[base.index].to_numpy(), base.to_numpy(), atol=1e-4)
+    arrays, _ = AttentionRegressionDeconv(
+        sc.to_numpy(), sparse.csr_matrix(st.to_numpy()), xy.to_numpy(), labels, n_iter=3
+    ).run()
+    np.testing.assert_allclose(arrays.to_numpy(), base.to_numpy(), atol=1e-6)
+
+
+def test_more_outer_iterations_change_nothing():
+    sc, st, xy, labels, _ = tissue(n_spots=60)
+    five, fifty = (AttentionRegressionDeconv(sc, st, xy, labels, n_iter=n) for n in (5, 50))
+    five.run(), fifty.run()
+    assert np.abs(five.mode_ - fifty.mode_).to_numpy().max() < 1e-3
+
+
+def test_edges_one_type_one_spot_an_empty_spot_twin_genes():
+    sc, st, xy, labels, truth = tissue(n_spots=30)
+    one_type, _ = AttentionRegressionDeconv(sc, st, xy, ["a"] * len(sc)).run()
+    np.testing.assert_array_equal(one_type.to_numpy(), 1)
+    one_spot, _ = AttentionRegressionDeconv(sc, st.iloc[:1], xy.iloc[:1], labels).run()
+    assert np.abs(one_spot - truth.iloc[:1]).to_numpy().max() < 0.1
+    st = st.copy()
+    st.iloc[3] = 0
+    st["g001"] = 7
+    sc["g002"], st["g002"] = sc["g003"], st["g003"]
+    proportions, _ = AttentionRegressionDeconv(sc, st, xy, labels).run()
+    np.testing.assert_allclose(proportions.sum(axis=1), 1, atol=1e-6)
+
+
+def test_molecules_and_cells_differ_by_the_size_of_cells():
+    random = np.random.default_rng(0)
+    profiles = random.dirichlet(np.full(100, 0.3), 2)
+    types = np.repeat([0, 1], 50)
+    sc = random.poisson(profiles[types] * np.array([1000, 4000])[types][:, None])
+    st = random.poisson((0.5 * profiles).sum(axis=0) * random.lognormal(8, 0.6, (40, 1)))
+    xy = random.random((40, 2))
+    cells, _ = AttentionRegressionDeconv(sc, st, xy, types.astype(str)).run()
+    molecules, _ = AttentionRegressionDeconv(sc, st, xy, types.astype(str), output="molecules").run()
+    assert abs(molecules["0"].mean() - 0.5) < 0.03
+    assert cells["0"].mean() > 0.6
+
+
+def test_platform_curve_is_found_and_chance_is_not_corrected():
+    random = np.random.default_rng(0)
+    profiles = random.dirichlet(np.full(400, 0.5), 3) + 1e-5
+    cells = sparse.csr_matrix(random.poisson(np.repeat(profiles, 200, axis=0) * 2000).astype(float))
+    learned = _profiles.type_profiles(cells, np.repeat(np.arange(3), 200), 3)
+    mix = np.array([0.2, 0.3, 0.5])
+    truth = mix @ profiles
+    still = _profiles.platform_factors(truth, mix, learned.mean, learned, 1000)
+    assert np.abs(np.log(still[truth > 1e-3])).max() < 0.1
+    bent = truth**0.8
+    found = _profiles.platform_factors(bent / bent.sum(), mix, learned.mean, learned, 1000)
+    wanted = bent / bent.sum() / truth
+    assert np.median(np.abs(np.log(found / wanted))) < 0.05
+
+
+def test_posterior_of_two_types_is_the_one_computed_by_hand():
+    gram = np.array([[1.0, 0.2], [0.2, 1.0]])
+    projected = np.array([[0.55, 0.65]])
+    precision = np.array([8.0])
+    drawn = _posterior._chain(
+        gram, projected, np.zeros((1, 2)), precision, np.array([[0.5, 0.5]]), 0.4, n_draws=6_000, seed=0
+    )[:, 0, 0]
+    x = np.linspace(0, 1, 20_001)
+    V = np.c_[x, 1 - x]
+    density = np.exp(precision * (V @ projected[0] - 0.5 * np.sum(V @ gram * V, axis=1)))
+    odds = 0.4 / 0.6
+    ends = density[[0, -1]]
+    inside = odds * np.trapezoid(density, x)
+    whole = ends.sum() + inside
+    assert abs(np.mean(drawn == 0) - ends[0] / whole) < 0.03
+    assert abs(drawn.mean() - (ends[1] + odds * np.trapezoid(x * density, x)) / whole) < 0.03
+
+
+def test_scores_follow_their_definitions():
+    random = np.random.default_rng(0)
+    index, types = [f"s{i}" for i in range(20)], ["a", "b", "c"]
+    P = pd.DataFrame(random.dirichlet(np.ones(3), 20), index, types)
+    T = pd.DataFrame(random.dirichlet(np.ones(3), 20), index, types)
+    sc, st, xy, labels, _ = tissue(n_spots=30)
+    model = AttentionRegressionDeconv(sc, st, xy, labels)
+    scores = model.evaluate(P, (5 * T).iloc[::-1, ::-1])
+    assert np.isclose(scores["RMSE"], np.mean(np.sqrt(((P - T) ** 2).mean(axis=0))))
+    assert np.isclose(scores["PCC"], np.mean([np.corrcoef(P[k], T[k])[0, 1] for k in types]))
+    distances = [jensenshannon(p, t) for p, t in zip(P.to_numpy(), T.to_numpy(), strict=True)]
+    assert np.isclose(scores["JSD"], np.mean(distances))
+    bits = [jensenshannon(p, t, base=2) ** 2 for p, t in zip(P.to_numpy(), T.to_numpy(), strict=True)]
+    assert np.isclose(scores["spotless"]["JSD"], np.mean(bits))
+    assert np.isclose(scores["li2023"]["JSD"], np.median(bits))
+    lacking = model.evaluate(P, T.rename(columns={"c": "d"}))
+    assert lacking["missing_types"] == ["d"]
+    assert lacking["unknown_types"] == ["c"]
+    assert lacking["per_type"].loc["d", "PCC"] == 0
+    assert lacking["n_types_skipped"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"phi": 1.0}, "phi is 1.0"),
+        ({"lambda_spatial": -1.0}, "lambda_spatial is -1.0"),
+        ({"n_iter": 0}, "n_iter is 0"),
+        ({"celltype": ["a"] * 7}, "celltype has 7"),
+    ],
+)
+def test_what_cannot_be_is_one_line(change, message):
+    sc, st, xy, labels, _ = tissue(n_spots=30)
+    with pytest.raises(InputError, match=message):
+        AttentionRegressionDeconv(**({"sc_data": sc, "st_data": st, "st_coordinates": xy, "celltype": labels} | change))
+
+
+def run(folder, step, *options):
+    command = [sys.executable, ROOT / "bin" / f"{step}.py", "--sample", "x", *map(str, options)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_commands_on_the_demo(tmp_path):
+    demo = ROOT / "assets" / "demo"
+    if not (demo / "starmap_reference.h5ad").exists():
+        pytest.skip("the demo slices are not here")
+    for step, options in (
+        ("prepare_slice", ["--data", demo / "starmap.h5ad"]),
+        ("prepare_reference", ["--reference", demo / "starmap_reference.h5ad", "--cell-type-key", "cell_type"]),
+        ("deconvolve", ["--prepared", "prepared.h5ad", "--reference", "reference.h5ad"]),
+    ):
+        done = run(tmp_path, step, *options)
+        assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "proportions.tsv", sep="\t", index_col="spot")
+    truth = pd.read_csv(demo / "starmap_proportions.tsv", sep="\t", index_col=0)
+    st = anndata.read_h5ad(demo / "starmap.h5ad")
+    assert list(table.index) == list(st.obs_names)
+    assert list(table.columns) == sorted(truth.columns)
+    assert rmse(table, truth) < 0.088
+    fit = pd.read_csv(tmp_path / "deconvolution_fit.tsv", sep="\t", index_col="spot")
+    assert list(fit.index) == list(table.index)
+    assert fit["explained"].between(-1, 1).all()
