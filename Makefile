@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint
+.PHONY: setup demo test test-executors images images-sif lint
 
 setup:
 	tools/setup
@@ -10,6 +10,17 @@ test:
 	tools/setup chromium
 	$(MAKE) --no-print-directory lint
 	.venv/bin/pytest
+
+# Docker, Slurm and Apptainer, set up here as far as this machine lets root do so
+test-executors: setup
+	.venv/bin/pytest tests/executors
+
+# OPTIONS: those that the head of tools/images tells, such as OPTIONS="--ca company.pem"
+images:
+	tools/images $(OPTIONS)
+
+images-sif:
+	tools/images --sif containers/sif $(OPTIONS)
 
 lint:
 	.venv/bin/ruff check
