@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,7 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
 
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = str(args.threads)
+    os.environ["TMPDIR"] = tempfile.gettempdir()  # R looks no further than /tmp, which a read-only image lacks
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
     start = time.perf_counter()
