@@ -1,0 +1,153 @@
+"""Runs of the profile `test` in real engines and executors; `make test-executors` starts them."""
+
+import csv
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MACHINE = ROOT / "tests/executors/machine"
+USER = 1000  # an ordinary one, without a name on this machine
+SAMPLES = ("cortex", "starmap_left", "starmap_right")
+TABLES = ("domains", "proportions", "markers", "qc", "loss", "deconvolution_fit", "n_domains")
+
+# the same CPUs and room everywhere, whatever the executor thinks the machine has; training cut short
+SETTINGS = "process.resourceLimits = [cpus: 2, memory: 6.GB]\n"
+OPTIONS = ("--epochs", "10", "-ansi-log", "false")
+
+
+@dataclass
+class Run:
+    """One run of the pipeline and what it left."""
+
+    folder: Path
+    status: int
+    output: str
+
+    def tables(self) -> dict[str, bytes]:
+        """All tables of all slices."""
+        found = (self.folder / "results" / sample / f"{name}.tsv" for sample in SAMPLES for name in TABLES)
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in found if path.exists()}
+
+    def trace(self) -> list[dict[str, str]]:
+        """The newest trace, a row an attempt."""
+        newest = max((self.folder / "results/pipeline_info").glob("execution_trace_*.txt"))
+        with newest.open(newline="") as file:
+            return list(csv.DictReader(file, delimiter="\t"))
+
+    def failures(self) -> dict[str, str]:
+        """Steps that failed, by slice."""
+        with (self.folder / "results/cohort/failures.tsv").open(newline="") as file:
+            return {row["sample"]: row["step"] for row in csv.DictReader(file, delimiter="\t")}
+
+
+class Scratch:
+    """A folder that everybody may read, with a copy of the repository, Nextflow, and the runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.repo = folder / "repo"
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o1777)
+        shutil.rmtree(self.repo, ignore_errors=True)
+        shutil.rmtree(folder / "runs", ignore_errors=True)
+        self.repo.mkdir()
+        (folder / "runs").mkdir()
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, stdout=-1
+        ).stdout.decode()
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (self.repo / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.repo / name)
+        (self.repo / ".venv").symlink_to(ROOT / ".venv")
+        subprocess.run(["chmod", "-R", "go=rX", self.repo], check=True)
+        (folder / "cache").mkdir(exist_ok=True)
+        ours = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spotfuse"
+        for jars in ours.glob("nextflow-[0-9]*"):
+            shutil.copytree(jars, folder / "cache" / jars.name, dirs_exist_ok=True)
+        subprocess.run(["chmod", "-R", "go=rX", folder / "cache"], check=True)
+
+    def machine(self, task: str) -> None:
+        """Set something up, or skip the test with the reason why that cannot be."""
+        done = subprocess.run([MACHINE, self.folder, task], check=False, stderr=-1, stdout=-3, text=True)
+        if done.returncode:
+            pytest.skip(f"{task}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+
+    def place(self, name: str, user: int = 0) -> Path:
+        """Where a run is launched; there already when it is resumed."""
+        folder = self.folder / "runs" / name
+        folder.mkdir(exist_ok=True)
+        os.chown(folder, user, user)
+        return folder
+
+    def environment(self) -> dict[str, str]:
+        """What Nextflow needs to know."""
+        return {
+            "SPOTFUSE_CACHE": str(self.folder / "cache"),
+            "SLURM_CONF": str(self.folder / "slurm/slurm.conf"),
+        }
+
+    def command(self, folder: Path, profile: str, *options: str, settings: str = "") -> list[str]:
+        """A command line that runs the pipeline with `settings` as further configuration."""
+        config = folder / "further.config"
+        config.write_text(SETTINGS + settings)
+        nextflow = [str(self.repo / "tools/nextflow"), "-q", "run", str(self.repo), "-profile", profile]
+        return [*nextflow, "-c", str(config), "--outdir", "results", *OPTIONS, *options]
+
+    def start(self, folder: Path, command: list[str], user: int = 0) -> "subprocess.Popen[str]":
+        """Start a run; user: 0, or one who is in the group that may use Docker."""
+        if user:
+            group = (Path("/var/run/docker.sock")).stat().st_gid
+            command = ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={group}", *command]
+        log = (folder / "log").open("w")
+        environment = os.environ | self.environment() | {"HOME": str(folder), "NXF_HOME": str(folder / ".home")}
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, name: str, profile: str, *options: str, settings: str = "", user: int = 0) -> Run:
+        """Run the pipeline to its end."""
+        folder = self.place(name, user)
+        process = self.start(folder, self.command(folder, profile, *options, settings=settings), user)
+        return Run(folder, process.wait(timeout=1500), (folder / "log").read_text())
+
+    def run_in_root(self, folder: Path, command: list[str]) -> Run:
+        """Run it as an ordinary user in the root that has Apptainer."""
+        environment = [f"{name}={value}" for name, value in self.environment().items()]
+        enter = [str(MACHINE), str(self.folder), "enter", "env", *environment, "NXF_HOME=/home/tester/.nextflow"]
+        with (folder / "log").open("w") as log:
+            status = subprocess.run(
+                [*enter, *command], cwd=folder, check=False, stdout=log, stderr=subprocess.STDOUT, timeout=1500
+            ).returncode
+        return Run(folder, status, (folder / "log").read_text())
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Scratch]:
+    made = Scratch(Path(os.environ.get("SPOTFUSE_EXECUTORS", "/var/tmp/spotfuse-executors")))
+    yield made
+    subprocess.run([MACHINE, made.folder, "stop"], check=False)
+
+
+@pytest.fixture(scope="session")
+def images(scratch: Scratch) -> Callable[[str], str]:
+    """Both images, in a running Docker; by the name of one, its full name."""
+    scratch.machine("docker")
+    scratch.machine("images")
+    version = next(line.split("'")[1] for line in (ROOT / "nextflow.config").open() if " version " in line)
+    return lambda name: f"spotfuse/{name}:{version}"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(scratch: Scratch, images: Callable[[str], str]) -> Run:
+    """The profile `test` in Docker, as an ordinary user, with as little allowed as can be."""
+    tight = "--network none --read-only --cap-drop ALL --security-opt no-new-privileges"
+    settings = f"docker.runOptions = '-u $(id -u):$(id -g) {tight}'\n"
+    made = scratch.run("docker", "test,docker", settings=settings, user=USER)
+    assert made.status == 0, made.output
+    assert len(made.tables()) == 5 * len(SAMPLES) + 2 * 2, sorted(made.tables())  # cortex has no reference
+    return made

@@ -1,0 +1,68 @@
+"""One answer, wherever the pipeline runs."""
+
+import io
+import subprocess
+
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+# a cluster whose machines are smaller than what is asked for; short waits, for it is idle
+SLURM = "executor { pollInterval = '1 sec'\nqueueStatInterval = '2 sec'\nsubmitRateLimit = '20/1sec' }\n"
+
+
+def differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def test_docker_with_little_allowed(undisturbed) -> None:
+    assert undisturbed.failures() == {}
+    assert {row["status"] for row in undisturbed.trace()} == {"COMPLETED"}
+
+
+def test_docker_writes_as_the_user(undisturbed) -> None:
+    owners = {path.lstat().st_uid for part in ("results", "work") for path in (undisturbed.folder / part).rglob("*")}
+    assert owners == {undisturbed.folder.stat().st_uid}
+
+
+def test_versions_are_told(undisturbed) -> None:
+    told = (undisturbed.folder / "results/pipeline_info/software_versions.yml").read_text()
+    for name in ("python", "numpy", "torch", "R", "mclust", "nextflow", "spotfuse"):
+        assert f"    {name}: " in told, told
+
+
+def test_local_environment(scratch, undisturbed, root) -> None:
+    if not (root / ".venv").exists():
+        pytest.skip("make setup has not run")
+    here = scratch.run("local", "test")
+    assert here.status == 0, here.output
+    local, image = here.tables(), undisturbed.tables()
+    assert local.keys() == image.keys()
+    for name in image:
+        one, other = (pd.read_csv(io.BytesIO(tables[name]), sep="\t", index_col=0) for tables in (local, image))
+        assert one.index.equals(other.index) or "markers" in name, name
+        if name.endswith("domains.tsv") and not name.endswith("n_domains.tsv"):
+            assert adjusted_rand_score(one["domain"], other["domain"]) >= 0.99, name
+        if name.endswith("proportions.tsv"):
+            assert (one - other).abs().to_numpy().max() <= 1e-4, name
+
+
+def test_slurm(scratch, undisturbed) -> None:
+    scratch.machine("slurm")
+    there = scratch.run("slurm", "test,slurm,docker", settings=SLURM)
+    assert there.status == 0, there.output
+    assert differences(there.tables(), undisturbed.tables()) == []
+    job = there.trace()[0]["native_id"]
+    show = ["scontrol", "show", "job", job]
+    state = subprocess.run(show, env=scratch.environment() | {"PATH": "/usr/bin"}, check=True, stdout=-1, text=True)
+    assert "JobState=COMPLETED" in state.stdout
+
+
+def test_apptainer(scratch, images, undisturbed) -> None:
+    scratch.machine("apptainer")
+    scratch.machine("sif")
+    folder = scratch.place("apptainer", 1000)
+    command = scratch.command(folder, "test,apptainer", settings=f"apptainer.libraryDir = '{scratch.folder}/sif'\n")
+    there = scratch.run_in_root(folder, command)
+    assert there.status == 0, there.output
+    assert differences(there.tables(), undisturbed.tables()) == []
