@@ -444,7 +444,7 @@ def positions_empty(bench: Bench) -> dict[str, Any]:
     return {"data": folder}
 
 
-@case(r"tissue_positions\.parquet: (reading Parquet needs pyarrow|cannot be read as Parquet)")
+@case(r"tissue_positions\.parquet: (reading Parquet needs fastparquet|cannot be read as Parquet)")
 def positions_in_parquet_that_is_none(bench: Bench) -> dict[str, Any]:
     folder = bench.space_ranger()
     (folder / "spatial/tissue_positions.csv").rename(folder / "spatial/tissue_positions.parquet")

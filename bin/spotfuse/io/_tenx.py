@@ -5,6 +5,7 @@ Layouts as documented on 10xgenomics.com/support for Space Ranger 1 to 4 and Xen
 
 import gzip
 import json
+from importlib.util import find_spec
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -311,17 +312,13 @@ def read_segmented(folder: Path, notes: Notes) -> AnnData:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a Parquet table, when a package that can is installed."""
     if not _has_parquet():
-        raise InputError(f"{path}: reading Parquet needs pyarrow; install it (pip install pyarrow)")
+        raise InputError(f"{path}: reading Parquet needs fastparquet or pyarrow; install one (pip install fastparquet)")
     with reading(path, "Parquet"):
         return pd.read_parquet(path)
 
 
 def _has_parquet() -> bool:
-    try:
-        import pyarrow  # type: ignore[import-not-found]  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return any(find_spec(name) is not None for name in ("pyarrow", "fastparquet"))
 
 
 def _positions_from_barcodes(adata: AnnData, notes: Notes) -> bool:
@@ -332,7 +329,9 @@ def _positions_from_barcodes(adata: AnnData, notes: Notes) -> bool:
     size, row, column = (parts[i].astype(int).to_numpy() for i in range(3))
     adata.obs["array_row"], adata.obs["array_col"] = row, column
     adata.obsm["spatial"] = np.column_stack([column * size, row * size]).astype(np.float64)
-    notes.append("coordinates taken from the barcodes, in µm; with pyarrow they are read from tissue_positions.parquet")
+    notes.append(
+        "coordinates taken from the barcodes, in µm; with fastparquet or pyarrow they are read from tissue_positions.parquet"
+    )
     return True
 
 
