@@ -329,9 +329,7 @@ def _positions_from_barcodes(adata: AnnData, notes: Notes) -> bool:
     size, row, column = (parts[i].astype(int).to_numpy() for i in range(3))
     adata.obs["array_row"], adata.obs["array_col"] = row, column
     adata.obsm["spatial"] = np.column_stack([column * size, row * size]).astype(np.float64)
-    notes.append(
-        "coordinates taken from the barcodes, in µm; with fastparquet or pyarrow they are read from tissue_positions.parquet"
-    )
+    notes.append("coordinates taken from the barcodes, in µm; with fastparquet they come from tissue_positions.parquet")
     return True
 
 
