@@ -1,0 +1,244 @@
+"""What the report of a slice says."""
+
+import shlex
+from typing import Any
+
+import numpy as np
+
+from spotfuse import __version__
+from spotfuse.cohort import STEPS, duration, flatten, metadata
+from spotfuse.report._page import grouped, percent
+from spotfuse.report._read import Slice
+
+LOW_CONFIDENCE = 0.6
+
+_SHEET = ("sample", "data", "group", "n_domains", "reference", "cell_type_key", "annotation", "proportions", "platform")
+_SCORES = {
+    "domains.ari": ("Adjusted Rand index", "domains against the annotation; 1 is equal, 0 is chance"),
+    "domains.nmi": ("Normalised mutual information", "domains against the annotation; 1 is equal"),
+    "domains.n_scored": ("Spots scored", "annotated spots that entered the two figures above"),
+    "domains.n_annotated": ("Spots annotated", "those that quality control dropped count as one class more"),
+    "proportions.rmse": ("RMSE", "proportions against the known ones, mean over cell types; 0 is equal"),
+    "proportions.pcc_per_type": ("Pearson r per type", "over spots, mean over cell types"),
+    "proportions.pcc_per_spot": ("Pearson r per spot", "over cell types, mean over spots"),
+    "proportions.js_distance": ("Jensen–Shannon distance", "mean over spots; 0 is equal"),
+    "proportions.n_types_skipped": ("Types skipped", "constant in the known proportions"),
+}
+
+
+def facts(data: Slice) -> dict[str, str]:
+    """Give the slice's own metadata."""
+    return {key: str(value) for key, value in metadata(data.uns.get("sample", {})).items()}
+
+
+def scores(data: Slice) -> list[tuple[str, str, Any]]:
+    """Give each score's name, meaning and value."""
+    return [(*_SCORES[key], data.metrics[key]) for key in _SCORES if data.metrics.get(key) is not None]
+
+
+def summary(data: Slice) -> str:
+    """Say in a few sentences what came out."""
+    spots, names, shares = grouped(data.metrics.get("n_spots")), data.names, data.shares
+    text = f"{spots} spots passed quality control. "
+    if len(names) > 1:
+        largest = int(shares.argmax())
+        genes = data.markers[names[largest]][:3]
+        text = (
+            f"{spots} spots fall into {len(names)} domains; the largest, domain {names[largest]}, has "
+            f"{percent(float(shares[largest]))} of them{f' and is marked by {_and(genes)}' if genes else ''}. "
+        )
+    if data.proportions is not None and np.isfinite(data.proportions).any():
+        mean = np.nanmean(data.proportions, axis=0)
+        top = [f"{data.types[j]} ({percent(float(mean[j]))})" for j in np.argsort(-mean, kind="stable")[:2]]
+        text += f"Of {len(data.types)} cell types, the most abundant {'are' if len(top) > 1 else 'is'} {_and(top)}. "
+    if data.metrics.get("domains.ari") is not None:
+        text += f"Against the annotation, the adjusted Rand index is {data.metrics['domains.ari']:.2f}. "
+    if data.metrics.get("proportions.rmse") is not None:
+        text += f"Against the known proportions, the root mean square error is {data.metrics['proportions.rmse']:.3f}. "
+    return text.strip()
+
+
+def concerns(data: Slice) -> list[str]:
+    """Say what a careful reader should look at first."""
+    found = []
+    status, qc = data.tables["status"], data.tables["qc"]
+    if status is not None:
+        refused = status[status["failure"].notna()]
+        found += [f"{row.step} failed: {row.failure}" for row in refused.itertuples()]
+    if not data.has_domains and not found:
+        found.append("There are no domains, since a step was killed; the cohort report says which.")
+    if qc is not None:
+        dropped = qc.loc[~kept(data), "reason"]
+        if len(dropped) > 0.2 * len(qc):
+            reason = dropped.fillna("no reason given").mode()[0]
+            found.append(f"Quality control dropped {percent(len(dropped) / len(qc))} of the spots, mostly: {reason}.")
+    unsure = float((data.confidence < LOW_CONFIDENCE).mean())
+    if unsure > 0.15:
+        found.append(f"{percent(unsure)} of the spots lie between domains (confidence below {LOW_CONFIDENCE:g}).")
+    if data.deconvolution.get("converged") is False:
+        found.append("The deconvolution stopped before it converged; give it more iterations.")
+    return found
+
+
+def kept(data: Slice) -> Any:
+    """Say which rows of the qc table are spots that were kept."""
+    table = data.tables["qc"]
+    return table is not None and table["kept"].astype(str).str.lower().isin(["true", "1"]).to_numpy()
+
+
+def tiles(data: Slice) -> list[tuple[str, str]]:
+    """Give the few numbers that stand first."""
+    metrics = data.metrics
+    found = [("spots", grouped(metrics.get("n_spots"))), ("genes", grouped(metrics.get("n_genes")))]
+    if data.has_domains:
+        found.append(("domains", str(len(data.names))))
+        found.append(("mean confidence", f"{data.confidence.mean():.2f}"))
+    if data.types:
+        found.append(("cell types", str(len(data.types))))
+    if metrics.get("domains.ari") is not None:
+        found.append(("ARI", f"{metrics['domains.ari']:.3f}"))
+    if metrics.get("proportions.rmse") is not None:
+        found.append(("RMSE", f"{metrics['proportions.rmse']:.3f}"))
+    seconds = sum(value for _, value in _of_steps(data, "seconds"))
+    return [*found, ("computing time", duration(seconds))] if seconds else found
+
+
+def n_domains(data: Slice) -> str:
+    """Say where the number of domains comes from."""
+    curve = data.tables["n_domains"]
+    if curve is None or len(curve) < 2:
+        return f"The number of domains, {len(data.names)}, was given."
+    ranked = curve.sort_values("stability", ascending=False, kind="stable")
+    (best, at_best), (second, at_second) = ranked[["n_domains", "stability"]].head(2).to_numpy(float)
+    return (
+        f"The number of domains was chosen: independent labellings of the slice agree most on {best:.0f} domains "
+        f"(stability {at_best:.2f}), next on {second:.0f} ({at_second:.2f})."
+    )
+
+
+def domains(data: Slice) -> list[dict[str, Any]]:
+    """Describe each domain."""
+    rows = []
+    shares, composition = data.shares, data.composition
+    for k, name in enumerate(data.names):
+        here = data.codes == k
+        types: list[tuple[str, float]] = []
+        if composition is not None:
+            best = np.argsort(-composition[k], kind="stable")[:3]
+            types = [(data.types[j], float(composition[k, j])) for j in best if composition[k, j] >= 0.05]
+        rows.append(
+            {
+                "name": name,
+                "colour": data.colours[k],
+                "spots": int(here.sum()),
+                "share": float(shares[k]),
+                "confidence": float(data.confidence[here].mean()),
+                "attention": None if data.attention is None else float(data.attention[here].mean()),
+                "genes": data.markers[name][:5],
+                "types": types,
+            }
+        )
+    return rows
+
+
+def deconvolution(data: Slice) -> str:
+    """Say how the cell types were found."""
+    note = data.deconvolution
+    text = ""
+    if note.get("n_cells") is not None:
+        text = (
+            f"The reference has {note['n_cells']:,} cells of {note['n_types']} types and shares "
+            f"{note['n_genes_shared']:,} genes with the slice, of which {note['n_genes_used']:,} were used. "
+        )
+    if note.get("explained") is not None:
+        text += f"The types explain {percent(note['explained'])} of a spot's expression in the median. "
+    if note.get("converged"):
+        text += f"The fit converged after {note['sweeps']} sweeps."
+    return text
+
+
+def steps(data: Slice) -> list[dict[str, Any]]:
+    """Give the time and memory of each step, in the steps' order."""
+    seconds, memory = _of_steps(data, "seconds"), dict(_of_steps(data, "peak_rss_mb"))
+    longest = max((value for _, value in seconds), default=0) or 1
+    return [
+        {
+            "name": step,
+            "time": duration(value),
+            "share": value / longest,
+            "memory": f"{memory[step] / 1024:.1f} GB" if step in memory else "–",
+        }
+        for step, value in seconds
+    ]
+
+
+def made(data: Slice) -> dict[str, Any]:
+    """Give what makes the slice again: its row of the sheet, the command, parameters, versions and the seed."""
+    parameters = data.uns.get("parameters", {})
+    row = data.uns.get("sample", {})
+    given = {key: row[key] for key in sorted(row, key=_place_in_sheet) if row[key] not in (None, "")}
+    words = ["nextflow run spotfuse", "--input samplesheet.csv", "--outdir results"] + [
+        f"--{key} {shlex.quote(str(value).lower() if isinstance(value, bool) else str(value))}"
+        for key, value in parameters.items()
+        if value not in (None, "") and isinstance(value, str | int | float)
+    ]
+    return {
+        "parameters": flatten(parameters),
+        "versions": dict(sorted(data.uns.get("versions", {}).items(), key=lambda pair: pair[0].lower())),
+        "seed": data.uns.get("seed"),
+        "sheet": [",".join(given), ",".join(_cell(str(value)) for value in given.values())] if given else [],
+        "command": " \\\n    ".join(words),
+    }
+
+
+def cite(data: Slice) -> list[tuple[str, str, str]]:
+    """Give the works that the slice rests on: what for, the work, its DOI."""
+    works = [
+        ("Pipeline", f"Spotfuse {__version__}; please cite the works that it builds on.", ""),
+        (
+            "Domains (mclust)",
+            "Scrucca L, Fop M, Murphy TB, Raftery AE. mclust 5: clustering, classification and density estimation "
+            "using Gaussian finite mixture models. The R Journal 2016; 8: 289–317.",
+            "10.32614/RJ-2016-021",
+        ),
+        (
+            "Data handling and marker genes (scanpy)",
+            "Wolf FA, Angerer P, Theis FJ. SCANPY: large-scale single-cell gene expression data analysis. "
+            "Genome Biology 2018; 19: 15.",
+            "10.1186/s13059-017-1382-0",
+        ),
+        (
+            "Colours",
+            "Petroff MA. Accessible color sequences for data visualization. arXiv 2021.",
+            "10.48550/arXiv.2107.02270",
+        ),
+    ]
+    if data.types:
+        works.insert(
+            2,
+            (
+                "Cell types (spatially informed deconvolution)",
+                "Ma Y, Zhou X. Spatially informed cell-type deconvolution for spatial transcriptomics. "
+                "Nature Biotechnology 2022; 40: 1349–1359.",
+                "10.1038/s41587-022-01273-7",
+            ),
+        )
+    return works
+
+
+def _of_steps(data: Slice, kind: str) -> list[tuple[str, float]]:
+    found = [(key.removeprefix(f"{kind}."), value) for key, value in data.metrics.items() if key.startswith(f"{kind}.")]
+    known = [(step, float(value)) for step, value in found if value is not None]
+    return sorted(known, key=lambda pair: STEPS.index(pair[0]) if pair[0] in STEPS else len(STEPS))
+
+
+def _place_in_sheet(name: str) -> int:
+    return _SHEET.index(name) if name in _SHEET else len(_SHEET)
+
+
+def _cell(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
