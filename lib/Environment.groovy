@@ -51,7 +51,7 @@ class Environment {
             System.getenv("NXF_${name}_LIBRARYDIR"), System.getenv("NXF_${name}_CACHEDIR"), workflow.workDir.resolve('singularity'),
         ].findAll()
         folders.any { folder -> Files.exists(Path.of(folder.toString(), image)) } ? null
-            : "image ${image} is in none of ${folders.join(', ')}: `make images` builds it, or --container_registry says where it is".toString()
+            : "image ${image} is not in ${folders.join(' or ')}: `make images` and `make images-sif` make it, NXF_${name}_LIBRARYDIR names its folder; or --container_registry says where it is".toString()
     }
 
     /** The exit status, or null where there is no such command. */

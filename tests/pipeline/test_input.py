@@ -112,7 +112,7 @@ def test_cells_keep_what_they_hold(sheets) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_sheets_are_refused(sheets, name: str) -> None:
-    problems, given = sheets[name]
+    problems, _given = sheets[name]
     wanted = BAD[name][1]
     assert len(problems) == len(wanted), problems
     for problem, part in zip(problems, wanted, strict=True):

@@ -28,7 +28,7 @@ killed,starmap_left.h5ad,4,,,,
 KILLER = """
 process {
     withName: TRAIN {
-        beforeScript = { (meta.id == 'killed' ? 'exit 137; ' : '') + "export PATH='${projectDir}/.venv/bin':\\"\\$PATH\\"" }
+        beforeScript = { meta.id == 'killed' ? 'exit 137' : "export PATH='${projectDir}/.venv/bin':\\"\\$PATH\\"" }
     }
 }
 """
@@ -64,7 +64,7 @@ def test_stub_run_takes_the_whole_graph(pipeline) -> None:
     assert run.exit_status == 0, run.output
     steps = {step for step, _slice in run.tasks("COMPLETED")}
     assert steps == {module.parent.name.upper() for module in pipeline.folder.glob("modules/*/main.nf")}
-    assert len(run.trace) == 27
+    assert len(run.trace) == 28
     assert len(run.table("cohort/failures.tsv")) == 0
 
 
@@ -79,6 +79,7 @@ def test_results_have_their_places(first_run) -> None:
     cohort = {path.name for path in (first_run.outdir / "cohort").iterdir()}
     assert cohort >= {"metrics.tsv", "composition.tsv", "failures.tsv", "report.html"}
     assert first_run.table("cohort/failures.tsv") == []
+    assert "failures:" not in first_run.output
     info = " ".join(path.name for path in (first_run.outdir / "pipeline_info").iterdir())
     for name in ("execution_timeline", "execution_report", "execution_trace", "pipeline_dag", "params", "software_v"):
         assert name in info
@@ -143,9 +144,11 @@ def test_bad_slices_leave_the_others_alone(second_run) -> None:
     for sample in ("cortex", "starmap_left", "starmap_right", "again", "shuffled", "untyped"):
         assert {path.name for path in (second_run.outdir / sample).iterdir()} >= TABLES
         assert f"\n{sample} " in second_run.output
+    assert f"failures: {second_run.outdir / 'cohort/failures.tsv'}" in second_run.output
     report = (second_run.outdir / "cohort/report.html").read_text()
-    for sample, (_step, _reason) in failures.items():
-        assert sample in report and f"{sample}" in second_run.output.splitlines()[-1]
+    for sample, (step, reason) in failures.items():
+        assert sample in report
+        assert f"\n{sample}: {step}: {reason}" in second_run.output
 
 
 def test_a_killed_task_is_tried_again_and_nothing_of_its_slice_is_lost(second_run) -> None:
