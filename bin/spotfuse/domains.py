@@ -1,7 +1,7 @@
 """From an embedding to spatial domains: mixtures at several scales, their consensus, and its refinement.
 
-No scale of smoothing suits every tissue. Each scale gives one labelling; the labellings that agree most with all others
-are right most often (no labels needed to see that), and their consensus is taken.
+No scale of smoothing suits every tissue. Each scale gives one labelling; a labelling that agrees with the others is
+right more often than one that does not (no labels are needed to see that), so they vote, weighted by their agreement.
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-_SCALES = (0, 1, 2, 4, 8, 12, 16, 24)  # steps of averaging over the tissue
+_SCALES = (0, 1, 2, 4, 6, 10, 14)  # steps of averaging over the tissue, on top of the encoder's own
 _DIMENSIONS = (8, 15)  # principal components of the averaged embedding
 _STARTS = 8
 _FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
@@ -65,8 +65,8 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
     """Divide a slice into domains.
 
     The embedding is averaged over the spatial graph by several numbers of steps, and its leading components are
-    clustered by Gaussian mixtures with one covariance (mclust's EEE), each from several starts. The half of the
-    labellings that agree most with all others (adjusted Rand index) vote by their probabilities.
+    clustered by Gaussian mixtures with one covariance (mclust's EEE), each from several starts. Their probabilities
+    are averaged, weighted by the mean agreement (adjusted Rand index) of each labelling with all.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
         if n_domains is None:
             curve = _curve(views, min(_MOST_DOMAINS, n_spots - 1), seed)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-        probabilities = _consensus(_members(views, n_domains, seed), n_domains)
+        probabilities = _consensus(_members(views, n_domains, seed))
         if refine:
             probabilities = refined(probabilities, graph)
     labels = _occupied(probabilities)
@@ -215,15 +215,14 @@ def _agreement(members: list[Floats]) -> npt.NDArray[np.float64]:
     return agreement
 
 
-def _consensus(members: list[Floats], n_domains: int) -> Floats:
-    """Mean probabilities of the half of the labellings that agree most with all others, weighted by that agreement."""
+def _consensus(members: list[Floats]) -> Floats:
+    """Mean probabilities, each labelling matched to the one that agrees most and weighted by its mean agreement."""
     worth = _agreement(members).mean(axis=1)
-    best = np.argsort(-worth, kind="stable")[: max(1, len(members) // 2)]
-    reference = members[best[0]]
+    reference = members[int(worth.argmax())]
     total = np.zeros_like(reference)
-    for number in best:
-        shared = reference.T @ members[number]
-        total += worth[number] * members[number][:, linear_sum_assignment(-shared)[1]]
+    for member, weight in zip(members, worth, strict=True):
+        shared = reference.T @ member
+        total += max(weight, 0) * member[:, linear_sum_assignment(-shared)[1]]
     return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 

@@ -1,6 +1,7 @@
 """From raw counts to what the encoder reads: variable genes, principal components, and the two graphs."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,13 @@ from spotfuse.errors import InputError
 
 log = logging.getLogger(__name__)
 
+Floats = npt.NDArray[np.float32]
+
 _TARGET_SUM = 1e4
 _CLIP = 10.0  # standard deviations above the mean
-_CHUNK = 10_000
-_COVARIANCE_SPOTS = 100_000  # enough for a covariance of genes: more spots only take time
+_OVERDISPERSION = 100.0
+_BLOCK = 4_000  # spots in dense memory at a time
+_COVARIANCE_SPOTS = 50_000  # enough for a covariance of genes: more spots only take time
 _FEATURE_SMOOTHING = 4  # steps of spatial averaging before spots are compared by expression
 
 
@@ -48,8 +52,7 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
             f"{adata.n_obs} spots and {adata.n_vars} genes are left; at least 3 and 2 are needed: filter less"
         )
     adata.var["highly_variable"] = _variable_genes(adata, n_top_genes)
-    values = log_normalised(adata)[:, adata.var["highly_variable"].to_numpy()]
-    adata.obsm["X_pca"] = principal_components(values, n_components)
+    adata.obsm["X_pca"] = _components(adata, n_components)
     spatial = graphs.spatial_graph(adata, n_neighbors)
     smoothed: npt.NDArray[np.float32] = adata.obsm["X_pca"]
     average = graphs.averaging(spatial, self_weight=0.5)
@@ -74,45 +77,94 @@ def log_normalised(adata: AnnData) -> sparse.csr_matrix:
     return sparse.csr_matrix(scaled).log1p()
 
 
-def principal_components(values: sparse.csr_matrix, n_components: int) -> npt.NDArray[np.float32]:
-    """Scores on the leading components of standardised genes, exact and with fixed signs.
+def principal_components(
+    counts: sparse.csr_matrix, totals: Floats, n_components: int, transform: Callable[[Floats, Floats, Floats], Floats]
+) -> Floats:
+    """Scores on the leading components of standardised genes, exact and with fixed signs, block of spots by block.
 
-    Genes are centred, divided by their standard deviation and clipped from above, without ever being dense.
+    Genes are centred, divided by their standard deviation and clipped from above.
 
     Parameters
     ----------
-    values
-        Log-normalised expression, CSR of shape (n_spots, n_genes).
+    counts
+        CSR of shape (n_spots, n_genes).
+    totals
+        Counts of each spot over all genes, of shape (n_spots, 1).
     n_components
         Components wanted.
+    transform
+        `log_scale` or `residual`.
 
     Returns
     -------
-    Scores of shape (n_spots, n_components).
+    Scores, float32 of shape (n_spots, n_components).
     """
-    n_spots, n_genes = values.shape
-    mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-    square = np.asarray(values.multiply(values).mean(axis=0), dtype=np.float64).ravel()
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
-    deviation[deviation < 1e-6] = np.inf
-    scaled = values.copy()
-    scaled.data = np.minimum(scaled.data, (mean + _CLIP * deviation)[scaled.indices]) / deviation[scaled.indices]
-    scaled = sparse.csr_matrix(scaled, dtype=np.float32)
-    centre = np.asarray(scaled.mean(axis=0), dtype=np.float64).ravel()
+    n_spots, n_genes = counts.shape
+    share: Floats = np.asarray(counts.sum(axis=0) / totals.sum(dtype=np.float64), dtype=np.float32)
 
-    sample = scaled[:: max(1, -(-n_spots // _COVARIANCE_SPOTS))]
+    def block(start: int) -> Floats:
+        rows = slice(start, start + _BLOCK)
+        return transform(counts[rows].toarray(), totals[rows], share)
+
+    starts = range(0, n_spots, _BLOCK)
+    total, square = np.zeros(n_genes), np.zeros(n_genes)
+    for start in starts:
+        values = block(start)
+        total += values.sum(axis=0, dtype=np.float64)
+        square += np.square(values).sum(axis=0, dtype=np.float64)
+    mean = total / n_spots
+    deviation = np.sqrt(np.maximum(square / n_spots - mean**2, 0))
+    deviation[deviation < 1e-6] = np.inf
+    centre, scale = mean.astype(np.float32), deviation.astype(np.float32)
+
+    def standard(start: int) -> Floats:
+        values: Floats = np.minimum((block(start) - centre) / scale, np.float32(_CLIP))
+        return values
+
     covariance = np.zeros((n_genes, n_genes))
-    for start in range(0, sample.shape[0], _CHUNK):
-        block = sample[start : start + _CHUNK].toarray() - centre.astype(np.float32)
-        covariance += block.T @ block
+    for start in starts[:: max(1, n_spots // _COVARIANCE_SPOTS)]:
+        sample = standard(start)
+        covariance += sample.T @ sample
     k = min(n_components, n_genes - 1, n_spots - 1)
     if n_genes <= 4 * k:
         vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :k]
     else:
         vectors = eigsh(covariance, k=k, v0=np.ones(n_genes))[1][:, ::-1]
+    weights = _fixed_signs(vectors).astype(np.float32)
+    scores: Floats = np.vstack([standard(start) @ weights for start in starts])
+    return scores - scores.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def log_scale(counts: Floats, totals: Floats, share: Floats) -> Floats:
+    """Scale to 10,000 counts a spot and take log1p; dense, of shape (n_spots, n_genes)."""
+    values: Floats = np.log1p(counts * (np.float32(_TARGET_SUM) / np.maximum(totals, 1)))
+    return values
+
+
+def residual(counts: Floats, totals: Floats, share: Floats) -> Floats:
+    """Deviate from a spot's share of each gene's counts, in standard deviations of a negative binomial.
+
+    Analytic Pearson residuals: Lause et al. 2021, Genome Biol 22:258.
+    """
+    expected = np.maximum(totals * share, np.float32(1e-9))
+    values: Floats = (counts - expected) / np.sqrt(expected + expected**2 / np.float32(_OVERDISPERSION))
+    return values
+
+
+def _fixed_signs(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.sign(vectors[largest, np.arange(k)])
-    return np.asarray(scaled @ vectors - centre @ vectors, dtype=np.float32)
+    return np.asarray(vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])]))
+
+
+def _components(adata: AnnData, n_components: int) -> Floats:
+    """Join both scales: logarithms show genes with few counts, residuals those with many."""
+    counts = sparse.csr_matrix(adata.X, dtype=np.float32)
+    totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
+    counts = counts[:, adata.var["highly_variable"].to_numpy()]
+    views = [principal_components(counts, totals, n_components, transform) for transform in (log_scale, residual)]
+    joined = np.hstack([view / max(float(view[:, 0].std()), 1e-12) for view in views])
+    vectors = np.linalg.eigh(joined.T.astype(np.float64) @ joined)[1][:, ::-1][:, : views[0].shape[1]]
+    return np.asarray(joined @ _fixed_signs(vectors), dtype=np.float32)
 
 
 def _variable_genes(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.bool_]:

@@ -19,9 +19,7 @@ from torch.nn import functional
 from spotfuse.encoder._training import Encoder
 from spotfuse.graphs import averaging
 
-_COMPONENTS = 30
 _STEPS = 2  # of spatial averaging, before the encoder: domains.assign goes on from there
-_LATENT = 32
 _DROPOUT = 0.1
 _RECONSTRUCTION = 10.0
 _CONTRAST = 2.5
@@ -30,6 +28,9 @@ _TILE = 8192  # spots a step
 
 class Spotfuse(Encoder):
     """Dual encoder with linear branches, a gate between them, and a linear decoder.
+
+    Branches and decoder start as the identity, so that training sets out from the averaged components, and seeds
+    differ in dropout and corruption rather than in where they start.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ class Spotfuse(Encoder):
         Of weights, dropout and corruption.
     """
 
-    epochs = 300
+    epochs = 100
     learning_rate = 5e-3
 
     def __init__(
@@ -70,21 +71,23 @@ class Spotfuse(Encoder):
             self.register_buffer(f"readout_{number}", _tensor(inside))
             self.register_buffer(f"tile_{number}", torch.from_numpy(tile))
         self.queue: list[int] = []
-        self.spatial_branch = nn.Linear(n_components, _LATENT, bias=False)
-        self.feature_branch = nn.Linear(n_components, _LATENT, bias=False)
-        self.gate = nn.Sequential(nn.Linear(_LATENT, 16), nn.Tanh(), nn.Linear(16, 1, bias=False))
-        self.decoder = nn.Linear(_LATENT, n_components)
-        self.agreement = nn.Linear(_LATENT, _LATENT)
+        self.spatial_branch = nn.Linear(n_components, n_components, bias=False)
+        self.feature_branch = nn.Linear(n_components, n_components, bias=False)
+        self.gate = nn.Sequential(nn.Linear(n_components, 16), nn.Tanh(), nn.Linear(16, 1, bias=False))
+        self.decoder = nn.Linear(n_components, n_components)
+        self.agreement = nn.Linear(n_components, n_components)
         for weights in self.parameters():
             if weights.ndim == 2:
                 nn.init.xavier_uniform_(weights, generator=self.random)
             else:
                 nn.init.zeros_(weights)
+        for layer in (self.spatial_branch, self.feature_branch, self.decoder):
+            nn.init.eye_(layer.weight)
 
     @classmethod
     def from_slice(cls, adata: AnnData, seed: int) -> "Spotfuse":
         """Average the components of a prepared slice over both graphs, and build the encoder on them."""
-        components = adata.obsm["X_pca"][:, :_COMPONENTS]
+        components = adata.obsm["X_pca"]
         spatial = (components / max(float(components[:, 0].std()), 1e-12)).astype(np.float32)
         average = averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
         for _ in range(_STEPS):
