@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 from scipy.stats import false_discovery_control, mannwhitneyu
@@ -69,19 +68,13 @@ def test_order_of_spots_and_genes_changes_nothing(planted: tuple[AnnData, pd.Ser
     pd.testing.assert_frame_equal(markers.find(adata, domains), markers.find(shuffled, domains), rtol=1e-4)
 
 
-def test_figures_are_scanpys(planted: tuple[AnnData, pd.Series]) -> None:
+def test_of_many_spots_each_domains_share_is_drawn(planted: tuple[AnnData, pd.Series]) -> None:
     adata, domains = planted
-    work = AnnData(log_normalised(adata), obs=pd.DataFrame(index=adata.obs_names), var=adata.var)
-    work.obs["domain"] = pd.Categorical(domains.loc[adata.obs_names])
-    sc.tl.rank_genes_groups(work, "domain", method="wilcoxon", tie_correct=True)
-    found = markers.find(adata, domains, n_genes=N_GENES)
-    for domain, mine in found.groupby("domain"):
-        theirs = sc.get.rank_genes_groups_df(work, str(domain)).set_index("names").loc[mine["gene"]]
-        np.testing.assert_allclose(mine["p_adjusted"], theirs["pvals_adj"], rtol=1e-4)
-        np.testing.assert_allclose(mine["log_fold_change"], theirs["logfoldchanges"], rtol=1e-4)
-
-
-def test_blocks_change_nothing(planted: tuple[AnnData, pd.Series], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = markers.find(*planted)
-    monkeypatch.setattr(markers, "_BLOCK", 200)
-    pd.testing.assert_frame_equal(markers.find(*planted), whole)
+    many = AnnData(sparse.vstack([adata.X] * 20, format="csr"), var=adata.var)
+    repeated = pd.Series(np.tile(domains.loc[adata.obs_names], 20), index=many.obs_names)
+    drawn = markers.find(many, repeated, n_genes=5, max_spots=900)
+    assert [set(genes) for _, genes in drawn.groupby("domain")["gene"]] == [
+        {f"g{i:02d}" for i in range(5 * k, 5 * k + 5)} for k in range(3)
+    ]
+    assert len(set(drawn["share_in"])) > 1
+    pd.testing.assert_frame_equal(drawn, markers.find(many, repeated, n_genes=5, max_spots=900))
