@@ -54,13 +54,12 @@ def test_domains_repeat_their_bytes_whatever_the_threads(prepared: AnnData) -> N
     assert found[0].labels.tobytes() == found[1].labels.tobytes()
 
 
-@ENCODERS
-def test_a_fresh_process_gives_the_same_bytes(prepared: AnnData, name: str, root: Path, tmp_path: Path) -> None:
+def test_a_fresh_process_gives_the_same_bytes(prepared: AnnData, root: Path, tmp_path: Path) -> None:
     io.write(prepared, tmp_path / "prepared.h5ad")
     command = [sys.executable, root / "bin/train.py", "--sample", "S", "--prepared", "prepared.h5ad", "--device", "cpu"]
-    command += ["--encoder", name, "--epochs", "5", "--seed", "7", "--threads", "1"]
+    command += ["--epochs", "5", "--seed", "7", "--threads", "1"]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONHASHSEED": "5"}, check=True, capture_output=True)
-    here = encoder.train(prepared, encoder=name, epochs=5, seed=7, device="cpu", threads=1)
+    here = encoder.train(prepared, epochs=5, seed=7, device="cpu", threads=1)
     with np.load(tmp_path / "embedding.npz") as there:
         assert there["spot"].tolist() == prepared.obs_names.tolist()
         assert there["embedding"].tobytes() == here.values.tobytes()
