@@ -18,7 +18,7 @@ from spotfuse.report._page import VIRIDIS, Pack, grouped, palette, render
 
 Array = npt.NDArray[Any]
 
-POINTS = 500_000  # of all thumbnails together
+POINTS = 1_000_000  # of all thumbnails together
 MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail
 NUMBERED = 40  # rows; a longer table of shares has no numbers in its cells
 
