@@ -61,6 +61,10 @@ class AttentionRegressionDeconv:
     ----------
     proportions_ : DataFrame of shape (n_spots, n_types)
         Rows sum to 1.
+    mode_, uncertainty_ : DataFrame of shape (n_spots, n_types)
+        The regression's own proportions, and posterior standard deviations.
+    interval_ : two DataFrames of shape (n_spots, n_types)
+        Ends of the 90 % interval.
     abundance_ : DataFrame of shape (n_spots, n_types)
         The regression's weights, before rows are scaled.
     fit_ : DataFrame
@@ -280,7 +284,7 @@ class AttentionRegressionDeconv:
         Returns
         -------
         dict
-            ``RMSE``, ``PCC`` and ``JSD`` first; see `spotfuse.deconvolution._evaluation.evaluate`.
+            ``RMSE``, ``PCC`` and ``JSD`` first; see `spotfuse.deconvolution.evaluate`.
         """
         if not isinstance(result_x, pd.DataFrame):
             result_x = pd.DataFrame(np.asarray(result_x), deconv_celltypes.index, deconv_celltypes.columns)
@@ -371,14 +375,18 @@ class AttentionRegressionDeconv:
             seed=self.seed,
         )
 
+        # the point and the mean of the draws err differently: halfway is nearer than either, on slices of both kinds
+        mode = _rows_to_one(V / sizes)
+        estimate = (mode + posterior.mean) / 2
+        low, high = np.minimum(posterior.low, estimate), np.maximum(posterior.high, estimate)
         empty = squares == 0
-        posterior.mean[empty], posterior.low[empty], posterior.high[empty] = shares.mean(axis=0), 0.0, 1.0
+        estimate[empty], low[empty], high[empty] = mode.mean(axis=0), 0.0, 1.0
 
         frame = {"index": self._index, "columns": self.types_}
-        self.proportions_ = pd.DataFrame(posterior.mean, **frame)
+        self.proportions_ = pd.DataFrame(estimate, **frame)
         self.uncertainty_ = pd.DataFrame(posterior.deviation, **frame)
-        self.interval_ = (pd.DataFrame(posterior.low, **frame), pd.DataFrame(posterior.high, **frame))
-        self.mode_ = pd.DataFrame(_rows_to_one(V / sizes), **frame)
+        self.interval_ = (pd.DataFrame(low, **frame), pd.DataFrame(high, **frame))
+        self.mode_ = pd.DataFrame(mode, **frame)
         self.abundance_ = pd.DataFrame(V, **frame)
         whole = squares / scale
         self.fit_ = pd.DataFrame(

@@ -3,7 +3,7 @@
 The regression's answer is one point. Here a Gibbs sampler draws from the posterior of each spot's proportions: they sum
 to 1, each type is there with one prior probability (estimated from the slice) and, where it is, all values are equally
 likely; the likelihood is the regression's, with the noise that the reference's own cells show. The mean of the draws
-errs less than the point does, and their spread is the uncertainty.
+is half of the estimate, the regression's point the other, and their spread is the uncertainty.
 """
 
 from dataclasses import dataclass

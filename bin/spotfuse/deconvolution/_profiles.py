@@ -12,7 +12,7 @@ _EVEN_TOTALS = 0.2  # coefficient of variation below which spots were scaled to 
 _PRIOR_CELLS = 5.0  # weight of the other types in a type's variance
 _SHRINKAGE = 0.5  # share of the way from a type's own mean to its empirical Bayes estimate
 _BETWEEN_CELLS = 0.5  # share of the noise of a gene that is laid to differences between cells, not to counting
-_LEAST_NOISE = 1e-6  # of a gene, as a share of all genes' together
+_COMMON_NOISE = 0.5  # times the mean gene's: what every gene has besides, so that faint ones do not rule
 _FACTOR_LIMIT = 1.6  # of the log: five times more or less
 _SIZE_SHARE = 0.5  # of a type's log size that is believed: library sizes are capture as well as RNA
 
@@ -119,7 +119,7 @@ def gene_weights(observed: Array, profiles: Profiles) -> Array:
     between = profiles.variance.mean(axis=0)
     total = between.sum()
     noise = counting if total <= 0 else (1 - _BETWEEN_CELLS) * counting + _BETWEEN_CELLS * between / total
-    return np.asarray(1 / np.sqrt(np.maximum(noise, _LEAST_NOISE)))
+    return np.asarray(1 / np.sqrt(noise + _COMMON_NOISE * noise.mean()))
 
 
 def platform_factors(observed: Array, mix: Array, means: Array, profiles: Profiles, n_spots: int) -> Array:
