@@ -264,6 +264,22 @@ def test_posterior_of_two_types_is_the_one_computed_by_hand():
     assert abs(drawn.mean() - (ends[1] + odds * np.trapezoid(x * density, x)) / whole) < 0.03
 
 
+def test_cells_sum_to_proportions_and_the_right_ones_are_found():
+    sc, st, xy, labels, _ = tissue(n_spots=40, depth=20_000)
+    random = np.random.default_rng(0)
+    chosen = random.integers(len(sc), size=40)  # spots that are one cell of the reference, much deeper
+    st.iloc[:] = random.poisson(5 * sc.iloc[chosen].to_numpy())
+    model = AttentionRegressionDeconv(sc, st, xy, labels, lambda_cell=0.01)
+    proportions, _ = model.run()
+    cells = model.map_cells()
+    assert cells.shape == (40, len(sc))
+    of_type = pd.get_dummies(labels).to_numpy(dtype=float)
+    held = np.where(proportions > 0.01, proportions, 0)
+    np.testing.assert_allclose(cells @ of_type, held, atol=1e-9)
+    heaviest = model.cells_[np.asarray(cells.argmax(axis=1)).ravel()]
+    assert np.mean(heaviest == sc.index[chosen]) > 0.9
+
+
 def test_scores_follow_their_definitions():
     random = np.random.default_rng(0)
     index, types = [f"s{i}" for i in range(20)], ["a", "b", "c"]

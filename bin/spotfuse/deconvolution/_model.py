@@ -12,7 +12,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from spotfuse import graphs, reference
-from spotfuse.deconvolution import _posterior, _profiles, _type_level
+from spotfuse.deconvolution import _cell_level, _posterior, _profiles, _type_level
 from spotfuse.deconvolution._evaluation import evaluate
 from spotfuse.errors import InputError
 
@@ -38,10 +38,11 @@ class AttentionRegressionDeconv:
         Type of each cell: a Series, an array, or a DataFrame with a column of them.
     phi
         Spatial autocorrelation of proportions, from 0 to below 1.
-    lambda_cell, lambda_spatial, lambda_ridge
-        How strongly cells are held to the types' proportions, neighbours to each other, and weights to be small. 1 is
-        the strength that the variances in the data ask for, 0 is none; with ``lambda_mode="absolute"`` they are the
-        penalties themselves.
+    lambda_cell
+        How strongly `map_cells` holds a spot's cells to its proportions and to an even spread over a type's cells.
+    lambda_spatial, lambda_ridge
+        How strongly neighbours are held to each other, and weights to be small. 1 is what the variances in the data
+        ask for (for the ridge: next to nothing), 0 is none; with ``lambda_mode="absolute"`` they are the penalties.
     max_cells_per_type
         Of a type with more cells, so many are drawn.
     n_iter
@@ -69,7 +70,7 @@ class AttentionRegressionDeconv:
         The regression's weights, before rows are scaled.
     fit_ : DataFrame
         ``residual`` (weighted root mean square) and ``explained`` (share of the weighted sum of squares) of each spot.
-    profiles_, platform_factors_, gene_weights_, genes_, attention_, lambda_k_, objective_, converged_, notes_
+    profiles_, platform_factors_, gene_weights_, genes_, cells_, attention_, lambda_k_, objective_, converged_, notes_
         What was learned, and how the last solve went.
 
     Examples
@@ -247,6 +248,7 @@ class AttentionRegressionDeconv:
         self.types_ = sorted(categories.unique())
         self._codes = pd.Categorical(categories, categories=self.types_).codes.astype(np.intp)
         self._cells, self._codes = self._cells[has_counts], self._codes[has_counts]
+        self.cells_ = cells.obs_names[has_counts]
         lost = [name for k, name in enumerate(self.types_) if not (self._codes == k).any()]
         if lost:
             raise InputError(f"cell types without counts in the shared genes: {', '.join(lost)}; leave them out")
@@ -289,6 +291,26 @@ class AttentionRegressionDeconv:
         if not isinstance(result_x, pd.DataFrame):
             result_x = pd.DataFrame(np.asarray(result_x), deconv_celltypes.index, deconv_celltypes.columns)
         return evaluate(deconv_celltypes, result_x)
+
+    def map_cells(self) -> sparse.csr_matrix:
+        """Distribute each spot's proportions over cells of the reference (step 2), after `run`.
+
+        Returns
+        -------
+        Sparse matrix of shape (n_spots, n_cells). Cells stand as in ``cells_``; for types above 1 % they sum to the
+        spot's proportion, so that proportions are step 1's.
+        """
+        weights, factors = self.gene_weights_.to_numpy(), self.platform_factors_.to_numpy()
+        with threadpool_limits(self.n_jobs if self.n_jobs > 0 else None):
+            return _cell_level.cell_map(
+                _profiles.shares(self._counts),
+                _profiles.shares(self._cells),
+                self._codes,
+                self.proportions_.to_numpy(),
+                weights,
+                weights * factors,
+                self.lambda_cell,
+            )
 
     def summary(self) -> dict[str, Any]:
         """Give what a report needs to know of the run, as plain numbers and text."""

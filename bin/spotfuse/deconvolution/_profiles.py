@@ -12,7 +12,7 @@ _EVEN_TOTALS = 0.2  # coefficient of variation below which spots were scaled to 
 _PRIOR_CELLS = 5.0  # weight of the other types in a type's variance
 _SHRINKAGE = 0.5  # share of the way from a type's own mean to its empirical Bayes estimate
 _BETWEEN_CELLS = 0.5  # share of the noise of a gene that is laid to differences between cells, not to counting
-_COMMON_NOISE = 0.5  # times the mean gene's: what every gene has besides, so that faint ones do not rule
+_COMMON_NOISE = 0.25  # times the mean gene's: what every gene has besides, so that faint ones do not rule
 _FACTOR_LIMIT = 1.6  # of the log: five times more or less
 _SIZE_SHARE = 0.5  # of a type's log size that is believed: library sizes are capture as well as RNA
 
