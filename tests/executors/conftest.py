@@ -105,15 +105,21 @@ class Scratch:
         if user:
             group = (Path("/var/run/docker.sock")).stat().st_gid
             command = ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={group}", *command]
-        log = (folder / "log").open("w")
+        log = folder / f"log{len(list(folder.glob('log*')))}"
         environment = os.environ | self.environment() | {"HOME": str(folder), "NXF_HOME": str(folder / ".home")}
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
+        with log.open("w") as output:
+            return subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+
+    def end(self, folder: Path, process: "subprocess.Popen[str]") -> Run:
+        """Wait for the run that was started last."""
+        return Run(folder, process.wait(timeout=1500), max(folder.glob("log*")).read_text())
 
     def run(self, name: str, profile: str, *options: str, settings: str = "", user: int = 0) -> Run:
         """Run the pipeline to its end."""
         folder = self.place(name, user)
-        process = self.start(folder, self.command(folder, profile, *options, settings=settings), user)
-        return Run(folder, process.wait(timeout=1500), (folder / "log").read_text())
+        return self.end(folder, self.start(folder, self.command(folder, profile, *options, settings=settings), user))
 
     def run_in_root(self, folder: Path, command: list[str]) -> Run:
         """Run it as an ordinary user in the root that has Apptainer."""
