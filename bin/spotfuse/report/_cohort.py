@@ -94,6 +94,7 @@ def of_cohort(
             }
             for row in whole.to_dict("records")
         ],
+        "domain_colours": list(zip(domains, palette(len(domains)), strict=True)),
         "domain_figures": _shares(composition, "domain", domains, {}, done, tables),
         "type_figures": _shares(composition, "cell_type", types, facts, done, tables),
         "times": _times(metrics, tables),

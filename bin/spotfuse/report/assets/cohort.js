@@ -53,10 +53,13 @@
       watcher.observe(canvas);
     }
     find("#colour").addEventListener("change", (event) => { Object.assign(state, { by: event.target.value, only: null }); legend(); repaint(); });
-    find("#size").addEventListener("input", (event) => {
-      find("#gallery").style.gridTemplateColumns = `repeat(auto-fill, minmax(min(${event.target.value}rem, 100%), 1fr))`;
+    const resize = () => {
+      find("#gallery").style.gridTemplateColumns = `repeat(auto-fill, minmax(min(${find("#size").value}rem, 100%), 1fr))`;
       repaint();
-    });
+    };
+    find("#size").addEventListener("input", resize);
+    find("#size").value = slices.length > 12 ? 10 : 16;
+    resize();
     legend();
   }
 
