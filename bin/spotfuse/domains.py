@@ -33,6 +33,7 @@ Labels = npt.NDArray[np.int64]
 _SCALES = (0, 1, 2, 4, 6, 10, 14)  # steps of averaging over the tissue, on top of the encoder's own
 _DIMENSIONS = (8, 15)  # principal components of the averaged embedding
 _STARTS = 8
+_CURVE_STARTS = 3
 _FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
 _MOST_DOMAINS = 15  # that `auto` looks at
 _CURVE = ["n_domains", "stability", "bic", "chosen"]
@@ -91,12 +92,12 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
         raise InputError(f"--n-domains {n_domains}: take a number from 1 to {n_spots}, the number of spots, or auto")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
     with threadpool_limits(1):  # sums by several threads differ from run to run
-        views = _views(np.asarray(embedding, dtype=np.float64), graph)
+        values = np.asarray(embedding, dtype=np.float64)
         curve = pd.DataFrame(columns=_CURVE)
         if n_domains is None:
-            curve = _curve(views, min(_MOST_DOMAINS, n_spots - 1), seed)
+            curve = _curve(_views(values, graph, _SCALES[::2]), min(_MOST_DOMAINS, n_spots - 1), seed)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-        probabilities = _consensus(_members(views, n_domains, seed))
+        probabilities = _consensus(_members(_views(values, graph, _SCALES), n_domains, seed))
         if refine:
             probabilities = refined(probabilities, graph)
     labels = _occupied(probabilities)
@@ -106,11 +107,11 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
     return Domains(labels + 1, ordered[np.arange(n_spots), labels], ordered, curve)
 
 
-def _views(embedding: Floats, graph: sparse.csr_matrix) -> list[Floats]:
+def _views(embedding: Floats, graph: sparse.csr_matrix, scales: tuple[int, ...]) -> list[Floats]:
     """Leading components of the embedding at every scale."""
     average = averaging(graph, self_weight=0.5)
     views, steps = [], 0
-    for scale in _SCALES:
+    for scale in scales:
         for _ in range(scale - steps):
             embedding = average @ embedding
         steps = scale
@@ -157,12 +158,12 @@ def _sample(view: Floats, seed: int) -> Floats:
     return view[np.sort(np.random.default_rng(seed).choice(len(view), _FITTED_SPOTS, replace=False))]
 
 
-def _best_start(x: Floats, n_domains: int, seed: int) -> tuple[float, Labels] | None:
+def _best_start(x: Floats, n_domains: int, seed: int, starts: int = _STARTS) -> tuple[float, Labels] | None:
     """Climb from several k-means partitions; the log-likelihood and labels of the likeliest, all domains occupied."""
     if x.shape[1] < 2 or len(np.unique(x, axis=0)) <= n_domains:
         return None
     tried = []
-    for start in range(_STARTS):
+    for start in range(starts):
         partition = KMeans(n_domains, n_init=1, random_state=1000 * seed + start).fit(x).labels_
         climbed = _climb(x, partition.astype(np.int64))
         if climbed is not None and len(np.unique(climbed[1])) == n_domains:
@@ -227,11 +228,15 @@ def _consensus(members: list[Floats]) -> Floats:
 
 
 def _curve(views: list[Floats], most: int, seed: int) -> pd.DataFrame:
-    """How well the labellings agree, and their mean BIC, for each number of domains from 2 on."""
+    """How well the labellings agree, and their mean BIC, for each number of domains from 2 on.
+
+    The most stable number is chosen. Two is left to tissues where nothing else is possible: a split in halves is stable
+    almost anywhere.
+    """
     samples = [_sample(view, seed) for view in views]
     rows = []
     for n_domains in range(2, most + 1):
-        fits = [(x, fit) for x in samples if (fit := _best_start(x, n_domains, seed)) is not None]
+        fits = [(x, fit) for x in samples if (fit := _best_start(x, n_domains, seed, _CURVE_STARTS)) is not None]
         if len(fits) < 2:
             continue
         agreement = _agreement([np.eye(n_domains)[labels] for _, (_, labels) in fits])
@@ -239,7 +244,9 @@ def _curve(views: list[Floats], most: int, seed: int) -> pd.DataFrame:
         bic = fmean([_bic(x, n_domains, likelihood) for x, (likelihood, _) in fits])
         rows.append((n_domains, stability, bic, 0))
     curve = pd.DataFrame(rows or [(1, 1.0, 0.0, 0)], columns=_CURVE)
-    curve.loc[curve["stability"].idxmax(), "chosen"] = 1
+    chosen = curve["stability"].where(curve["n_domains"] != 2, curve["stability"] - 2).idxmax()
+    curve.loc[chosen, "chosen"] = 1
+    log.info("%d domains: the labellings agree by %.2f", *curve.loc[chosen, ["n_domains", "stability"]])
     return curve
 
 
