@@ -218,6 +218,17 @@ def test_edges_one_type_one_spot_an_empty_spot_twin_genes():
     np.testing.assert_allclose(proportions.sum(axis=1), 1, atol=1e-6)
 
 
+def test_a_type_without_counts_in_shared_genes_is_left_out_with_a_note():
+    sc, st, xy, labels, _ = tissue(n_spots=30)
+    sc["elsewhere"] = 0
+    sc.loc["c000"] = 0
+    sc.loc["c000", "elsewhere"] = 5
+    model = AttentionRegressionDeconv(sc, st, xy, ["lonely", *labels[1:]])
+    proportions, _ = model.run()
+    assert list(proportions.columns) == ["t0", "t1", "t2", "t3"]
+    assert any("lonely" in note and "left out" in note for note in model.notes_)
+
+
 def test_molecules_and_cells_differ_by_the_size_of_cells():
     random = np.random.default_rng(0)
     profiles = random.dirichlet(np.full(100, 0.3), 2)

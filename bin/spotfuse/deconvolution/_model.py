@@ -244,17 +244,18 @@ class AttentionRegressionDeconv:
             raise InputError("no gene has counts in both the slice and the reference")
         self._counts, self._cells = sparse.csr_matrix(counts[:, seen]), sparse.csr_matrix(cell_counts[:, seen])
         has_counts = np.asarray(self._cells.sum(axis=1)).ravel() > 0
-        categories = cells.obs["cell_type"].astype(str)
-        self.types_ = sorted(categories.unique())
-        self._codes = pd.Categorical(categories, categories=self.types_).codes.astype(np.intp)
-        self._cells, self._codes = self._cells[has_counts], self._codes[has_counts]
+        labels = cells.obs["cell_type"].astype(str)
+        lost = sorted(set(labels) - set(labels[has_counts]))
+        labels = labels[has_counts]
+        self.types_ = sorted(labels.unique())
+        self._codes = pd.Categorical(labels, categories=self.types_).codes.astype(np.intp)
+        self._cells = self._cells[has_counts]
         self.cells_ = cells.obs_names[has_counts]
-        lost = [name for k, name in enumerate(self.types_) if not (self._codes == k).any()]
-        if lost:
-            raise InputError(f"cell types without counts in the shared genes: {', '.join(lost)}; leave them out")
         self.genes_ = st.var_names[match.slice_index][seen]
         self.n_genes_shared_ = len(match.slice_index)
         self.notes_ = list(dict.fromkeys(map(str, cells.uns["spotfuse"]["notes"])))  # once, though cleaned twice
+        if lost:
+            self.notes_.append(f"cell types without counts in the shared genes left out: {', '.join(lost)}")
         if match.how != "compared as they are":
             self.notes_.append(f"gene names {match.how}")
 
