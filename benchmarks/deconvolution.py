@@ -279,6 +279,7 @@ def main() -> None:
                 rows[what] = pooled([change(given) for given in inputs], [ours, least_squares, card])["RMSE"]
                 print(name, what, rows[what].round(4).to_dict(), flush=True)
             parts += [f"## Damaged inputs, {name}: RMSE\n", markdown(pd.DataFrame(rows).T)]
+    parts.append((HERE / "deconvolution_tried.md").read_text())
     (HERE / "deconvolution.md").write_text("\n".join(parts))
 
 
