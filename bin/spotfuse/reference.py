@@ -74,7 +74,7 @@ def read(
 
     Returns
     -------
-    AnnData with raw counts (float32 CSR) of shape (n_cells, n_genes), cells and genes sorted by name,
+    AnnData with raw counts (float32 CSR) of shape (n_cells, n_genes), cells sorted by type and name, genes by name,
     ``obs['cell_type']`` and ``uns['spotfuse']`` with ``notes``: one line for each thing that was put right.
 
     Raises
