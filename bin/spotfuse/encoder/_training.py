@@ -95,9 +95,10 @@ def train(
         raise InputError(f"--encoder {encoder}: not known; take one of {', '.join(ENCODERS)}")
     place = _device(device)
     torch.set_num_threads(threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's matrix products repeat only with it
     deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if place.type == "cuda":  # on the CPU all repeats itself anyhow, and the call would import torch's compilers
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     memory: Any = torch.utils.deterministic  # the type checker does not see the properties of this module
     filling = memory.fill_uninitialized_memory
     memory.fill_uninitialized_memory = False  # a debugging aid that takes a third of the time
@@ -119,7 +120,8 @@ def train(
         with torch.no_grad():
             values, attention = model.embed()
     finally:
-        torch.use_deterministic_algorithms(deterministic)
+        if place.type == "cuda":
+            torch.use_deterministic_algorithms(deterministic)
         memory.fill_uninitialized_memory = filling
     losses = pd.DataFrame(history)
     losses.insert(0, "loss", losses.sum(axis=1))
