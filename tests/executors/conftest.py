@@ -114,7 +114,7 @@ class Scratch:
 
     def end(self, folder: Path, process: "subprocess.Popen[str]") -> Run:
         """Wait for the run that was started last."""
-        return Run(folder, process.wait(timeout=1500), max(folder.glob("log*")).read_text())
+        return Run(folder, process.wait(timeout=2400), max(folder.glob("log*")).read_text())
 
     def run(self, name: str, profile: str, *options: str, settings: str = "", user: int = 0) -> Run:
         """Run the pipeline to its end."""
@@ -127,7 +127,7 @@ class Scratch:
         enter = [str(MACHINE), str(self.folder), "enter", "env", *environment, "NXF_HOME=/home/tester/.nextflow"]
         with (folder / "log").open("w") as log:
             status = subprocess.run(
-                [*enter, *command], cwd=folder, check=False, stdout=log, stderr=subprocess.STDOUT, timeout=1500
+                [*enter, *command], cwd=folder, check=False, stdout=log, stderr=subprocess.STDOUT, timeout=2400
             ).returncode
         return Run(folder, status, (folder / "log").read_text())
 
