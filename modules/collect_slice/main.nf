@@ -5,13 +5,14 @@ process COLLECT_SLICE {
     ext sources: Sources.digest('collect_slice')
 
     input:
-    tuple val(meta), path(parts, stageAs: 'parts/*'), val(row)
+    tuple val(meta), path(parts, stageAs: '_parts/*'), val(row)
     val parameters
 
     output:
-    tuple val(meta), path("${meta.id}", type: 'dir')    , emit: slice, optional: true
-    path '*.status.json'                           , emit: status
-    path 'versions.yml'                            , emit: versions
+    tuple val(meta), path("_slice/${meta.id}")    , emit: slice, optional: true
+    path "${meta.id}/*"                          , emit: results, optional: true
+    path '*.status.json'                         , emit: status
+    path 'versions.yml'                          , emit: versions
 
     script:
     """
@@ -23,14 +24,18 @@ process COLLECT_SLICE {
     ${parameters}
     JSON
     collect_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.collect_slice.status.json \\
-        --parts parts --meta meta.json --params params.json ${task.ext.args ?: ''}
+        --parts _parts --meta meta.json --params params.json ${task.ext.args ?: ''}
+    # (no sample's name starts with _) the folder for the reports, its files to be published one by one: a folder would take the report's place
+    [ ! -d ${meta.id} ] || { mkdir _slice && cp -rl ${meta.id} _slice/ ; }
     """
 
     stub:
     """
     mkdir ${meta.id}
-    find parts -name '*.tsv' -exec cp {} ${meta.id} ';'
+    find _parts -name '*.tsv' -exec cp {} ${meta.id} ';'
     touch ${meta.id}/${meta.id}.h5ad ${meta.id}/metrics.json
+    mkdir _slice
+    cp -rl ${meta.id} _slice/
     ${Stub.notes(meta.id, 'collect_slice')}
     """
 }

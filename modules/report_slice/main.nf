@@ -5,7 +5,7 @@ process REPORT_SLICE {
     ext sources: Sources.digest('report_slice')
 
     input:
-    tuple val(meta), path(slice, stageAs: 'slice/*')
+    tuple val(meta), path(slice, stageAs: '_slice/*')
 
     output:
     path "${meta.id}/report.html"    , emit: report, optional: true
