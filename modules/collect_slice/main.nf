@@ -9,7 +9,7 @@ process COLLECT_SLICE {
     val parameters
 
     output:
-    tuple val(meta), path("_slice/${meta.id}")    , emit: slice, optional: true
+    tuple val(meta), path("_slice/${meta.id}")   , emit: slice, optional: true
     path "${meta.id}/*"                          , emit: results, optional: true
     path '*.status.json'                         , emit: status
     path 'versions.yml'                          , emit: versions
@@ -25,7 +25,7 @@ process COLLECT_SLICE {
     JSON
     collect_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.collect_slice.status.json \\
         --parts _parts --meta meta.json --params params.json ${task.ext.args ?: ''}
-    # (no sample's name starts with _) the folder for the reports, its files to be published one by one: a folder would take the report's place
+    # the folder is for the reports, its files are published one by one: as a folder they would be in the report's way
     [ ! -d ${meta.id} ] || { mkdir _slice && cp -rl ${meta.id} _slice/ ; }
     """
 
