@@ -66,6 +66,7 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
 
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = str(args.threads)
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait by spinning take a busy machine from the others
     os.environ["TMPDIR"] = tempfile.gettempdir()  # R looks no further than /tmp, which a read-only image lacks
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("rpy2").setLevel(logging.WARNING)  # where R was found is no news of the slice
