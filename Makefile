@@ -4,7 +4,7 @@ setup:
 	tools/setup
 
 demo: setup
-	tools/nextflow run . -profile test_full --outdir results
+	tools/nextflow run . -profile test_full --outdir results $(if $(wildcard .nextflow/history),-resume)
 
 test:
 	tools/setup chromium
