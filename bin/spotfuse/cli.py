@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -36,8 +37,9 @@ Main = Callable[[argparse.Namespace], None]
 
 
 def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
-    """Run one command and exit with 0, 2 (user's input), 137 (out of memory) or 1 (a defect).
+    """Run one command and exit with 0, 2 (user's input), 137 (out of memory) or 1 (a defect, or the machine's state).
 
+    With ``--status`` the user's input and defects end with 0: the note says what was wrong, and the other slices go on.
     Libraries that start threads must be imported inside `main`, after the thread count is set here.
 
     Parameters
@@ -72,6 +74,7 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
     logging.getLogger("rpy2").setLevel(logging.WARNING)  # where R was found is no news of the slice
 
     start = time.perf_counter()
+    before = set(Path().iterdir())
     failure = None
     try:
         main(args)
@@ -87,8 +90,12 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
             print(f"{args.sample}: {step}: out of memory; give the step more", file=sys.stderr)
             sys.exit(OUT_OF_MEMORY)
         where = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        print(f"{args.sample}: {step}: unexpected error ({where}); --debug shows where", file=sys.stderr)
-        sys.exit(1)
+        failure = f"unexpected error ({where}); please report it; --debug shows where"
+        print(f"{args.sample}: {step}: {failure}", file=sys.stderr)
+        # what the machine lacks now (disk, a library) it may have next time: that is no answer to be cached
+        if args.status is None or isinstance(error, OSError | ImportError):
+            sys.exit(1)
+        _discard(before)
     if args.status:
         _write_status(args.status, args.sample, step, time.perf_counter() - start, failure)
     elif failure:
@@ -100,6 +107,14 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
     )
+
+
+def _discard(before: set[Path]) -> None:
+    """Take away what a command that broke down half way has written: the next step must not take it for a result."""
+    for path in set(Path().iterdir()) - before:
+        if path.name.startswith("."):  # the launcher's, not the command's
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _write_status(path: Path, sample: str, step: str, seconds: float, failure: str | None) -> None:
