@@ -1,5 +1,6 @@
 """Reports of made-up slices, opened in a real browser that may talk to nobody."""
 
+import importlib.resources
 import json
 import os
 import shutil
@@ -216,9 +217,11 @@ def visit(browser):
 
 
 @pytest.fixture(scope="session")
-def axe(root: Path) -> str:
-    """The accessibility checks of axe-core (a test's dependency only)."""
-    path = Path(os.environ.get("AXE_CORE", root / "node_modules/axe-core/axe.min.js"))
-    if not path.is_file():
-        pytest.skip(f"no axe-core here: {path} (npm install --no-save axe-core, or name the file in AXE_CORE)")
-    return path.read_text()
+def axe() -> str:
+    """The accessibility checks of axe-core, from the Python package that brings them or the file in AXE_CORE."""
+    if "AXE_CORE" in os.environ:
+        return Path(os.environ["AXE_CORE"]).read_text()
+    try:
+        return (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text()
+    except ModuleNotFoundError:
+        pytest.skip("no axe-core here (pip install axe-playwright-python, or name the file in AXE_CORE)")
