@@ -76,7 +76,7 @@ workflow SPOTFUSE {
     )
     collected = gather(parts, sheet.collectEntries { id, row -> [id, 5 + (row.reference ? 2 : 0) + (row.has_truth ? 1 : 0)] })
         .filter { _meta, files -> files.any { file -> file.name == 'prepared.h5ad' } }
-        .map { meta, files -> [meta, files, Run.toJson(sheet[meta.id].given)] }
+        .map { meta, files -> [meta, files, Run.toJson(sheet[meta.id].given), sheet[meta.id].annotation, sheet[meta.id].column] }
     COLLECT_SLICE(collected, settings)
     REPORT_SLICE(COLLECT_SLICE.out.slice)
 

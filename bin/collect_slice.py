@@ -13,6 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", required=True, type=Path, help="folder with the steps' files")
     parser.add_argument("--meta", required=True, type=Path, help="the slice's row of the sample sheet, JSON")
     parser.add_argument("--params", required=True, type=Path, help="the run's parameters, JSON")
+    parser.add_argument("--annotation", help="known domains: a column of the slice, or a table (.tsv, .csv, .txt, .gz)")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -20,8 +21,8 @@ def main(args: argparse.Namespace) -> None:
     from spotfuse import collect
 
     meta, parameters = (json.loads(path.read_text()) for path in (args.meta, args.params))
-    adata, metrics = collect.assemble(args.parts, meta, parameters)
-    collect.write(args.parts, Path(args.sample), adata, metrics)
+    adata, figures = collect.assemble(args.parts, meta, parameters, args.annotation)
+    collect.write(args.parts, Path(args.sample), adata, figures)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spotfuse import __version__, io, tables
+from spotfuse import __version__, io, metrics, tables
+from spotfuse.errors import InputError
 
 _COPIED = (
     "domains.tsv",
@@ -36,7 +37,9 @@ _STEPS = (
 )
 
 
-def assemble(parts: Path, meta: dict[str, Any], parameters: dict[str, Any]) -> tuple[AnnData, dict[str, Any]]:
+def assemble(
+    parts: Path, meta: dict[str, Any], parameters: dict[str, Any], annotation: str | None = None
+) -> tuple[AnnData, dict[str, Any]]:
     """Join whatever parts of a slice exist.
 
     Parameters
@@ -47,22 +50,28 @@ def assemble(parts: Path, meta: dict[str, Any], parameters: dict[str, Any]) -> t
         The slice's row of the sample sheet.
     parameters
         The run's parameters.
+    annotation
+        Known domains, as for `spotfuse.io.read_annotation`.
 
     Returns
     -------
     adata
-        The slice's kept spots in the input's order: ``obs`` with ``domain`` and ``domain_confidence`` (columns
-        of these names in the input become ``input_…``); ``obsm`` with
+        The slice's kept spots in the input's order: ``obs`` with ``domain``, ``domain_confidence`` and, where domains
+        are known, ``annotation`` (columns of these names in the input become ``input_…``); ``obsm`` with
         ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (columns:
         ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in ``uns['spotfuse']``.
-    metrics
+    figures
         What metrics.json says; None for what cannot be computed.
     """
     adata = anndata.read_h5ad(parts / "prepared.h5ad")
     adata = adata[tables.in_input_order(adata)].copy()
     del adata.obs["input_row"]
+    known = _known(adata, annotation) if annotation else None
     # the slice's own columns of these names, an annotation perhaps, make room
-    adata.obs = adata.obs.rename(columns={name: f"input_{name}" for name in ("domain", "domain_confidence")})
+    ours = ["domain", "domain_confidence"] + (["annotation"] if known is not None else [])
+    adata.obs = adata.obs.rename(columns={name: f"input_{name}" for name in ours})
+    if known is not None:
+        adata.obs["annotation"] = known
     prepared = adata.uns["spotfuse"]
     note = {
         **prepared,
@@ -98,7 +107,7 @@ def assemble(parts: Path, meta: dict[str, Any], parameters: dict[str, Any]) -> t
         if values
     }
     adata.uns["spotfuse"] = note
-    metrics = {
+    figures = {
         "n_spots": adata.n_obs,
         "n_genes": adata.n_vars,
         "n_domains": n_domains,
@@ -106,10 +115,10 @@ def assemble(parts: Path, meta: dict[str, Any], parameters: dict[str, Any]) -> t
         "seconds": dict(zip(status["step"], status["seconds"].tolist(), strict=True)),
         "peak_rss_mb": dict(zip(status["step"], status["peak_rss_mb"].tolist(), strict=True)),
     }
-    return adata, metrics
+    return adata, figures
 
 
-def write(parts: Path, folder: Path, adata: AnnData, metrics: dict[str, Any]) -> None:
+def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) -> None:
     """Write a slice's folder: the assembled h5ad, metrics.json, status.tsv, and the tables as they are.
 
     Parameters
@@ -118,16 +127,26 @@ def write(parts: Path, folder: Path, adata: AnnData, metrics: dict[str, Any]) ->
         Folder with what the steps wrote.
     folder
         Where to, made if need be; the h5ad is called as it is.
-    adata, metrics
+    adata, figures
         From `assemble`.
     """
     folder.mkdir(exist_ok=True)
     io.write(adata, folder / f"{folder.name}.h5ad")
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     tables.write(_status(parts), folder / "status.tsv")
     for name in _COPIED:
         if (parts / name).exists():
             shutil.copyfile(parts / name, folder / name)
+
+
+def _known(adata: AnnData, annotation: str) -> pd.Series | None:
+    """Give the known domain of each spot; None when quality control left no spot that has one."""
+    column = annotation if io.is_table(annotation) else io.column_name(annotation)
+    try:
+        known = metrics.labelled(io.read_annotation("prepared.h5ad", column, obs=adata.obs), adata.obs_names)
+    except InputError:
+        return None
+    return known.reindex(adata.obs_names).astype("category")
 
 
 def _aligned(path: Path, name: str, adata: AnnData) -> np.ndarray:

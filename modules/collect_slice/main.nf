@@ -5,7 +5,7 @@ process COLLECT_SLICE {
     ext sources: Sources.digest('collect_slice')
 
     input:
-    tuple val(meta), path(parts, stageAs: '_parts/*'), val(row)
+    tuple val(meta), path(parts, stageAs: '_parts/*'), val(row), path(annotation, stageAs: '_annotation/*'), val(column)
     val parameters
 
     output:
@@ -15,6 +15,7 @@ process COLLECT_SLICE {
     path 'versions.yml'                          , emit: versions
 
     script:
+    def truth = annotation || column ? "--annotation ${annotation ?: Shell.quote(column)}" : ''
     """
     # ${task.ext.sources}
     cat > meta.json <<'JSON'
@@ -24,7 +25,7 @@ process COLLECT_SLICE {
     ${parameters}
     JSON
     collect_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.collect_slice.status.json \\
-        --parts _parts --meta meta.json --params params.json ${task.ext.args ?: ''}
+        --parts _parts --meta meta.json --params params.json ${truth} ${task.ext.args ?: ''}
     # the folder is for the reports, its files are published one by one: as a folder they would be in the report's way
     [ ! -d ${meta.id} ] || { mkdir _slice && cp -rl ${meta.id} _slice/ ; }
     """

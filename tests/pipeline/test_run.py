@@ -16,7 +16,7 @@ SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_
 
 BAD_SLICES = """
 sample,data,n_domains,reference,cell_type_key,annotation,proportions
-again,starmap_right.h5ad,4,starmap_reference.h5ad,cell_type,,starmap_right_proportions.tsv
+again,starmap_right.h5ad,4,starmap_reference.h5ad,cell_type,known layers.tsv,starmap_right_proportions.tsv
 shuffled,shuffled.h5ad,4,,,,
 unreadable,unreadable.h5ad,4,,,,
 uncounted,uncounted.h5ad,4,,,,
@@ -47,6 +47,8 @@ def second_run(pipeline, first_run):
     right = ad.read_h5ad(folder / "starmap_right.h5ad")
     order = np.random.default_rng(0)
     right[order.permutation(right.n_obs), order.permutation(right.n_vars)].copy().write_h5ad(folder / "shuffled.h5ad")
+    known = pd.DataFrame({"layer": np.where(right.obsm["spatial"][:, 0] > 8000, "L1", "L2")}, index=right.obs_names)
+    known.iloc[5:].to_csv(folder / "known layers.tsv", sep="\t")
     left.X = left.X * 0
     left.write_h5ad(folder / "uncounted.h5ad")
     (folder / "unreadable.h5ad").write_bytes(b"not HDF5")
@@ -165,6 +167,13 @@ def test_same_seed_same_bytes(second_run) -> None:
     for table in ("domains.tsv", "proportions.tsv", "markers.tsv"):
         one, other = ((second_run.outdir / sample / table).read_bytes() for sample in ("starmap_right", "again"))
         assert one == other
+
+
+def test_known_domains_from_a_table_are_scored_and_kept(second_run) -> None:
+    folder = second_run.outdir / "again"
+    known = ad.read_h5ad(folder / "again.h5ad").obs["annotation"]
+    assert known.isna().tolist() == [True] * 5 + [False] * (len(known) - 5) and set(known[5:]) == {"L1", "L2"}
+    assert json.loads((folder / "metrics.json").read_text())["domains"]["n_annotated"] == len(known) - 5
 
 
 def test_order_of_rows_changes_nothing(second_run) -> None:

@@ -58,12 +58,12 @@ def parts(tmp_path: Path) -> Path:
     return folder
 
 
-def collect(parts: Path, root: Path) -> Path:
+def collect(parts: Path, root: Path, *options: str) -> Path:
     """Run the command beside the parts."""
     (parts.parent / "meta.json").write_text(json.dumps({"sample": "S", "donor/age": "<b>7</b>", "group": None}))
     (parts.parent / "params.json").write_text(json.dumps({"seed": 3, "encoder": "spotfuse", "list": [1], "none": None}))
     command = [sys.executable, root / "bin/collect_slice.py", "--sample", "S", "--parts", "parts"]
-    command += ["--meta", "meta.json", "--params", "params.json"]
+    command += ["--meta", "meta.json", "--params", "params.json", *options]
     subprocess.run(command, cwd=parts.parent, check=True, env=os.environ | {"PYTHONPATH": str(root / "bin")})
     return parts.parent / "S"
 
@@ -111,6 +111,19 @@ def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -
     for name in ("domains.tsv", "proportions.tsv"):
         assert (folder / name).read_bytes() == (parts / name).read_bytes()
     assert list(pd.read_csv(folder / "status.tsv", sep="\t")["step"]) == ["train", "deconvolve"]
+
+
+def test_known_domains_are_kept_whether_in_a_table_or_a_column(parts: Path, root: Path) -> None:
+    adata = anndata.read_h5ad(parts / "prepared.h5ad")
+    adata.obs["annotation"] = list("efgh")
+    io.write(adata, parts / "prepared.h5ad")
+    (parts.parent / "known layers.tsv").write_text("a\tL1\nz\tL2\nd\tNA\nb\tL2\n")  # no header; z is not there
+    obs = anndata.read_h5ad(collect(parts, root, "--annotation", "known layers.tsv") / "S.h5ad").obs
+    assert obs["annotation"].astype(object).where(obs["annotation"].notna(), "").tolist() == ["", "L1", "", "L2"]
+    assert list(obs["input_annotation"]) == ["g", "e", "h", "f"]
+    for column, labels in (("label/known", "ywzx"), ("domain", "mknl"), ("annotation", "gehf")):
+        obs = anndata.read_h5ad(collect(parts, root, "--annotation", column) / "S.h5ad").obs
+        assert list(obs["annotation"]) == list(labels)
 
 
 def test_whatever_parts_exist_are_enough(parts: Path, root: Path) -> None:

@@ -25,6 +25,7 @@ from spotfuse.io._common import (
 )
 
 __all__ = [
+    "column_name",
     "find_slices",
     "folder_kind",
     "is_table",
@@ -250,6 +251,21 @@ def is_table(annotation: str) -> bool:
     return annotation.lower().removesuffix(".gz").endswith((".tsv", ".csv", ".txt"))
 
 
+def column_name(name: object) -> str:
+    """Give the name under which `write` keeps a column, for h5ad cannot keep every name.
+
+    Parameters
+    ----------
+    name
+        The column's name in the input.
+
+    Returns
+    -------
+    str
+    """
+    return str(name).replace("/", "_").removeprefix("_index") or "index"
+
+
 def write(adata: AnnData, path: Path | str) -> None:
     """Write an h5ad file, also when the columns a user's own file brought along are of kinds that h5ad cannot keep.
 
@@ -261,7 +277,7 @@ def write(adata: AnnData, path: Path | str) -> None:
         The file.
     """
     for frame in (adata.obs, adata.var):
-        frame.columns = [str(column).replace("/", "_").removeprefix("_index") or "index" for column in frame.columns]
+        frame.columns = [column_name(column) for column in frame.columns]
         duplicated = frame.columns.duplicated()
         if duplicated.any():
             frame.drop(columns=frame.columns[duplicated], inplace=True)
