@@ -20,6 +20,9 @@ class Environment {
     List<String> problems() {
         def engine = workflow.containerEngine
         def isLocal = (config.process?.executor ?: 'local') == 'local'
+        if (isLocal && !engine && run(['ps', '--version']) == null) {
+            return ['ps is not on PATH, with which Nextflow measures tasks: install it (Debian: procps)']
+        }
         if (engine && registry) {
             return []
         }
