@@ -45,6 +45,9 @@ class Run {
         if (problems) {
             Nextflow.error(problems.size() == 1 ? problems[0] : "${problems.size()} problems:\n  ${problems.join('\n  ')}")
         }
+        if (workflow.resume) {
+            Cache.distrustChanged(workflow.workDir).each { line -> println(line) }
+        }
         def info = FileHelper.asPath("${params.outdir}/pipeline_info")
         Files.createDirectories(info)
         info.resolve("params_${params.trace_report_suffix}.json").text = JsonOutput.prettyPrint(JsonOutput.toJson(new TreeMap(params))) + '\n'

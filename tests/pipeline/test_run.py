@@ -183,3 +183,20 @@ def test_order_of_rows_changes_nothing(second_run) -> None:
     )
     assert list(one.index) != list(other.index)
     assert adjusted_rand_score(one, other[one.index]) == 1.0
+
+
+def test_a_changed_result_is_made_again(pipeline, first_run) -> None:
+    """Half a file, as a full disk or a careless hand leaves it, is not what a resumed run goes on with."""
+    before = (first_run.outdir / "cortex/domains.tsv").read_bytes()
+    task = next(row for row in first_run.trace if row["process"].endswith("ASSIGN_DOMAINS") and row["tag"] == "cortex")
+    (folder,) = (pipeline.launch / "work").glob(task["hash"] + "*")
+    with (folder / "domains.tsv").open("r+b") as file:
+        file.truncate(100)
+    run = pipeline.run("-profile", "test", "-resume")
+    assert run.exit_status == 0, run.output
+    assert f"{folder}/domains.tsv: changed after its task had ended; the task runs again" in run.output
+    assert {step for step, _slice in run.tasks("COMPLETED")} == {
+        *("ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE", "REPORT_SLICE", "REPORT_COHORT")
+    }
+    assert {slice_ for _step, slice_ in run.tasks("COMPLETED")} == {"cortex", "-"}
+    assert (run.outdir / "cortex/domains.tsv").read_bytes() == before
