@@ -46,7 +46,7 @@ workflow SPOTFUSE {
     // a reference is prepared once for all its slices, e.g. [[id: 'atlas.h5ad', path: …, cell_type_key: …], reference.h5ad],
     // and its note goes to each of them, e.g. [[id: 'A'], A.prepare_reference.status.json]
     references = sheet.values().findAll { row -> row.reference }.groupBy { row -> row.reference }
-    PREPARE_REFERENCE(channel.fromList(references.keySet().collect { reference -> [reference, file(reference.path)] }))
+    PREPARE_REFERENCE(channel.fromList(references.keySet().collect { reference -> [reference, file(reference.path, glob: false), reference.labels ? file(reference.labels, glob: false) : []] }))
     DECONVOLVE(
         prepared
             .map { meta, h5ad -> [sheet[meta.id].reference, meta, h5ad] }

@@ -14,8 +14,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--platform", default="auto", help="what made the slice (default: what its files tell)")
     parser.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
     parser.add_argument("--n-domains", default="auto", help="a number, or auto (default)")
-    parser.add_argument("--reference", type=Path, help="single-cell reference, .h5ad")
-    parser.add_argument("--cell-type-key", default="cell_type", help="its column of cell types (default cell_type)")
+    parser.add_argument("--reference", type=Path, help="single-cell reference: .h5ad, 10x .h5 or folder, or a table")
+    parser.add_argument(
+        "--cell-type-key", default="cell_type", help="its column, or a table, of cell types (default cell_type)"
+    )
     parser.add_argument("--annotation", help="known domains: a column of the slice, or a table (.tsv, .csv, .txt, .gz)")
     parser.add_argument("--proportions", type=Path, help="table of known proportions")
 

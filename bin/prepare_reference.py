@@ -9,8 +9,12 @@ from spotfuse import cli
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--reference", required=True, type=Path, help="the reference, an .h5ad file with raw counts")
-    parser.add_argument("--cell-type-key", default="cell_type", help="its column of cell types (default cell_type)")
+    parser.add_argument(
+        "--reference", required=True, type=Path, help="raw counts: .h5ad, 10x .h5 or folder, or a table"
+    )
+    parser.add_argument(
+        "--cell-type-key", default="cell_type", help="its column, or a table, of cell types (default cell_type)"
+    )
     parser.add_argument("--max-cells-per-type", type=int, default=1000, help="cells drawn of a type (default 1000)")
     parser.add_argument("--min-cells-per-type", type=int, default=1, help="types with fewer go (default 1: none)")
     parser.add_argument("--seed", type=int, default=1, help="decides which cells are drawn (default 1)")

@@ -37,7 +37,7 @@ class Run {
         }
         def problems = parameters.problems(given)
         def input = given.input ? FileHelper.asPath(given.input.toString()) : null
-        def sheet = input && Files.isRegularFile(input) ? new Sheet(input, project.resolve('assets/schema_input.json')) : null
+        def sheet = input && Files.exists(input) ? new Sheet(input, project.resolve('assets/schema_input.json')) : null
         problems += sheet?.problems ?: []
         if (!workflow.stubRun) {
             problems += new Environment(workflow, nextflow.Global.session.config, params.container_registry).problems()

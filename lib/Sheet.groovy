@@ -1,6 +1,8 @@
+import java.nio.file.Files
 import java.nio.file.Path
+import java.util.regex.Matcher
 
-/** A sample sheet (CSV, TSV, YAML or JSON), checked against assets/schema_input.json. */
+/** A sample sheet (CSV, TSV, YAML or JSON), checked against assets/schema_input.json; or one slice without a sheet. */
 class Sheet {
 
     final List<String> problems = []
@@ -19,8 +21,12 @@ class Sheet {
         required = items.required
         def kind = file.name.toLowerCase().replaceAll(/.*\./, '')
         isTable = kind in ['csv', 'tsv', 'txt']
+        if (Files.isDirectory(file) || file.name.toLowerCase() ==~ /.*\.(h5ad|h5|hdf5|gem|gem\.gz|(csv|tsv|txt)\.gz)/) {
+            slices << slice([sample: nameOf(file), data: file.toUriString()])
+            return
+        }
         if (!isTable && !(kind in ['yaml', 'yml', 'json'])) {
-            problems << "${file.name}: the name must end in .csv, .tsv, .yaml, .yml or .json, so that its format is known".toString()
+            problems << "${file.name}: the name must end in .csv, .tsv, .yaml, .yml or .json, so that its format is known; or give one slice's .h5ad, .h5 or folder".toString()
             return
         }
         try {
@@ -61,7 +67,9 @@ class Sheet {
                     def said = Schema.complaint(rules[name], value)
                     if (!said && isPath(name, value)) {
                         said = Schema.missing(rules[name], resolve(value))
-                        said = said ? "${said} (paths are relative to the sheet's folder)" : null
+                        said = !said ? null
+                            : value.toString() =~ /[*?\[\]{}]/ ? "is '${value}', but patterns are not searched; give each slice a row with its own path (`spotfuse make-sheet FOLDER` writes them)"
+                            : "${said} (paths are relative to the sheet's folder)"
                     }
                     if (said) {
                         complain("${where}, column ${name}: ${said}")
@@ -83,6 +91,7 @@ class Sheet {
     private Map slice(Map cells) {
         def reference = cells.reference == null ? null : resolve(cells.reference)
         def key = reference ? cells.cell_type_key ?: rules.cell_type_key.default : null
+        def labels = key && isPath('cell_type_key', key) ? resolve(key).toUriString() : null
         def annotated = cells.annotation != null
         def n_domains = cells.n_domains?.toString() ?: 'auto'
         def given = [
@@ -96,7 +105,7 @@ class Sheet {
             data: resolve(cells.data ?: '.'),
             platform: given.platform,
             n_domains: n_domains,
-            reference: reference ? [id: reference.name, path: reference.toUriString(), cell_type_key: key] : null,
+            reference: reference ? [id: reference.name, path: reference.toUriString(), cell_type_key: key, labels: labels] : null,
             annotation: annotated && isPath('annotation', cells.annotation) ? resolve(cells.annotation) : [],
             column: annotated && !isPath('annotation', cells.annotation) ? cells.annotation.toString() : '',
             proportions: cells.proportions == null ? [] : resolve(cells.proportions),
@@ -109,14 +118,24 @@ class Sheet {
         problems << "${file.name}${problem.startsWith('row') || problem.startsWith('entry') ? ', ' : ': '}${problem}".toString()
     }
 
+    /** A name for a slice, from that of its file or folder. */
+    private static String nameOf(Path path) {
+        def place = path.toAbsolutePath().normalize()
+        place = place.fileName?.toString() == 'outs' ? place.parent : place
+        def name = place.fileName?.toString() ?: ''
+        name = Files.isDirectory(place) ? name.replaceAll(/(?i)\.zarr$/, '') : name.replaceAll(/\..*/, '')
+        name = name.replaceAll(/[^A-Za-z0-9._-]+/, '_').replaceAll(/^[._-]+/, '')
+        name.toLowerCase() in ['', 'cohort', 'pipeline_info'] ? 'slice' : name
+    }
+
     private Path resolve(Object value) {
-        def text = value.toString()
+        def text = value.toString().replaceFirst('^~(?=/|$)', Matcher.quoteReplacement(System.getenv('HOME') ?: '~'))
         text.contains('://') ? nextflow.file.FileHelper.asPath(text) : file.toAbsolutePath().parent.resolve(text).normalize()
     }
 
-    /** An annotation is a file when it looks like a table's name, else a column of the slice. */
+    /** Labels are a file when they look like a table's name, else a column. */
     private boolean isPath(String name, Object value) {
-        rules[name].format && (name != 'annotation' || value.toString().toLowerCase() ==~ /.*\.(tsv|csv|txt)(\.gz)?/)
+        rules[name].format && (!(name in ['annotation', 'cell_type_key']) || value.toString().toLowerCase() ==~ /.*\.(tsv|csv|txt)(\.gz)?/)
     }
 
     private List<Map> readList(String kind) {

@@ -33,7 +33,7 @@ def slice_and_truth(
     n_domains
         A number of domains, or ``auto``.
     reference, cell_type_key
-        Single-cell reference and its column of cell types.
+        Single-cell reference and its column, or a table, of cell types.
     annotation
         Known domains, as for `spotfuse.io.read_annotation`.
     proportions
@@ -91,8 +91,8 @@ def _usable_spots(adata: AnnData) -> int:
 def _check_n_domains(n_domains: str, n_spots: int | None) -> None:
     if n_domains in ("auto", ""):
         return
-    if not n_domains.isascii() or not n_domains.isdigit() or int(n_domains) < 1:
-        raise InputError(f"n_domains is '{n_domains}'; give a whole number from 1 on, or auto")
+    if not n_domains.isascii() or not n_domains.isdigit() or int(n_domains) < 2:
+        raise InputError(f"n_domains is '{n_domains}'; give a whole number from 2 on, or auto")
     if n_spots is not None and int(n_domains) > n_spots:
         raise InputError(f"n_domains is {n_domains}, but {n_spots} spots can be used; give fewer domains")
 
@@ -103,7 +103,8 @@ def _check_reference(path: Path, cell_type_key: str, adata: AnnData | None) -> s
     cells = reference.read(path, cell_type_key)
     types = set(cells.obs["cell_type"].astype(str))
     if len(types) < 2:
-        raise InputError(f"{path}: column '{cell_type_key}' has one cell type, '{next(iter(types))}'; two are needed")
+        where = cell_type_key if io.is_table(cell_type_key) else f"{path}: column '{cell_type_key}'"
+        raise InputError(f"{where} has one cell type, '{next(iter(types))}'; two are needed")
     if adata is not None:
         with _named(path):
             match = reference.match_genes(adata.var, cells.var)

@@ -72,9 +72,7 @@ def labelled(annotation: pd.Series, spots: pd.Index) -> pd.Series:
     InputError
         When nothing is left.
     """
-    if annotation.index.name in spots:  # a table without a header, whose first spot must not be lost
-        annotation = pd.concat([pd.Series({annotation.index.name: annotation.name}), annotation])
-    annotation = tables.named_as(annotation, spots)
+    annotation = tables.named_as(tables.with_first(annotation, spots), spots)
     known = annotation[annotation.index.isin(spots)].astype(object)
     if known.empty:
         raise InputError(f"none of its spots is in the slice; it has '{annotation.index[0]}', the slice '{spots[0]}'")

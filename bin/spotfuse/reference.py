@@ -1,5 +1,6 @@
 """A single-cell reference: read once, cleaned, and matched to the genes of a slice."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import io
+from spotfuse import io, tables
 from spotfuse.errors import InputError
 
 _NO_LABEL = {"", "nan", "na", "n/a", "none", "null", "<na>"}
@@ -27,6 +28,7 @@ _GENE_COLUMNS = (
     "symbol",
 )
 _ENOUGH_GENES = 100
+_LABEL_COLUMNS = ("celltype", "celltypes", "type", "label", "labels", "annotation", "cluster")
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ def read(
     Parameters
     ----------
     path
-        An .h5ad file with raw counts.
+        Counts as `spotfuse.io.read_counts` takes them: .h5ad, a 10x matrix (.h5 or folder), or a table.
     cell_type_key
-        The column of ``obs`` with the cell types.
+        The column of ``obs`` with the cell types, or a table (.tsv, .csv or .txt, plain or .gz) of cell and type.
     max_cells_per_type
         Of a type with more cells, so many are drawn.
     min_cells_per_type
@@ -83,29 +85,55 @@ def read(
         When the file cannot be read, or has no such column, no counts or no cell type that can be used.
     """
     path = Path(path)
-    if path.suffix != ".h5ad":
-        raise InputError(f"{path}: a reference must be an .h5ad file")
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file")
     notes: list[str] = []
-    adata = io.read_counts(path, notes)
-    if cell_type_key not in adata.obs:
-        raise InputError(
-            f"{path}: no column '{cell_type_key}' for the cell types; {io.nearest(cell_type_key, adata.obs)}"
-        )
-    notes = [note for note in notes if "coordinates" not in note and "image" not in note]
+    if io.is_table(cell_type_key):
+        given = _read_labels(Path(cell_type_key))
+        adata = io.read_counts(path, notes, names=given.index)
+        labels = tables.named_as(tables.with_first(given, adata.obs_names), adata.obs_names)
+        if not labels.index.isin(adata.obs_names).any():
+            raise InputError(
+                f"{cell_type_key}: none of its cells is in the reference; it has '{given.index[0]}', "
+                f"the reference '{adata.obs_names[0]}'"
+            )
+        labels, source = labels.reindex(adata.obs_names), cell_type_key
+    else:
+        adata = io.read_counts(path, notes)
+        if cell_type_key not in adata.obs:
+            raise InputError(
+                f"{path}: no column '{cell_type_key}' for the cell types; "
+                + (
+                    io.nearest(cell_type_key, adata.obs)
+                    if len(adata.obs.columns)
+                    else "the counts come without columns: give a table of cell and type (.tsv, .csv) instead"
+                )
+            )
+        labels, source = adata.obs[cell_type_key], f"{path}: column '{cell_type_key}'"
     cleaned = clean(
         sparse.csr_matrix(adata.X),
-        adata.obs[cell_type_key],
+        labels,
         adata.var,
         notes=notes,
         max_cells_per_type=max_cells_per_type,
         min_cells_per_type=min_cells_per_type,
         seed=seed,
-        source=f"{path}: column '{cell_type_key}'",
+        source=source,
     )
     cleaned.uns["spotfuse"] |= {"cell_type_key": cell_type_key}
     return cleaned
+
+
+def _read_labels(path: Path) -> pd.Series:
+    table = tables.read(path)
+    if len(table.columns) == 1:
+        return table.iloc[:, 0]
+    plain = [re.sub(r"[^a-z]", "", str(column).lower()) for column in table]
+    found = next((plain.index(name) for name in _LABEL_COLUMNS if name in plain), None)
+    if found is None:
+        raise InputError(
+            f"{path}: which of its {len(table.columns)} columns has the cell types? Call it cell_type, or leave the "
+            f"others out ({', '.join(map(str, table.columns[:5]))})"
+        )
+    return table.iloc[:, found]
 
 
 def clean(

@@ -146,6 +146,25 @@ def named_as[Table: (pd.DataFrame, pd.Series)](table: Table, spots: pd.Index) ->
     return table.set_axis(pd.Index(names, dtype=object, name=table.index.name))
 
 
+def with_first(column: pd.Series, names: pd.Index) -> pd.Series:
+    """Put back what a table without a header had in its first line, which was taken for one.
+
+    Parameters
+    ----------
+    column
+        Of a table, indexed by what its first column holds.
+    names
+        What that may be.
+
+    Returns
+    -------
+    The column; as it was, when its header is none of the names.
+    """
+    if column.index.name not in names:
+        return column
+    return pd.concat([pd.Series({column.index.name: column.name}), column])
+
+
 def in_input_order(adata: "AnnData") -> npt.NDArray[np.intp]:
     """Give the order that puts the rows of a prepared slice back as the input had them.
 

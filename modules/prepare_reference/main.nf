@@ -6,7 +6,7 @@ process PREPARE_REFERENCE {
     ext sources: Sources.digest('prepare_reference')
 
     input:
-    tuple val(meta), path(data, stageAs: 'data/*')
+    tuple val(meta), path(data, stageAs: 'data/*'), path(labels, stageAs: 'labels/*')
 
     output:
     tuple val(meta), path('reference.h5ad')    , emit: reference, optional: true
@@ -17,7 +17,7 @@ process PREPARE_REFERENCE {
     """
     # ${task.ext.sources}
     prepare_reference.py --sample ${Shell.quote(meta.id)} --threads ${task.cpus} --status reference.status.json \\
-        --reference ${data} --cell-type-key ${Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''}
+        --reference ${data} --cell-type-key ${labels ?: Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -623,8 +623,8 @@ def _n_domains(value: str, message: str) -> None:
     CASES.append((lambda bench: bench.write() | {"n_domains": value}, message))
 
 
-for value in ("0", "-3", "7.5", "many", "1e3", "²", "Ⅶ"):
-    _n_domains(value, f"n_domains is '{value}'; give a whole number from 1 on, or auto")
+for value in ("0", "1", "-3", "7.5", "many", "1e3", "²", "Ⅶ"):
+    _n_domains(value, f"n_domains is '{value}'; give a whole number from 2 on, or auto")
 _n_domains("21", "n_domains is 21, but 20 spots can be used; give fewer domains")
 
 
@@ -645,6 +645,31 @@ def reference_without_column(bench: Bench) -> dict[str, Any]:
 def reference_of_one_type(bench: Bench) -> dict[str, Any]:
     bench.reference.obs["cell_type"] = "T"
     return bench.write_reference()
+
+
+@case(r"types\.tsv: none of its cells is in the reference; it has 'q1', the reference 'c0'")
+def reference_with_labels_of_other_cells(bench: Bench) -> dict[str, Any]:
+    return bench.write_reference() | {"cell_type_key": str(bench.text("types.tsv", "cell\ttype\nq1\tT\nq2\tB\n"))}
+
+
+@case(r"types\.csv: which of its 2 columns has the cell types\? Call it cell_type, or leave the others out \(x, y\)")
+def reference_with_labels_of_many_columns(bench: Bench) -> dict[str, Any]:
+    return bench.write_reference() | {"cell_type_key": str(bench.text("types.csv", "cell,x,y\nc0,T,1\nc1,B,2\n"))}
+
+
+@case(r"types\.csv: there is no such file")
+def reference_without_its_labels(bench: Bench) -> dict[str, Any]:
+    return bench.write_reference() | {"cell_type_key": str(bench.folder / "types.csv")}
+
+
+@case(r"types\.csv has one cell type, 'T'; two are needed")
+def reference_with_labels_of_one_type(bench: Bench) -> dict[str, Any]:
+    return bench.write_reference() | {"cell_type_key": str(bench.text("types.csv", "cell,type\nc0,T\nc1,T\n"))}
+
+
+@case("no column 'cell_type' for the cell types; the counts come without columns: give a table of cell and type")
+def reference_of_counts_alone(bench: Bench) -> dict[str, Any]:
+    return bench.write() | {"reference": bench.space_ranger() / "filtered_feature_bc_matrix"}
 
 
 @case("gives no cell a type")
@@ -748,7 +773,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     given = bench.write() | {"n_domains": "x", "annotation": "labels", "reference": bench.folder / "no.h5ad"}
     with pytest.raises(
-        InputError, match=r"n_domains is 'x'.*; .*no\.h5ad: there is no such file; .*did you mean 'label'"
+        InputError, match=r"n_domains is 'x'.*; .*no\.h5ad: there is no such file or folder; .*did you mean 'label'"
     ):
         check.slice_and_truth(**given)
 

@@ -15,7 +15,7 @@ SCHEMA = json.loads((ROOT / "assets/schema_input.json").read_text())
 READER = """
 workflow {
     def schema = file("${projectDir}/assets/schema_input.json")
-    file("${params.input}/*").each { sheet ->
+    file("${params.input}/*", type: 'any').each { sheet ->
         def read = new Sheet(sheet, schema)
         println('>>' + groovy.json.JsonOutput.toJson([sheet.name, read.problems, read.slices*.given]))
     }
@@ -32,6 +32,7 @@ GOOD = {
     "list.yaml": "- sample: A\n  data: a.h5ad\n  n_domains: 7\n  age: 63\n- {sample: B, data: a.h5ad, group: null}\n",
     "list.json": '[{"sample": "A", "data": "a.h5ad", "platform": "visium"}]',
     "truth.csv": "sample,data,annotation,proportions,reference\nA,a.h5ad,layer,t.tsv,a.h5ad\nB,a.h5ad,t.tsv,,\n",
+    "reference.csv": "sample,data,reference,cell_type_key\nA,a.h5ad,a folder,t.tsv\nB,~,a folder,\n",
     "metadata.csv": "sample,data,date,condition\nA,a.h5ad,2024,x\n",
 }
 
@@ -58,13 +59,17 @@ BAD = {
         ],
     ),
     "paths.csv": (
-        "sample,data,reference,annotation\nA,gone.h5ad,gone.h5ad,gone.tsv\nB,,,\nC,a.h5ad,.,\n",
+        "sample,data,reference,annotation,cell_type_key\nA,gone.h5ad,gone.h5ad,gone.tsv\nB,,,,\n"
+        "C,a.h5ad,a.h5ad,.csv,gone.tsv\nD,*/a.h5ad,,,\nE,~/gone.h5ad,,,\n",
         [
             "row 2 (A), column data: no such file or folder",
             "row 2 (A), column reference: no such file",
             "row 2 (A), column annotation: no such file",
             "row 3 (B), column data: is empty",
-            "row 4 (C), column reference: is a folder",
+            "row 4 (C), column annotation: is a folder",
+            "row 4 (C), column cell_type_key: no such file",
+            "row 5 (D), column data: is '*/a.h5ad', but patterns are not searched; give each slice a row",
+            f"row 6 (E), column data: no such file or folder: {Path.home()}/gone.h5ad",
         ],
     ),
     "cells.csv": ("sample,data\nA,a.h5ad,more\n", ["row 2: has more cells than the header names (more)"]),
@@ -83,8 +88,10 @@ def sheets(pipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tupl
     folder = tmp_path_factory.mktemp("sheets")
     for name, text in (GOOD | {name: text for name, (text, _) in BAD.items()}).items():
         (folder / name).write_text(text, newline="", encoding="utf-8")
-    for name in ("a.h5ad", "t.tsv"):
+    for name in ("a.h5ad", "t.tsv", "counts.tsv.gz"):
         (folder / name).touch()
+    for name in ("a folder", ".csv", "outs", "cohort.zarr", "run 7.2; $(x) ü"):
+        (folder / name).mkdir(parents=True)
     (pipeline.folder / "sheets.nf").write_text(READER)
     done = pipeline.nextflow("run", pipeline.folder / "sheets.nf", "--input", folder, "--outdir", "sheets")
     assert done.returncode == 0, done.stdout
@@ -108,6 +115,23 @@ def test_cells_keep_what_they_hold(sheets) -> None:
     assert sheets["plain.csv"][1][1]["n_domains"] == "auto"
     assert sheets["plain.csv"][1][0]["cell_type_key"] is None
     assert sheets["truth.csv"][1][0]["cell_type_key"] == "cell_type"
+
+
+@pytest.mark.parametrize(
+    ("name", "sample"),
+    [
+        ("a.h5ad", "a"),
+        ("outs", None),
+        ("cohort.zarr", "slice"),
+        ("run 7.2; $(x) ü", "run_7.2_x_"),
+        ("counts.tsv.gz", "counts"),
+    ],
+)
+def test_one_slice_needs_no_sheet(sheets, name: str, sample: str | None) -> None:
+    problems, [row] = sheets[name]
+    assert problems == [] and Path(row["data"]).name == name
+    assert row["sample"] == (sample or Path(row["data"]).parent.name)
+    assert row["n_domains"] == "auto" and row["reference"] is None
 
 
 @pytest.mark.parametrize("name", BAD)

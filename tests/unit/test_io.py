@@ -454,6 +454,79 @@ def test_cells_of_a_reference_need_no_place(slice_: AnnData, tmp_path: Path) -> 
     assert io.read_counts(tmp_path / "b/cells.h5", notes).n_obs == N_SPOTS and notes == []
 
 
+def reference_10x_h5(cells: AnnData, folder: Path) -> Path:
+    write_10x_h5(cells, folder / "cells.h5")
+    return folder / "cells.h5"
+
+
+def reference_10x_mtx(cells: AnnData, folder: Path) -> Path:
+    write_10x_mtx(cells, folder / "cells")
+    return folder / "cells"
+
+
+def reference_cell_ranger(cells: AnnData, folder: Path) -> Path:
+    (folder / "outs").mkdir()
+    write_10x_h5(cells, folder / "outs/filtered_feature_bc_matrix.h5")
+    write_10x_h5(cells[:3], folder / "outs/raw_feature_bc_matrix.h5")
+    return folder
+
+
+def reference_cells_by_genes(cells: AnnData, folder: Path) -> Path:
+    cells.to_df().astype(int).to_csv(folder / "cells.csv")
+    return folder / "cells.csv"
+
+
+def reference_genes_by_cells(cells: AnnData, folder: Path) -> Path:
+    cells.to_df().astype(int).T.to_csv(folder / "cells.tsv.gz", sep="\t")
+    return folder / "cells.tsv.gz"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        reference_10x_h5,
+        reference_10x_mtx,
+        reference_cell_ranger,
+        reference_cells_by_genes,
+        reference_genes_by_cells,
+    ],
+    ids=lambda write: write.__name__,
+)
+@pytest.mark.parametrize("table", ["types.csv", "types.tsv", "metadata.csv.gz"])
+def test_every_kind_of_reference_gives_the_same_cells(
+    write: Callable[[AnnData, Path], Path], table: str, slice_: AnnData, tmp_path: Path
+) -> None:
+    from spotfuse import reference
+
+    folder = tmp_path / "a folder; with 'quotes' $(and) ü"
+    folder.mkdir()
+    cells = slice_.copy()
+    cells.var_names = [f"gene {i}" for i in range(N_GENES)]  # names that tell nothing
+    cells.obs["cell_type"] = ["eL2/3", "Übergang", "<b>T</b> cells"] * 4
+    h5ad(cells, folder / "h5ad")
+    if table == "types.tsv":  # without a header
+        cells.obs["cell_type"].to_csv(folder / table, sep="\t", header=False)
+    else:
+        columns = ["cell_type"] if table == "types.csv" else ["array_row", "cell_type", "in_tissue"]
+        cells.obs[columns].iloc[::-1].to_csv(folder / table)
+    expected = reference.read(folder / "h5ad/slice.h5ad")
+    found = reference.read(write(cells, folder), str(folder / table))
+    assert list(found.obs_names) == list(expected.obs_names) and list(found.var_names) == list(expected.var_names)
+    assert list(found.obs["cell_type"]) == list(expected.obs["cell_type"])
+    np.testing.assert_array_equal(found.X.toarray(), expected.X.toarray())
+
+
+def test_cells_that_a_table_does_not_label_are_left_out(slice_: AnnData, tmp_path: Path) -> None:
+    from spotfuse import reference
+
+    names = slice_.obs_names.str.removesuffix("-1")
+    (tmp_path / "types.csv").write_text(
+        "cell,type\n" + "".join(f"{name},T{i % 2}\n" for i, name in enumerate(names[:9]))
+    )
+    found = reference.read(h5ad(slice_, tmp_path / "a"), str(tmp_path / "types.csv"))
+    assert found.n_obs == 9 and "3 cells of 12 have no cell type; left out" in found.uns["spotfuse"]["notes"]
+
+
 def test_read_obs_has_every_spot_in_order(slice_: AnnData, tmp_path: Path) -> None:
     for write in (h5ad, space_ranger_1):
         obs = io.read_obs(write(slice_, tmp_path / write.__name__))

@@ -107,7 +107,7 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
     return adata
 
 
-def read_counts(path: Path | str, notes: Notes) -> AnnData:
+def read_counts(path: Path | str, notes: Notes, *, names: pd.Index | None = None) -> AnnData:
     """Read counts that need no coordinates, such as a single-cell reference.
 
     Parameters
@@ -116,6 +116,8 @@ def read_counts(path: Path | str, notes: Notes) -> AnnData:
         An .h5ad file, a 10x matrix (.h5 or folder) or a table of counts.
     notes
         Grows by one line for each thing that was put right.
+    names
+        What some of the cells are called, where that is known: tells a table's cells from its genes.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def read_counts(path: Path | str, notes: Notes) -> AnnData:
         When the files cannot be read, or hold no counts.
     """
     path = Path(path)
-    return _read(path, notes, "auto", 8, spatial=False)[1]
+    return _read(path, notes, "auto", 8, spatial=False, names=names)[1]
 
 
 def read_obs(path: Path | str, *, hd_bin_size: int = 8) -> pd.DataFrame:
@@ -290,17 +292,24 @@ def write(adata: AnnData, path: Path | str) -> None:
     adata.write_h5ad(path, compression="gzip", compression_opts=1)
 
 
-def _read(path: Path, notes: Notes, platform: str, hd_bin_size: int, spatial: bool = True) -> tuple[str, AnnData]:
-    if not path.exists():
-        broken = " (a broken link)" if path.is_symlink() else ""
-        raise InputError(f"{path}: there is no such file or folder{broken}")
+def _read(
+    path: Path,
+    notes: Notes,
+    platform: str,
+    hd_bin_size: int,
+    spatial: bool = True,
+    names: pd.Index | None = None,
+) -> tuple[str, AnnData]:
     try:
+        if not path.exists():
+            broken = " (a broken link)" if path.is_symlink() else ""
+            raise InputError(f"{path}: there is no such file or folder{broken}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that are not unique and the like, which are told below
             if path.is_dir():
-                kind, adata = _read_folder(path, notes, platform, hd_bin_size, spatial)
+                kind, adata = _read_folder(path, notes, platform, hd_bin_size, spatial, names)
             else:
-                kind, adata = _read_file(path, notes, spatial)
+                kind, adata = _read_file(path, notes, spatial, names)
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
     if not adata.n_obs or not adata.n_vars:
@@ -332,7 +341,7 @@ _ADVICE = {
 }
 
 
-def _read_file(path: Path, notes: Notes, spatial: bool) -> tuple[str, AnnData]:
+def _read_file(path: Path, notes: Notes, spatial: bool, names: pd.Index | None) -> tuple[str, AnnData]:
     name = path.name.lower()
     if name.endswith(".h5ad"):
         return "h5ad", _anndata.read(path, notes, spatial)
@@ -347,7 +356,7 @@ def _read_file(path: Path, notes: Notes, spatial: bool) -> tuple[str, AnnData]:
     if name.removesuffix(".gz").endswith(".gem"):
         return "gem", _text.read_gem(path, notes)
     if name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
-        return "table", _text.read_table(path, notes, spatial)
+        return "table", _text.read_table(path, notes, spatial, names)
     for ending, advice in _ADVICE.items():
         if name.endswith(ending):
             raise InputError(f"{path}: {ending} is not read; {advice}")
@@ -357,8 +366,12 @@ def _read_file(path: Path, notes: Notes, spatial: bool) -> tuple[str, AnnData]:
     )
 
 
-def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int, spatial: bool) -> tuple[str, AnnData]:
+def _read_folder(
+    path: Path, notes: Notes, platform: str, hd_bin_size: int, spatial: bool, names: pd.Index | None
+) -> tuple[str, AnnData]:
     kind, folder = folder_kind(path, platform, hd_bin_size)
+    if not spatial and (matrix := _tenx.find_matrix(folder)) is not None:
+        return "10x_h5", _tenx.read_matrix(matrix, notes)
     if kind in ("zarr", "spatialdata"):
         adata = _anndata.read(folder, notes, spatial)
         if kind == "spatialdata" and spatial and "spatial" not in adata.obsm:
@@ -374,7 +387,7 @@ def _read_folder(path: Path, notes: Notes, platform: str, hd_bin_size: int, spat
         return kind, adata
     if kind in _FOLDER_READERS:
         return kind, _FOLDER_READERS[kind](folder, notes)
-    return _read_file(folder, notes, spatial)
+    return _read_file(folder, notes, spatial, names)
 
 
 def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tuple[str, Path]:

@@ -42,15 +42,16 @@ _GENE = re.compile(
 )
 
 
-def read_table(path: Path, notes: Notes, spatial: bool = True) -> AnnData:
+def read_table(path: Path, notes: Notes, spatial: bool = True, names: pd.Index | None = None) -> AnnData:
     """Read a table of counts, spots × genes or genes × spots, told apart by coordinates or names."""
     X, rows, columns = _read_matrix(path)
     positions = _positions_near(path) if spatial else None
     pair = coordinate_columns(pd.DataFrame(columns=columns)) if spatial else None
+    known = positions[1].index if positions is not None else names
     if pair is not None:
         turned = False
-    elif positions is not None:
-        turned = bool(columns.isin(positions[1].index).sum() > rows.isin(positions[1].index).sum())
+    elif known is not None:
+        turned = bool(columns.isin(known).sum() > rows.isin(known).sum())
     else:
         as_is = _share(_SPOT, rows) + _share(_GENE, columns, some=True)
         as_turned = _share(_SPOT, columns) + _share(_GENE, rows, some=True)
