@@ -29,13 +29,15 @@ _NEEDS = {
     "collect_slice": ("prepare_slice",),
     "report_slice": ("collect_slice",),
 }
-_TITLES = {
+# what is told of a slice beside the others: a title and how it is written
+MEASURES = {
     "n_spots": ("Spots", "{:,.0f}"),
     "n_genes": ("Genes", "{:,.0f}"),
     "n_domains": ("Domains", "{:,.0f}"),
     "domains.ari": ("ARI", "{:,.3f}"),
     "domains.nmi": ("NMI", "{:,.3f}"),
     "proportions.rmse": ("RMSE", "{:,.3f}"),
+    "proportions.pcc_per_type": ("Pearson r", "{:,.3f}"),
 }
 _SCORED = ("domains", "proportions")
 _LAST = (*_SCORED, "seconds", "peak_rss_mb")
@@ -212,7 +214,7 @@ def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame) -> dict[str, dict[
     What to write as JSON, by file name.
     """
     found = {}
-    columns = {key: title for key, title in _TITLES.items() if key in metrics and metrics[key].notna().any()}
+    columns = {key: title for key, title in MEASURES.items() if key in metrics and metrics[key].notna().any()}
     if columns:
         table = metrics.set_index("sample")[list(columns)].astype(float)
         found["spotfuse_metrics_mqc.json"] = _content("metrics", "Slices", "table", table) | {

@@ -12,7 +12,7 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.patches import Patch
 
 from spotfuse.report._maps import spacing
-from spotfuse.report._page import palette
+from spotfuse.report._page import domain_colours
 
 _Numbers = npt.NDArray[np.floating[Any]]
 
@@ -35,7 +35,7 @@ def domains(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> Ax
     """
     labels = adata.obs["domain"].astype("category")
     names = list(labels.cat.categories)
-    colours = palette(len(names))
+    colours = domain_colours([str(name) for name in names])
     ax = _canvas(adata, ax, image)
     ax.add_collection(_spots(adata, ax, facecolors=[colours[code] for code in labels.cat.codes]))
     handles = [Patch(color=colour, label=name) for name, colour in zip(names, colours, strict=True)]

@@ -50,7 +50,7 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0) -> Path:
                 "mt_share": random.uniform(0, 0.2, n),
                 "domain": pd.Categorical(labels.astype(str)),
                 "domain_confidence": confidence,
-                "layer": [None, *np.array(["L1", "L2", EVIL])[labels - 1][1:]],
+                "annotation": [None, *np.array(["L1", "L2", EVIL])[labels - 1][1:]],
             },
             index=spots,
         ),
@@ -68,7 +68,7 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0) -> Path:
     }
     sample = folder.name
     adata.uns["spotfuse"] = {
-        "sample": {"sample": sample, "data": "x.h5ad", "annotation": "layer", "donor": EVIL},
+        "sample": {"sample": sample, "data": "x.h5ad", "annotation": "layers.tsv", "donor": EVIL},
         "parameters": {"seed": 1, "encoder": "spotfuse"},
         "versions": {"python": "3", "spotfuse": "0"},
         "seed": 1,

@@ -56,6 +56,21 @@ def test_tissues_are_drawn_in_common_colours(page):
     assert (np.abs(picture(page) - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30).mean() < 0.01
 
 
+def test_tissues_are_saved_with_their_data(page):
+    def save(kind: str) -> bytes:
+        with page.expect_download() as download:
+            page.click(f"figure[data-figure=tissues] [data-as={kind}]")
+        return Path(download.value.path()).read_bytes()
+
+    svg = save("svg").decode()
+    assert svg.count("M") == 244 and "#3f90da" in svg and ">S1<" in svg
+    assert Image.open(io.BytesIO(save("png"))).width > 800
+    rows = [line.split("\t") for line in save("tsv").decode().splitlines()]
+    assert rows[0] == ["sample", "x", "y", "domain"]
+    assert [[row[0] for row in rows].count(name) for name in ("S1", "S2")] == [100, 144]
+    assert {row[3] for row in rows[1:]} == {"1", "2", "3"}
+
+
 def test_composition_is_shown_by_slice_and_by_condition(page):
     assert page.locator("figure[data-view=cell_types]:visible svg").get_attribute("aria-label").endswith("by slice")
     assert page.locator("[data-views=cell_types]").count() == 0  # each of two slices has a condition of its own

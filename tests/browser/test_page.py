@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from spotfuse.report._maps import Layers, bins_of, spacing
-from spotfuse.report._page import Pack, palette, percent
+from spotfuse.report._page import Pack, domain_colours, palette, percent
 
 
 def test_a_page_stays_small(large_report: Path):
@@ -71,6 +71,11 @@ def test_spots_on_one_line_and_a_single_spot_have_a_spacing():
 def test_colours_do_not_depend_on_how_many_are_asked_for_and_differ():
     assert palette(40)[:12] == palette(12)
     assert len(set(palette(40))) == 40
+
+
+def test_a_domain_has_the_colour_of_its_number_whatever_others_there_are():
+    assert domain_colours(["2", "10", "11"]) == [palette(11)[i] for i in (1, 9, 10)]
+    assert domain_colours(["none"]) == palette(1) and domain_colours([]) == []
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse import __version__
-from spotfuse.cohort import Row, duration, flatten, metadata, natural, read
+from spotfuse.cohort import MEASURES, Row, duration, flatten, metadata, natural, read
 from spotfuse.report import _figures as figures
 from spotfuse.report._maps import Layers, bins_of, spacing
-from spotfuse.report._page import VIRIDIS, Pack, grouped, palette, render
+from spotfuse.report._page import VIRIDIS, Pack, domain_colours, grouped, palette, render
 
 Array = npt.NDArray[Any]
 
@@ -22,17 +22,7 @@ POINTS = 1_000_000  # of all thumbnails together
 MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail
 NUMBERED = 40  # rows; a longer table of shares has no numbers in its cells
 
-_COLUMNS = {
-    "n_spots": ("spots", "{:,.0f}"),
-    "n_genes": ("genes", "{:,.0f}"),
-    "n_domains": ("domains", "{:.0f}"),
-    "domains.ari": ("ARI", "{:.3f}"),
-    "domains.nmi": ("NMI", "{:.3f}"),
-    "proportions.rmse": ("RMSE", "{:.3f}"),
-    "proportions.pcc_per_type": ("Pearson r", "{:.3f}"),
-    "seconds": ("time", ""),
-    "memory": ("peak memory", "{:.1f} GB"),
-}
+_COLUMNS = {**MEASURES, "seconds": ("Time", ""), "memory": ("Peak memory", "{:.1f} GB")}
 
 
 def of_cohort(
@@ -69,7 +59,7 @@ def of_cohort(
     header = {
         "tables": tables,
         "slices": [_thumbnail(slices[name], name, len(done), domains, types, pack) for name in done],
-        "domains": [domains, palette(len(domains))],
+        "domains": [domains, domain_colours(domains)],
         "types": [types, palette(len(types))],
         "scale": VIRIDIS,
     }
@@ -94,7 +84,7 @@ def of_cohort(
             }
             for row in whole.to_dict("records")
         ],
-        "domain_colours": list(zip(domains, palette(len(domains)), strict=True)),
+        "domain_colours": list(zip(domains, domain_colours(domains), strict=True)),
         "domain_figures": _shares(composition, "domain", domains, {}, done, tables),
         "type_figures": _shares(composition, "cell_type", types, facts, done, tables),
         "times": _times(metrics, tables),
@@ -202,13 +192,16 @@ def _shares(
         ]
         if kind == "domain":
             figure = figures.stacked(
-                view.to_numpy(float), rows, [f"domain {n}" for n in names], palette(len(names)), f"Domains by {key}"
+                view.to_numpy(float), rows, [f"domain {n}" for n in names], domain_colours(names), f"Domains by {key}"
             )
         else:
-            numbered = len(rows) <= NUMBERED
-            figure = figures.heat(
-                view.to_numpy(float), rows, names, f"Mean proportion of each cell type by {key}", numbers=numbered
-            )
+            # the longer list goes down the page
+            shares, down, across = (view.to_numpy(float), rows, names)
+            if len(across) > len(down):
+                shares, down, across = shares.T, across, down
+            numbered = len(down) <= NUMBERED
+            label = f"Mean proportion of each cell type by {key}"
+            figure = figures.heat(shares, down, across, label, numbers=numbered)
         drawn.append((key, figure))
     return drawn
 

@@ -260,15 +260,15 @@ def histogram(
     return _svg(width, height, label, parts)
 
 
-def curve(x: Array, y: Array, x_title: str, y_title: str, label: str, *, chosen: float | None = None) -> Markup:
+def curve(x: Array, y: Array, x_title: str, label: str, *, chosen: float | None = None) -> Markup:
     """Draw one line.
 
     Parameters
     ----------
     x, y
         Its points; those that are not finite are left out.
-    x_title, y_title
-        Titles of the axes.
+    x_title
+        Title of its axis.
     label
         What the figure shows.
     chosen
@@ -278,7 +278,7 @@ def curve(x: Array, y: Array, x_title: str, y_title: str, label: str, *, chosen:
     -------
     SVG.
     """
-    width, height, left, top = 370, 210, 68, 26
+    width, height, left, top = 370, 196, 68, 12
     wide, tall = width - left - 14, height - top - 44
     good = np.isfinite(x) & np.isfinite(y)
     x, y = x[good], y[good]
@@ -292,7 +292,7 @@ def curve(x: Array, y: Array, x_title: str, y_title: str, label: str, *, chosen:
     def at(a: float, b: float) -> tuple[float, float]:
         return left + wide * (a - x_lo) / (x_hi - x_lo), top + tall * (1 - (b - y_lo) / (y_hi - y_lo))
 
-    parts = [_text(left, 14, y_title)]
+    parts = []
     for tick in y_ticks:
         height_at = at(x_lo, tick)[1]
         parts += [

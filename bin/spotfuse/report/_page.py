@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,23 @@ def palette(n: int) -> list[str]:
             base = [round(c + (toward - c) * share) for c in base]
         colours.append("#{:02x}{:02x}{:02x}".format(*base))
     return colours
+
+
+def domain_colours(names: Sequence[str]) -> list[str]:
+    """Give each domain the colour of its number, whatever other domains there are.
+
+    Parameters
+    ----------
+    names
+        Numbers from 1 as text; other names are coloured by their place.
+
+    Returns
+    -------
+    A colour a name.
+    """
+    places = [int(name) - 1 if name.isdecimal() and int(name) else i for i, name in enumerate(names)]
+    colours = palette(max(places, default=-1) + 1)
+    return [colours[place] for place in places]
 
 
 class Pack:

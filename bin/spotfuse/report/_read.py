@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse.cohort import flatten, natural, read
-from spotfuse.report._page import palette
+from spotfuse.report._page import domain_colours
 
 Array = npt.NDArray[Any]
 
@@ -92,7 +92,7 @@ class Slice:
             tables=tables,
             names=names,
             codes=pd.Categorical(labels, names).codes.astype(int),
-            colours=palette(len(names)),
+            colours=domain_colours(names),
             confidence=confidence,
             attention=attention,
             markers=_markers(tables["markers"], names),

@@ -22,7 +22,7 @@ from spotfuse.report._read import LISTED_GENES, Slice
 
 Array = npt.NDArray[Any]
 Tables = dict[str, list[list[Any]]]  # what the page offers as TSV: the header, then the rows
-Drawn = list[tuple[str, Any]]  # figures by name
+Drawn = list[tuple[str, str, Any]]  # figures with their names and captions
 
 MAX_POINTS = 40_000  # more spots than these are shown as square bins
 GENE_BYTES = 2_500_000  # of the page for the maps of genes, before compression
@@ -30,6 +30,10 @@ DOT_GENES = 4  # markers of a domain in the dot plot
 IMAGE_SIDE = 1400  # px
 MOST_CLASSES = 40  # an annotation with more is not a map of regions
 GREY = "#b0b0b0"
+CAPTIONS = {
+    "stability": "Stability: how well independent labellings agree (1: they are the same)",
+    "bic": "BIC of the mixtures, mean over the labellings",
+}
 
 
 def of_slice(folder: Path, sample: str) -> str:
@@ -57,7 +61,7 @@ def of_slice(folder: Path, sample: str) -> str:
     layers.value("confidence", "Confidence of the domain", "Domains", data.confidence, lo=0, hi=1)
     agreement = _annotation(data, layers, tables)
     if data.attention is not None:
-        layers.value("attention", "Attention on the spatial graph", "Model", data.attention)
+        layers.value("attention", "Attention on space", "Model", data.attention)
     _cell_types(data, layers)
     _quality(data, layers)
     expression, genes = _expression(data, n_points)
@@ -117,10 +121,9 @@ def of_slice(folder: Path, sample: str) -> str:
 
 def _annotation(data: Slice, layers: Layers, tables: Tables) -> Any:
     """Map the known domains in the colours of the domains that they overlap most, and draw the overlap."""
-    column = data.uns.get("sample", {}).get("annotation")
-    if not column or column not in data.adata.obs:
+    if not data.uns.get("sample", {}).get("annotation") or "annotation" not in data.adata.obs:
         return ""
-    given = data.adata.obs[column].astype(object)
+    given = data.adata.obs["annotation"].astype(object)
     known = given.notna().to_numpy()
     text = given.where(known, "").astype(str).to_numpy()
     classes = sorted(set(text[known]), key=natural)
@@ -130,9 +133,12 @@ def _annotation(data: Slice, layers: Layers, tables: Tables) -> Any:
     overlap = np.zeros((len(classes), len(data.names)))
     np.add.at(overlap, (codes[known], data.codes[known]), 1)
     match = dict(zip(*linear_sum_assignment(-overlap), strict=True))
-    spare = iter(palette(len(data.names) + len(classes))[len(data.names) :])
+    taken = set(data.colours)
+    spare = (colour for colour in palette(len(data.names) + len(classes)) if colour not in taken)
     colours = [data.colours[match[i]] if i in match else next(spare) for i in range(len(classes))]
     layers.category("annotation", "Annotation (given)", "Domains", codes, [*classes, "not annotated"], [*colours, GREY])
+    if not data.has_domains:
+        return ""
     tables["agreement"] = [
         ["annotation", *(f"domain_{name}" for name in data.names)],
         *([name, *map(int, counts)] for name, counts in zip(classes, overlap, strict=True)),
@@ -283,7 +289,8 @@ def _fate(data: Slice, tables: Tables) -> dict[str, Any] | None:
         edges = figures.log_edges(values)
         bars = [np.histogram(values[which], edges)[0] for which in (kept, ~kept)]
         label = f"Histogram of {title}: kept and dropped spots"
-        drawn.append((f"qc_{column}", figures.histogram(edges, bars[0], bars[1], title, label)))
+        caption = f"Spots by {title.removesuffix(' in a spot')}"
+        drawn.append((f"qc_{column}", caption, figures.histogram(edges, bars[0], bars[1], title, label)))
         tables[f"qc_{column}"] = [
             ["from", "below", "kept", "dropped"],
             *(
@@ -304,8 +311,8 @@ def _lines(table: pd.DataFrame | None, name: str, x_title: str, tables: Tables, 
     drawn = []
     for column in table.columns[1:].drop("chosen", errors="ignore"):
         title = column.replace("_", " ")
-        figure = figures.curve(x, table[column].to_numpy(float), x_title, title, f"{title} by {x_title}", chosen=chosen)
-        drawn.append((f"{name}_{column}", figure))
+        figure = figures.curve(x, table[column].to_numpy(float), x_title, f"{title} by {x_title}", chosen=chosen)
+        drawn.append((f"{name}_{column}", CAPTIONS.get(column, title.capitalize()), figure))
     return drawn
 
 

@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from spotfuse import __version__
 from spotfuse.cohort import STEPS, duration, flatten, metadata
@@ -11,13 +12,17 @@ from spotfuse.report._page import grouped, percent
 from spotfuse.report._read import Slice
 
 LOW_CONFIDENCE = 0.6
+CLOSE = 0.03  # stabilities that differ by less are as good as equal
 
 _SHEET = ("sample", "data", "group", "n_domains", "reference", "cell_type_key", "annotation", "proportions", "platform")
 _SCORES = {
     "domains.ari": ("Adjusted Rand index", "domains against the annotation; 1 is equal, 0 is chance"),
     "domains.nmi": ("Normalised mutual information", "domains against the annotation; 1 is equal"),
-    "domains.n_scored": ("Spots scored", "annotated spots that entered the two figures above"),
-    "domains.n_annotated": ("Spots annotated", "those that quality control dropped count as one class more"),
+    "domains.n_annotated": (
+        "Annotated spots",
+        "all enter the two figures above; those that quality control dropped, as one domain more",
+    ),
+    "domains.n_scored": ("Annotated spots with a domain", "those that quality control kept"),
     "proportions.rmse": ("RMSE", "proportions against the known ones, mean over cell types; 0 is equal"),
     "proportions.pcc_per_type": ("Pearson r per type", "over spots, mean over cell types"),
     "proportions.pcc_per_spot": ("Pearson r per spot", "over cell types, mean over spots"),
@@ -31,9 +36,10 @@ def facts(data: Slice) -> dict[str, str]:
     return {key: str(value) for key, value in metadata(data.uns.get("sample", {})).items()}
 
 
-def scores(data: Slice) -> list[tuple[str, str, Any]]:
+def scores(data: Slice) -> list[tuple[str, str, str]]:
     """Give each score's name, meaning and value."""
-    return [(*_SCORES[key], data.metrics[key]) for key in _SCORES if data.metrics.get(key) is not None]
+    known = [(key, data.metrics[key]) for key in _SCORES if data.metrics.get(key) is not None]
+    return [(*_SCORES[key], f"{value:,}" if isinstance(value, int) else f"{value:.3f}") for key, value in known]
 
 
 def summary(data: Slice) -> str:
@@ -104,16 +110,31 @@ def tiles(data: Slice) -> list[tuple[str, str]]:
 
 
 def n_domains(data: Slice) -> str:
-    """Say where the number of domains comes from."""
+    """Say where the number of domains comes from, and how clear the choice was."""
     curve = data.tables["n_domains"]
-    if curve is None or len(curve) < 2:
+    if curve is None or not len(curve):
         return f"The number of domains, {len(data.names)}, was given."
     ranked = curve.sort_values("stability", ascending=False, kind="stable")
-    (best, at_best), (second, at_second) = ranked[["n_domains", "stability"]].head(2).to_numpy(float)
-    return (
-        f"The number of domains was chosen: independent labellings of the slice agree most on {best:.0f} domains "
-        f"(stability {at_best:.2f}), next on {second:.0f} ({at_second:.2f})."
+    taken = ranked["chosen"].astype(int) == 1
+    if not taken.any():
+        return f"There are {len(data.names)} domains."
+    chosen, stability = ranked.loc[taken, ["n_domains", "stability"]].to_numpy(float)[0]
+    text = (
+        f"The number of domains, {chosen:.0f}, was chosen without labels: independent labellings of the slice agree "
+        f"on it with {stability:.2f} of 1"
     )
+    higher = ranked[~taken & (ranked["stability"] > stability)]
+    lower = ranked[~taken & (ranked["stability"] <= stability)]
+    if len(lower):
+        second, at_second = lower[["n_domains", "stability"]].to_numpy(float)[0]
+        text += f", more than on any other but {_numbers(higher)}" if len(higher) else ", more than on any other"
+        text += f"; next comes {second:.0f} with {at_second:.2f}"
+        if stability - at_second < CLOSE:
+            text += ", so close that it deserves a look too"
+    text += "."
+    if (higher["n_domains"] == 2).any():
+        text += " Two is taken only where nothing else is possible, since a split in halves is stable almost anywhere."
+    return text
 
 
 def domains(data: Slice) -> list[dict[str, Any]]:
@@ -238,6 +259,10 @@ def _place_in_sheet(name: str) -> int:
 
 def _cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+
+
+def _numbers(curve: pd.DataFrame) -> str:
+    return _and([f"{row.n_domains:.0f} ({row.stability:.2f})" for row in curve.itertuples()])
 
 
 def _and(words: list[str]) -> str:

@@ -7,31 +7,23 @@
   const names = { domain: header.domains, type: header.types };
 
   // ---- small multiples ----
-  const extent = (values) => values.reduce(([lo, hi], v) => [Math.min(lo, v), Math.max(hi, v)], [Infinity, -Infinity]);
-  function paint(canvas, slice) {
-    const size = Math.round(Math.min(canvas.clientWidth || 190, 400) * Math.min(devicePixelRatio || 1, 2));
-    canvas.width = canvas.height = size;
-    const [x, y] = [numbers(slice.x), numbers(slice.y)];
-    const [[x0, x1], [y0, y1]] = [extent(x), extent(y)];
-    const scale = size / (Math.max(x1 - x0, y1 - y0) + 2 * slice.spacing);
-    const dot = Math.max(1, 1.12 * slice.spacing * scale);
-    const context = canvas.getContext("2d");
-    const faint = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
-    const values = slice[state.by] && numbers(slice[state.by]);
-    for (let i = 0; i < slice.n; i++) {
-      if (!values) context.fillStyle = faint;
-      else if (state.by === "confidence") context.fillStyle = steps[Math.round(255 * values[i]) || 0];
-      else context.fillStyle = state.only === null || values[i] === state.only ? names[state.by][1][values[i]] : faint;
-      context.fillRect((size - (x1 - x0) * scale) / 2 + (x[i] - x0) * scale - dot / 2, (size - (y1 - y0) * scale) / 2 + (y[i] - y0) * scale - dot / 2, dot, dot);
-    }
+  function mapOf(slice, faint) {
+    const values = slice[state.by] ? numbers(slice[state.by]) : new Float64Array(slice.n).fill(NaN);
+    const colour = (value) => {
+      if (Number.isNaN(value)) return faint;
+      if (state.by === "confidence") return steps[Math.round(255 * value)];
+      return state.only === null || value === state.only ? names[state.by][1][value] : faint;
+    };
+    return { x: numbers(slice.x), y: numbers(slice.y), width: slice.spacing, colours: Array.from(values, colour) };
   }
+  const draw = (canvas, slice) => paint(canvas, Math.min(canvas.clientWidth || 190, 400), mapOf(slice, getComputedStyle(document.documentElement).getPropertyValue("--line").trim()));
   const tiles = new Map();
   const seen = new Set();
   const watcher = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => {
-    if (isIntersecting) { seen.add(target); paint(target, tiles.get(target)); } else seen.delete(target);
+    if (isIntersecting) { seen.add(target); draw(target, tiles.get(target)); } else seen.delete(target);
   }), { rootMargin: "400px" });
-  const repaint = () => seen.forEach((canvas) => paint(canvas, tiles.get(canvas)));
-  addEventListener("beforeprint", () => tiles.forEach((slice, canvas) => paint(canvas, slice)));
+  const repaint = () => seen.forEach((canvas) => draw(canvas, tiles.get(canvas)));
+  addEventListener("beforeprint", () => tiles.forEach((slice, canvas) => draw(canvas, slice)));
   addEventListener("resize", repaint);
   document.addEventListener("theme", repaint);
   function legend() {
@@ -63,6 +55,17 @@
     legend();
   }
 
+  function saveTissues(as) {
+    const name = `cohort_tissues_${state.by}`;
+    if (as !== "tsv") return saveSheet(name, as, slices.map((slice) => ({ title: slice.sample, ...mapOf(slice, PRINT_INK.line) })));
+    const said = (value) => (value === undefined || Number.isNaN(value) ? null : state.by === "confidence" ? Number(value.toPrecision(3)) : names[state.by][0][value]);
+    const rows = slices.flatMap((slice) => {
+      const [x, y, values] = [numbers(slice.x), numbers(slice.y), slice[state.by] ? numbers(slice[state.by]) : []];
+      return Array.from(x, (_, i) => [slice.sample, Number(x[i].toPrecision(6)), Number(y[i].toPrecision(6)), said(values[i])]);
+    });
+    return saveTable(name, [["sample", "x", "y", state.by], ...rows]);
+  }
+
   // ---- table ----
   const table = find("#slice-table");
   if (table) {
@@ -89,6 +92,7 @@
     const button = event.target.closest("figure [data-as]");
     if (!button) return;
     const figure = button.closest("figure");
+    if (figure.dataset.figure === "tissues") return saveTissues(button.dataset.as);
     if (button.dataset.as === "tsv") return saveTable(`cohort_${figure.dataset.figure}`, header.tables[figure.dataset.figure]);
     const svg = find("svg", figure);
     savePicture(`cohort_${figure.dataset.figure}`, button.dataset.as, standalone(svg), svg.width.baseVal.value, svg.height.baseVal.value);

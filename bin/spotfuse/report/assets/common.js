@@ -87,6 +87,59 @@ async function savePicture(name, as, text, width, height) {
   canvas.toBlob((blob) => saveFile(`${name}.png`, blob, "image/png"));
 }
 
+// ---- small maps ----
+function extent(values) {
+  let lo = Infinity;
+  let hi = -Infinity;
+  for (const v of values) {
+    if (v < lo) lo = v;
+    if (v > hi) hi = v;
+  }
+  return [lo, hi];
+}
+
+/** Fit spots of a width, all in units of the tissue, into a square: give functions that place them, and their width there. */
+function fitted({ x, y, width }, side) {
+  const [[x0, x1], [y0, y1]] = [extent(x), extent(y)];
+  const scale = side / (Math.max(x1 - x0, y1 - y0) + 2 * width);
+  return {
+    across: (i) => side / 2 + (x[i] - (x0 + x1) / 2) * scale,
+    down: (i) => side / 2 + (y[i] - (y0 + y1) / 2) * scale,
+    dot: Math.max(1, 1.08 * width * scale),
+  };
+}
+
+function paint(canvas, side, map) {
+  canvas.width = canvas.height = Math.round(side * Math.min(devicePixelRatio || 1, 2));
+  const { across, down, dot } = fitted(map, canvas.width);
+  const context = canvas.getContext("2d");
+  map.colours.forEach((colour, i) => {
+    context.fillStyle = colour;
+    context.fillRect(across(i) - dot / 2, down(i) - dot / 2, dot, dot);
+  });
+}
+
+/** Save small maps as one picture: a tile each, its spots as squares, its title and note below. */
+function saveSheet(name, as, maps) {
+  const [side, gap, below] = [180, 16, 40];
+  const columns = Math.min(maps.length, Math.max(4, Math.ceil(Math.sqrt(maps.length))));
+  const text = (content) => content.replace(/&/g, "&amp;").replace(/</g, "&lt;");
+  const short = (content) => text(content.length > 28 ? `${content.slice(0, 27)}…` : content);
+  const tiles = maps.map((map, k) => {
+    const { across, down, dot } = fitted(map, side);
+    const paths = new Map();
+    map.colours.forEach((colour, i) => paths.set(colour, `${paths.get(colour) ?? ""}M${across(i).toFixed(1)} ${down(i).toFixed(1)}h.01`));
+    const drawn = [...paths].map(([colour, path]) => `<path stroke="${colour}" d="${path}"/>`).join("");
+    return `<g transform="translate(${gap + (k % columns) * (side + gap)} ${gap + Math.floor(k / columns) * (side + below)})"><title>${text(map.title)}</title>`
+      + `<g fill="none" stroke-width="${dot.toFixed(2)}" stroke-linecap="square">${drawn}</g>`
+      + `<text y="${side + 14}">${short(map.title)}</text><text y="${side + 28}" fill="${PRINT_INK.soft}">${short(map.note ?? "")}</text></g>`;
+  });
+  const [width, height] = [gap + columns * (side + gap), gap + Math.ceil(maps.length / columns) * (side + below)];
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="Helvetica, Arial, sans-serif" font-size="12">`
+    + `<rect width="100%" height="100%" fill="#ffffff"/>${tiles.join("")}</svg>`;
+  return savePicture(name, as, svg, width, height);
+}
+
 /** Order numbers by size, other text by its natural order, and put what is missing last. */
 function compare(a, b, sign) {
   const gone = [a, b].map((v) => v === null || v === undefined || v === "" || v === "–");

@@ -55,15 +55,6 @@
   const diameter = header.diameter && header.spots ? Math.max(header.diameter, 0.55 * header.spacing) : share * header.spacing;
   const embedding = header.embedding.map(numbers);
 
-  function extent(values) {
-    let lo = Infinity;
-    let hi = -Infinity;
-    for (const v of values) {
-      if (v < lo) lo = v;
-      if (v > hi) hi = v;
-    }
-    return [lo, hi];
-  }
   const [x0, x1] = extent(x);
   const [y0, y1] = extent(y);
   const pad = Math.max(diameter, 0.02 * Math.max(x1 - x0, y1 - y0));
@@ -214,7 +205,7 @@
       const clipped = layer.clip && hi < layer.data.hi;
       box.replaceChildren(make("div", { class: "ramp" }, say(lo),
         make("i", { style: `background:linear-gradient(to right,${header.scale.join(",")})` }), `${clipped ? "≥ " : ""}${say(hi)}`,
-        make("span", { class: "note" }, layer.group === "Marker genes" ? "ln(1 + counts per 10,000)" : layer.group === "Cell types" ? "share of the spot" : "")));
+        make("span", { class: "note" }, { "Marker genes": "ln(1 + counts per 10,000)", "Cell types": "share of the spot", Model: "0: like expression counts; 1: neighbours in the tissue count" }[layer.group] ?? "")));
       return;
     }
     const counts = new Array(layer.names.length).fill(0);
@@ -281,7 +272,7 @@
   });
   find("#numbers").addEventListener("change", () => [map, side].forEach(draw));
   find("#clear").addEventListener("click", clear);
-  find("#selected").addEventListener("click", () => saveTable(`${sample}_selected`, spotRows([x, y], ["x", "y"], state.layer, state.chosen)));
+  find("#selected").addEventListener("click", () => saveTable(`${sample}_selected`, spotRows([x, y], ["x", "y"], [state.layer], state.chosen)));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.chosen !== null) clear(); });
   document.addEventListener("theme", () => [map, side].forEach(draw));
   findAll("[data-isolate]").forEach((chip) => chip.addEventListener("click", () => {
@@ -309,8 +300,8 @@
   }
 
   // ---- saving ----
-  function spotRows(coordinates, names, layer, some) {
-    const extra = layer === domain || layer.key === "confidence" ? [] : [layer];
+  function spotRows(coordinates, names, shown, some) {
+    const extra = shown.filter((layer) => layer !== domain && layer.key !== "confidence");
     const rows = [["spot", ...names, "domain", "confidence", ...extra.map((one) => one.label)]];
     const exact = (one, i) => { const v = numbers(one.data)[i]; return one.kind === "category" ? one.names[v] : Number.isNaN(v) ? null : Number(v.toPrecision(6)); };
     for (const i of some ?? Array(n).keys()) {
@@ -323,7 +314,7 @@
     const layer = plot === map ? state.layer : sideLayer();
     const name = `${sample}_${tissue ? "tissue" : "embedding"}_${layer.label}`;
     const coordinates = tissue ? [x, y] : embedding;
-    if (as === "tsv") return saveTable(name, spotRows(coordinates, tissue ? ["x", "y"] : ["PC1", "PC2"], layer, null));
+    if (as === "tsv") return saveTable(name, spotRows(coordinates, tissue ? ["x", "y"] : ["PC1", "PC2"], [layer], null));
     const size = { width: 900, height: 800 };
     const base = { ...trace(layer, tissue), type: n <= 20000 || !hasGl ? "scatter" : "scattergl" };
     const live = plot._fullLayout;
@@ -366,6 +357,7 @@
     if (box.dataset.plot) return savePlot(box.dataset.plot === "map" ? map : side, as);
     if (box.dataset.table === "markers") return saveTable(`${sample}_markers`, [MARKER_COLUMNS, ...listed()]);
     const figure = button.closest("figure");
+    if (figure.dataset.figure in galleries) return saveGallery(figure.dataset.figure, as);
     if (as === "tsv") return saveTable(`${sample}_${figure.dataset.table}`, header.tables[figure.dataset.table]);
     const svg = find("svg", figure);
     return savePicture(`${sample}_${figure.dataset.figure}`, as, standalone(svg), svg.width.baseVal.value, svg.height.baseVal.value);
@@ -403,23 +395,10 @@
   }
 
   // ---- small maps ----
-  function paint(canvas, layer) {
-    const size = Math.round(150 * Math.min(devicePixelRatio || 1, 2));
-    canvas.width = canvas.height = size;
-    const scale = size / Math.max(x1 - x0 + 2 * pad, y1 - y0 + 2 * pad);
-    const left = (size - (x1 - x0) * scale) / 2;
-    const top = (size - (y1 - y0) * scale) / 2;
-    const dot = Math.max(1, diameter * scale * 1.05);
-    const context = canvas.getContext("2d");
-    colours(layer).forEach((colour, i) => {
-      context.fillStyle = colour;
-      context.fillRect(left + (x[i] - x0) * scale - dot / 2, top + (y[i] - y0) * scale - dot / 2, dot, dot);
-    });
-  }
   const waiting = new Map();
   const watcher = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => { if (isIntersecting) paintNow(target); }), { rootMargin: "300px" });
   function paintNow(canvas) {
-    if (waiting.has(canvas)) paint(canvas, waiting.get(canvas));
+    if (waiting.has(canvas)) paint(canvas, 150, { x, y, width: diameter, colours: colours(waiting.get(canvas)) });
     waiting.delete(canvas);
     watcher.unobserve(canvas);
   }
@@ -431,26 +410,28 @@
       plot.style.setProperty("--tall", `${plot.clientHeight * shrink}px`);
     }
   });
-  function small(layer, caption) {
-    const canvas = make("canvas", { "aria-hidden": "true" });
-    waiting.set(canvas, layer);
-    watcher.observe(canvas);
-    return make("button", { type: "button", onclick: () => { show(layer); find("#tissue").scrollIntoView(); } }, canvas, make("span", {}, layer.label, make("small", {}, caption)));
+  const galleries = { types: [], genes: [] };
+  const mean = (layer) => { const values = numbers(layer.data).filter((v) => !Number.isNaN(v)); return values.reduce((a, b) => a + b, 0) / (values.length || 1); };
+  for (const layer of layers) {
+    if (layer.key.startsWith("type:")) galleries.types.push({ layer, note: `mean ${percent(mean(layer))}`, rank: mean(layer) });
   }
-  const typeLayers = layers.filter((layer) => layer.key.startsWith("type:"));
-  if (find("#type-gallery")) {
-    const mean = (layer) => { const values = numbers(layer.data).filter((v) => !Number.isNaN(v)); return values.reduce((a, b) => a + b, 0) / (values.length || 1); };
-    const ranked = typeLayers.map((layer) => [layer, mean(layer)]).sort((a, b) => b[1] - a[1]);
-    find("#type-gallery").append(...ranked.map(([layer, share]) => small(layer, `mean ${percent(share)}`)));
+  galleries.types.sort((a, b) => b.rank - a.rank);
+  for (const name of domain.names) {
+    const row = header.markers.find((one) => one[0] === name && byKey.has(`gene:${one[1]}`) && !galleries.genes.some(({ layer }) => layer.label === one[1]));
+    if (row) galleries.genes.push({ layer: byKey.get(`gene:${row[1]}`), note: `marker of domain ${name}` });
   }
-  if (find("#gene-gallery")) {
-    const shown = new Set();
-    for (const name of domain.names) {
-      const row = header.markers.find((one) => one[0] === name && byKey.has(`gene:${one[1]}`) && !shown.has(one[1]));
-      if (!row) continue;
-      shown.add(row[1]);
-      find("#gene-gallery").append(small(byKey.get(`gene:${row[1]}`), `marker of domain ${name}`));
-    }
+  for (const [name, maps] of Object.entries(galleries)) {
+    find(`[data-figure=${name}] .gallery`)?.append(...maps.map(({ layer, note }) => {
+      const canvas = make("canvas", { "aria-hidden": "true" });
+      waiting.set(canvas, layer);
+      watcher.observe(canvas);
+      return make("button", { type: "button", onclick: () => { show(layer); find("#tissue").scrollIntoView(); } }, canvas, make("span", {}, layer.label, make("small", {}, note)));
+    }));
+  }
+  function saveGallery(name, as) {
+    const maps = galleries[name];
+    if (as === "tsv") return saveTable(`${sample}_${name}`, spotRows([x, y], ["x", "y"], maps.map(({ layer }) => layer), null));
+    return saveSheet(`${sample}_${name}`, as, maps.map(({ layer, note }) => ({ title: layer.label, note, x, y, width: diameter, colours: colours(layer) })));
   }
 
   // ---- start ----
