@@ -1,6 +1,7 @@
 """AnnData files, h5ad and zarr, and SpatialData, whose tables they are."""
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from spotfuse.io._common import (
     coordinates_from,
     is_whole,
     raw_counts,
+    read_parquet,
     reading,
     text_index,
 )
@@ -70,6 +72,8 @@ def read(path: Path, notes: Notes, spatial: bool = True) -> AnnData:
         if "spatial" in file.get("uns", {}):
             check_sizes(path, file["uns/spatial"])
             _keep_image(adata, read_elem(file["uns/spatial"]), notes)
+        if "spatial" not in adata.obsm and "spatialdata_attrs" in file.get("uns", {}):
+            _from_elements(path, adata, read_elem(file["uns/spatialdata_attrs"]), notes)
     if "spatial" not in adata.obsm:
         coordinates_from(path, adata, adata.obs, "obs", notes)
     return adata
@@ -80,7 +84,8 @@ def has_coordinates(path: Path) -> bool:
     try:
         with opened(path) as file:
             return any(key in file.get("obsm", {}) for key in _COORDINATE_KEYS) or (
-                "obs" in file and coordinate_columns(pd.DataFrame(columns=list(file["obs"].keys()))) is not None
+                "spatialdata_attrs" in file.get("uns", {})
+                or ("obs" in file and coordinate_columns(pd.DataFrame(columns=list(file["obs"].keys()))) is not None)
             )
     except InputError:
         return False
@@ -167,3 +172,68 @@ def _keep_image(adata: AnnData, images: Any, notes: Notes) -> None:
         adata.uns["spatial"] = images
     else:
         notes.append("uns['spatial'] is not laid out as scanpy does; the image is left out")
+
+
+def _from_elements(path: Path, adata: AnnData, attributes: Any, notes: Notes) -> None:
+    """Give each row of a SpatialData table the middle of the shape, or the place of the point, that it is of."""
+    instance, key = (str(attributes.get(name)) for name in ("instance_key", "region_key"))
+    regions = [str(name) for name in np.atleast_1d(attributes.get("region", []))]
+    if not regions or not {instance, key} <= set(adata.obs):
+        return
+    xy = np.full((adata.n_obs, 2), np.nan)
+    for region in regions:
+        rows = np.flatnonzero(adata.obs[key].astype(str) == region)
+        places = _element(path, region)
+        places.index = text_index(places.index)
+        xy[rows] = places.reindex(adata.obs[instance].iloc[rows].astype(str)).to_numpy()
+    adata.obsm["spatial"] = coordinates(path, f"elements {', '.join(regions)}", xy, adata.n_obs, notes)
+    notes.append(f"coordinates are the middles of {', '.join(regions)}")
+
+
+def _element(path: Path, region: str) -> pd.DataFrame:
+    shapes, points = path / "shapes" / region / "shapes.parquet", path / "points" / region / "points.parquet"
+    if shapes.exists():
+        table = read_parquet(shapes)
+        with reading(shapes, "GeoParquet"):
+            middles = [_middle(bytes(geometry)) for geometry in table["geometry"]]
+            return pd.DataFrame(np.reshape(middles, (-1, 2)), index=table.index, columns=["x", "y"])
+    if points.exists():
+        parts = [read_parquet(part) for part in sorted(points.glob("*.parquet"))] or [read_parquet(points)]
+        with reading(points, "points"):
+            return pd.concat(parts)[["x", "y"]].astype(np.float64)
+    raise InputError(
+        f"{path}: its table is of '{region}', which is neither among shapes nor points as Parquet; write the table "
+        "with obsm['spatial'] (spatialdata.get_centroids) as h5ad"
+    )
+
+
+def _middle(wkb: bytes) -> npt.NDArray[np.float64]:
+    """Give the centroid of a point, polygon or multipolygon in well-known binary (OGC 06-103r4), holes left aside."""
+    order = "<" if wkb[0] == 1 else ">"
+    kind = struct.unpack_from(f"{order}I", wkb, 1)[0]
+    if kind == 1:
+        return np.frombuffer(wkb, f"{order}f8", 2, 5)
+    if kind not in (3, 6):
+        raise ValueError(f"a geometry of kind {kind} where points and polygons are expected")
+    weights, middles, at = [], [], 0 if kind == 3 else 9
+    for _ in range(1 if kind == 3 else struct.unpack_from(f"{order}I", wkb, 5)[0]):
+        n_rings, at = struct.unpack_from(f"{order}I", wkb, at + 5)[0], at + 9
+        for ring in range(n_rings):
+            n_corners = struct.unpack_from(f"{order}I", wkb, at)[0]
+            corners = np.frombuffer(wkb, f"{order}f8", 2 * n_corners, at + 4).reshape(-1, 2)
+            at += 4 + 16 * n_corners
+            if ring == 0:
+                area, middle = _centroid(corners)
+                weights.append(area)
+                middles.append(middle)
+    return np.average(middles, axis=0, weights=weights if any(weights) else None)
+
+
+def _centroid(corners: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+    """Give area and centroid of a closed ring; its first corner comes again as the last."""
+    near = corners - corners[0]
+    cross = near[:-1, 0] * near[1:, 1] - near[1:, 0] * near[:-1, 1]
+    area = cross.sum() / 2
+    if not area:
+        return 0.0, corners[:-1].mean(axis=0)
+    return abs(float(area)), corners[0] + ((near[:-1] + near[1:]) * cross[:, None]).sum(axis=0) / (6 * area)

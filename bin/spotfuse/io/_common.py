@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,19 @@ def check_sizes(path: Path, node: Any) -> None:
             check_sizes(path, node[key])
     elif node.shape is not None:
         check_size(path, str(node.name).strip("/"), node.size * node.dtype.itemsize)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet table, when a package that can is installed."""
+    if not has_parquet():
+        raise InputError(f"{path}: reading Parquet needs fastparquet or pyarrow; install one (pip install fastparquet)")
+    with reading(path, "Parquet"):
+        return pd.read_parquet(path)
+
+
+def has_parquet() -> bool:
+    """Tell whether something that reads Parquet is installed."""
+    return any(find_spec(name) is not None for name in ("pyarrow", "fastparquet"))
 
 
 def is_whole(values: npt.NDArray[Any]) -> bool:

@@ -5,7 +5,6 @@ Layouts as documented on 10xgenomics.com/support for Space Ranger 1 to 4 and Xen
 
 import gzip
 import json
-from importlib.util import find_spec
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,16 @@ from anndata import AnnData
 from scipy import sparse
 
 from spotfuse.errors import InputError
-from spotfuse.io._common import Notes, attach_positions, check_size, check_sizes, reading, text_index
+from spotfuse.io._common import (
+    Notes,
+    attach_positions,
+    check_size,
+    check_sizes,
+    has_parquet,
+    read_parquet,
+    reading,
+    text_index,
+)
 
 _POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _MATRICES = (
@@ -218,7 +226,7 @@ def read_space_ranger(folder: Path, notes: Notes) -> AnnData:
     if "raw" in matrix.name:
         notes.append(f"counts taken from {matrix.name}, the filtered ones are not there")
     path = find_positions(folder)
-    readable = path is not None and (path.suffix != ".parquet" or _has_parquet())
+    readable = path is not None and (path.suffix != ".parquet" or has_parquet())
     if not readable and _positions_from_barcodes(adata, notes):
         return adata
     if path is None:
@@ -307,18 +315,6 @@ def read_segmented(folder: Path, notes: Notes) -> AnnData:
     attach_positions(path, adata, cells, notes)
     _read_image(folder / "spatial", adata, notes)
     return adata
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet table, when a package that can is installed."""
-    if not _has_parquet():
-        raise InputError(f"{path}: reading Parquet needs fastparquet or pyarrow; install one (pip install fastparquet)")
-    with reading(path, "Parquet"):
-        return pd.read_parquet(path)
-
-
-def _has_parquet() -> bool:
-    return any(find_spec(name) is not None for name in ("pyarrow", "fastparquet"))
 
 
 def _positions_from_barcodes(adata: AnnData, notes: Notes) -> bool:
