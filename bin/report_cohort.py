@@ -14,6 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slices", type=Path, nargs="*", default=[], help="folders that collect_slice wrote")
     parser.add_argument("--statuses", type=Path, nargs="*", default=[], help="the steps' status notes")
     parser.add_argument("--params", type=Path, help="the run's parameters as JSON")
+    parser.add_argument("--differences", type=Path, help="table of what differs between conditions")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -27,7 +28,8 @@ def main(args: argparse.Namespace) -> None:
     metrics = cohort.metrics(sheet, slices)
     composition = cohort.composition(sheet, slices)
     failures = cohort.failures(sheet, notes)
-    page = report.of_cohort(sheet, slices, metrics, composition, failures, params)
+    differences = cohort.read(args.differences) if args.differences else None
+    page = report.of_cohort(sheet, slices, metrics, composition, failures, params, differences)
 
     out = Path("cohort")
     out.mkdir(exist_ok=True)

@@ -224,7 +224,7 @@ def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame) -> dict[str, dict[
         part = composition[composition["kind"] == kind]
         if len(part):
             table = part.pivot(index="sample", columns="name", values="share")
-            table = table[sorted(table, key=natural)].add_prefix(f"{kind.replace('_', ' ')} ")
+            table = table[sorted(table, key=natural)].add_prefix("domain " if kind == "domain" else "")
             found[f"spotfuse_{kind}s_mqc.json"] = _content(f"{kind}s", title, "bargraph", table)
     return found
 

@@ -122,8 +122,33 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0) -> Path:
 
 def write_report(step: str, folder: Path, *options: str | Path) -> None:
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, root / f"bin/{step}.py", "--debug", *options]
+    command = [sys.executable, root / f"bin/{step}.py", "--debug", "--status", f"{step}.json", *options]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def huge_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a slice with 501,264 spots and more markers than its page can map."""
+    folder = slice_folder(tmp_path_factory.mktemp("huge") / "H1", 708, 60)
+    write_report("report_slice", folder, "--sample", "H1", "--slice", folder)
+    (folder / "H1.h5ad").unlink()
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="session")
+def wide_cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of 200 slices of 5,041 spots."""
+    folder = tmp_path_factory.mktemp("wide")
+    made = slice_folder(folder / "made", 71)
+    sheet = [{"sample": f"S{i}", "data": "x", "reference": "r", "condition": f"c{i % 3}"} for i in range(200)]
+    for row in sheet:
+        (folder / row["sample"]).mkdir()
+        for file in made.iterdir():
+            (folder / row["sample"] / file.name.replace("made", row["sample"])).symlink_to(file)
+    (folder / "sheet.json").write_text(json.dumps(sheet))
+    options = ["--sheet", "sheet.json", "--slices", *(folder / row["sample"] for row in sheet)]
+    write_report("report_cohort", folder, "--sample", "cohort", *options)
+    return folder / "cohort/report.html"
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +187,10 @@ def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for i, note in enumerate(notes):
         (folder / f"{i}.status.json").write_text(json.dumps(note))
+    found = pd.DataFrame({"domain": ["1", EVIL], "condition": ["case", "control"], "effect": [0.51234, np.nan]})
+    found.to_csv(folder / "differences.tsv", sep="\t", index=False)
     options = ["--sheet", "sheet.json", "--slices", *slices, "--statuses", *sorted(folder.glob("*.status.json"))]
+    options += ["--differences", "differences.tsv"]
     write_report("report_cohort", folder, "--sample", "cohort", *options)
     return folder / "cohort/report.html"
 

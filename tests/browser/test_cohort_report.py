@@ -71,6 +71,27 @@ def test_tissues_are_saved_with_their_data(page):
     assert {row[3] for row in rows[1:]} == {"1", "2", "3"}
 
 
+def test_times_memory_scores_and_differences_are_shown_with_their_data(page):
+    assert "train\t3 s\t3 s\tS2\t0.1 GB\tS2" in page.locator("figure[data-figure=steps] tr").all_inner_texts()
+    scores = page.locator("figure[data-view=agreement]")
+    assert scores.count() == 2 and "0.900" in scores.first.text_content()
+    cells = page.locator("figure[data-figure=differences] tbody tr").all_inner_texts()
+    assert cells == ["1\tcase\t0.5123", f"{EVIL}\tcontrol\t–"]
+    for figure, header in (("steps", "sample\tstep"), ("differences", "domain\tcondition")):
+        with page.expect_download() as download:
+            page.click(f"figure[data-figure={figure}] [data-as=tsv]")
+        assert Path(download.value.path()).read_text().startswith(header)
+    page.select_option("[data-views=agreement]", "1")
+    assert scores.nth(1).is_visible() and scores.first.is_hidden()
+
+
+def test_two_hundred_slices_are_shown_and_compared_by_condition(visit, wide_cohort_report: Path):
+    page = visit(wide_cohort_report)
+    assert page.locator("#gallery a").count() == 200 and page.locator("#slice-table tbody tr").count() == 200
+    page.select_option("[data-views=cell_types]", label="condition")
+    assert page.locator("figure[data-view=cell_types]:visible svg").get_attribute("aria-label").endswith("condition")
+
+
 def test_composition_is_shown_by_slice_and_by_condition(page):
     assert page.locator("figure[data-view=cell_types]:visible svg").get_attribute("aria-label").endswith("by slice")
     assert page.locator("[data-views=cell_types]").count() == 0  # each of two slices has a condition of its own

@@ -249,6 +249,19 @@ def test_it_fits_and_fills_the_screen(visit, slice_report: Path, width: int, sch
         assert near.mean() > 0.02
 
 
+def test_half_a_million_spots_are_drawn_as_bins(visit, huge_report: Path):
+    page = visit(huge_report)
+    assert "501,264 spots are shown as" in page.inner_text("#tissue")
+    assert 20_000 < len(colours(page)) <= 40_000
+    shares = [small.split()[-2] for small in page.locator("#legend .chip").all_inner_texts()]
+    assert shares == ["50", "30", "20"]
+    page.select_option("#layer", "n_counts")
+    page.wait_for_function("document.querySelector('#map-title').textContent === 'Counts'")
+    page.mouse.move(*where(page, 900))
+    page.wait_for_selector(".tip:not([hidden])")
+    assert "bin of" in page.inner_text(".tip")
+
+
 def test_it_draws_without_webgl(visit, slice_report: Path):
     page = visit(
         slice_report,

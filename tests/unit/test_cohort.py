@@ -143,7 +143,7 @@ def test_multiqc_gets_the_same_numbers(slices):
         "A": {"n_spots": 4, "n_domains": 2, "proportions.rmse": 0.25},
     }
     assert set(table["headers"]) == {"n_spots", "n_domains", "domains.ari", "proportions.rmse"}
-    assert files["spotfuse_cell_types_mqc.json"]["data"] == {"A": {"cell type NA": 0.25, "cell type T/B": 0.75}}
+    assert files["spotfuse_cell_types_mqc.json"]["data"] == {"A": {"NA": 0.25, "T/B": 0.75}}
     json.dumps(files, allow_nan=False)
 
 

@@ -1,6 +1,6 @@
 """The report of all slices of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 POINTS = 1_000_000  # of all thumbnails together
 MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail
 NUMBERED = 40  # rows; a longer table of shares has no numbers in its cells
+MOST_DIFFERENCES = 100  # rows of them on the page
+ACCENT = "var(--accent)"
 
 _COLUMNS = {**MEASURES, "seconds": ("Time", ""), "memory": ("Peak memory", "{:.1f} GB")}
 
@@ -32,6 +34,7 @@ def of_cohort(
     composition: pd.DataFrame,
     failures: pd.DataFrame,
     parameters: Mapping[str, Any],
+    differences: pd.DataFrame | None = None,
 ) -> str:
     """Write the report of the cohort.
 
@@ -45,6 +48,8 @@ def of_cohort(
         From `spotfuse.cohort`.
     parameters
         The run's.
+    differences
+        What was found between conditions, as it is to be shown.
 
     Returns
     -------
@@ -87,7 +92,10 @@ def of_cohort(
         "domain_colours": list(zip(domains, domain_colours(domains), strict=True)),
         "domain_figures": _shares(composition, "domain", domains, {}, done, tables),
         "type_figures": _shares(composition, "cell_type", types, facts, done, tables),
+        "agreement": _agreement(metrics, tables),
+        "differences": None if differences is None else _differences(differences, tables),
         "times": _times(metrics, tables),
+        "steps": _steps(metrics, tables),
         "parameters": flatten(parameters),
     }
     return render("cohort.html", "cohort.js", pack.text(header), **context)
@@ -204,6 +212,50 @@ def _shares(
             figure = figures.heat(shares, down, across, label, numbers=numbered)
         drawn.append((key, figure))
     return drawn
+
+
+def _agreement(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> list[tuple[str, Any]]:
+    """Draw each score of the slices that have it, when several have."""
+    drawn = []
+    for key, (title, form) in MEASURES.items():
+        if "." not in key or key not in metrics or metrics[key].notna().sum() < 2:
+            continue
+        known = metrics.loc[metrics[key].notna(), ["sample", key]]
+        samples, values = list(known["sample"]), known[key].to_numpy(float)
+        tables[f"agreement_{title}"] = [["sample", title], *map(list, zip(samples, values.tolist(), strict=True))]
+        ends = [form.format(value) for value in values]
+        bars = np.maximum(values, 0)[:, None]
+        longest = None if title == "RMSE" else 1.0
+        figure = figures.stacked(
+            bars, samples, [title], [ACCENT], f"{title} by slice", form=form, ends=ends, longest=longest
+        )
+        drawn.append((title, figure))
+    return drawn
+
+
+def _differences(found: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any]:
+    tables["differences"] = [list(found), *found.astype(object).where(found.notna(), None).to_numpy().tolist()]
+    return {"columns": list(found), "rows": tables["differences"][1 : MOST_DIFFERENCES + 1], "n": len(found)}
+
+
+def _steps(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> list[list[str]]:
+    """Say of each step how long it takes and what memory, in the middle and at most."""
+    rows, every = [], []
+    for name in (name.removeprefix("seconds.") for name in metrics if name.startswith("seconds.")):
+        of = metrics.reindex(columns=["sample", f"seconds.{name}", f"peak_rss_mb.{name}"])
+        of.columns = pd.Index(["sample", "time", "memory"])
+        every += [[sample, name, time, memory] for sample, time, memory in of.dropna().itertuples(index=False)]
+        row = [name, duration(of["time"].median()), *_most(of, "time", duration)]
+        rows.append([*row, *_most(of, "memory", lambda megabytes: f"{megabytes / 1024:.1f} GB")])
+    tables["steps"] = [["sample", "step", "seconds", "peak_rss_mb"], *every]
+    return rows
+
+
+def _most(of: pd.DataFrame, column: str, said: Callable[[float], str]) -> list[str]:
+    if of[column].isna().all():
+        return ["–", ""]
+    at = of[column].idxmax()
+    return [said(float(of.loc[at, column])), str(of.loc[at, "sample"])]
 
 
 def _times(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> Any:

@@ -148,6 +148,7 @@ def stacked(
     *,
     form: str = "{:.0%}",
     ends: Sequence[str] = (),
+    longest: float | None = None,
 ) -> Markup:
     """Draw a bar a row, made of one part a column.
 
@@ -165,6 +166,8 @@ def stacked(
         How a number is written.
     ends
         What stands at the end of each bar.
+    longest
+        Length that fills the figure; that of the longest bar if not given.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def stacked(
     """
     values = np.nan_to_num(values)
     left, wide, tall = _width(rows) + 14, 460, 20
-    longest = float(values.sum(axis=1).max(initial=0)) or 1.0
+    longest = longest or float(values.sum(axis=1).max(initial=0)) or 1.0
     parts = []
     for i, name in enumerate(rows):
         y, x = tall * i + 2, left

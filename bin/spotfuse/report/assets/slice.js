@@ -209,11 +209,13 @@
       return;
     }
     const counts = new Array(layer.names.length).fill(0);
-    for (const code of numbers(layer.data)) counts[code]++;
+    const sizes = header.inBin && numbers(header.inBin);
+    const total = sizes ? sizes.reduce((a, b) => a + b, 0) : n;
+    numbers(layer.data).forEach((code, i) => { counts[code] += sizes ? sizes[i] : 1; });
     box.replaceChildren(make("div", { class: "chips", role: "group", "aria-label": `${layer.label}: show one alone` },
       ...layer.names.map((name, code) => counts[code] ? make("button", {
         type: "button", class: "chip", "data-code": code, "aria-pressed": "false", onclick: () => isolate(layer, code),
-      }, make("span", { class: "swatch", style: `background:${layer.colours[code]}` }), `${name}`, make("span", { class: "note" }, percent(counts[code] / n))) : "").filter(Boolean)));
+      }, make("span", { class: "swatch", style: `background:${layer.colours[code]}` }), `${name}`, make("span", { class: "note" }, percent(counts[code] / total))) : "").filter(Boolean)));
   }
   async function show(layer) {
     const forget = state.choice && state.choice.layer !== domain && state.choice.layer !== layer;
