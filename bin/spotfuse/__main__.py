@@ -61,6 +61,7 @@ def _inspect(args: argparse.Namespace) -> None:
         "mitochondrial": f"{table['mt_share'].median():.1%} of a spot's counts (median)",
         "x": f"{low[0]:.6g} to {high[0]:.6g}",
         "y": f"{low[1]:.6g} to {high[1]:.6g}",
+        "unit of x and y": note["unit"],
         "image": ", ".join(images) or "none",
         "columns": ", ".join(map(str, adata.obs)) or "none",
         "kept by default": f"{kept.n_obs} spots, {kept.n_vars} genes",

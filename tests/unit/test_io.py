@@ -159,6 +159,14 @@ def tenx_mtx(adata: AnnData, folder: Path) -> Path:
     return folder
 
 
+def tenx_mtx_geo(adata: AnnData, folder: Path) -> Path:
+    write_10x_mtx(adata, folder)
+    positions(adata).to_csv(folder / "tissue_positions_list.csv.gz", header=False, index=False)
+    for path in folder.iterdir():
+        path.rename(folder / f"GSM1_{path.name}")
+    return folder
+
+
 def xy(adata: AnnData) -> pd.DataFrame:
     return pd.DataFrame(adata.obsm["spatial"], index=adata.obs_names, columns=["x", "y"])
 
@@ -419,6 +427,7 @@ KINDS = {
     stereo_seq_h5ad: "h5ad",
     tenx_h5: "10x_h5",
     tenx_mtx: "10x_mtx",
+    tenx_mtx_geo: "10x_mtx",
     spots_by_genes: "table",
     genes_by_spots: "table",
     coordinates_inside: "table",
@@ -558,7 +567,8 @@ def test_real_space_ranger_folder(data: Path) -> None:
     assert found.shape == (100, 100) and found.uns["spotfuse"] == {
         "kind": "space_ranger",
         "platform": "visium",
-        "notes": [],
+        "unit": "pixels",
+        "notes": ["53 genes without counts; quality control drops them"],
     }
     np.testing.assert_array_equal(found.obsm["spatial"], table.loc[found.obs_names, [5, 4]])
     np.testing.assert_array_equal(found.obs["in_tissue"], table.loc[found.obs_names, 1])
@@ -618,6 +628,76 @@ def test_swapped_coordinates_are_turned_by_the_image(slice_: AnnData, tmp_path: 
         assert ("spatial" in found.uns) == (note is None or "lie" not in note)
         if note == "swapped":
             np.testing.assert_array_equal(found.obsm["spatial"], upright)
+
+
+def test_swapped_coordinates_on_a_square_image_are_turned_by_the_array(slice_: AnnData, tmp_path: Path) -> None:
+    square = {"images": {"hires": np.zeros((40, 40, 3), np.uint8)}, "scalefactors": {"tissue_hires_scalef": 0.1}}
+    slice_.uns["spatial"] = {"s": square}
+    upright = slice_.obsm["spatial"].copy()
+    quarter = np.column_stack([350 - upright[:, 1], upright[:, 0]])  # a slide laid on its side is no mistake
+    for xy, expected in ((upright, upright), (upright[:, ::-1], upright), (quarter, quarter)):
+        slice_.obsm["spatial"] = xy
+        slice_.write_h5ad(tmp_path / "s.h5ad")
+        found = io.read_slice(tmp_path / "s.h5ad")
+        np.testing.assert_array_equal(found.obsm["spatial"], expected)
+        told = [note for note in found.uns["spotfuse"]["notes"] if "swapped, by the rows and columns" in note]
+        assert len(told) == (xy is not expected)
+
+
+def test_microns_and_pixels_of_another_image_become_pixels_of_the_full_one(slice_: AnnData, tmp_path: Path) -> None:
+    row, column = slice_.obs["array_row"], slice_.obs["array_col"]
+    pixels = np.column_stack([137.0 * column / 2, 137 * np.sqrt(0.75) * row]) + 40
+    factors = {"tissue_hires_scalef": 0.15, "tissue_lowres_scalef": 0.045, "spot_diameter_fullres": 137 * 0.65}
+    slice_.uns["spatial"] = {"s": {"images": {"hires": np.zeros((90, 90, 3), np.uint8)}, "scalefactors": factors}}
+    for unit, factor in (
+        ("full", 1),
+        ("µm", 100 / 137),
+        ("pixels of the hires", 0.15),
+        ("pixels of the lowres", 0.045),
+    ):
+        slice_.obsm["spatial"] = pixels * factor
+        slice_.write_h5ad(tmp_path / "s.h5ad")
+        found = io.read_slice(tmp_path / "s.h5ad")
+        np.testing.assert_allclose(found.obsm["spatial"], pixels)
+        assert found.uns["spotfuse"]["unit"] == "pixels" and "spatial" in found.uns
+        notes = found.uns["spotfuse"]["notes"]
+        assert notes == [] if unit == "full" else f"coordinates were in {unit}" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("write", "unit"), [(xenium, "µm"), (space_ranger_2, "pixels"), (h5ad, "unknown"), (gem, "DNBs")]
+)
+def test_the_unit_of_coordinates_is_known(write: Callable, unit: str, slice_: AnnData, tmp_path: Path) -> None:
+    assert io.read_slice(write(slice_, tmp_path / "s")).uns["spotfuse"]["unit"] == unit
+
+
+def test_genomes_in_genes_names(slice_: AnnData, tmp_path: Path) -> None:
+    plain = slice_.var_names.copy()
+    slice_.var_names = "GRCh38_" + plain
+    found = io.read_slice(h5ad(slice_, tmp_path / "one"))
+    assert list(found.var_names) == list(plain) and "GRCh38" in found.uns["spotfuse"]["notes"][0]
+    slice_.var_names = [*("GRCh38_" + plain[:20]), *("mm10___" + plain[20:])]
+    found = io.read_slice(h5ad(slice_, tmp_path / "two"))
+    assert list(found.var_names) == list(slice_.var_names)
+    assert found.uns["spotfuse"]["notes"] == ["genes of 2 genomes (GRCh38, mm10) are kept together"]
+    slice_.var_names = plain
+    (tmp_path / "three").mkdir()
+    genome = np.array([b"GRCh38"] * 20 + [b"mm10"] * (N_GENES - 20))
+    write_10x_h5(slice_, tmp_path / "three/matrix.h5", genome=genome)
+    positions(slice_).to_csv(tmp_path / "three/tissue_positions.csv", index=False)
+    notes = io.read_slice(tmp_path / "three/matrix.h5").uns["spotfuse"]["notes"]
+    assert notes == ["genes of 2 genomes are kept together"]
+
+
+def test_empty_spots_and_genes_are_told(slice_: AnnData, tmp_path: Path) -> None:
+    counts = slice_.X.toarray()
+    counts[[0, 3]] = 0
+    counts[:, 7] = 0
+    slice_.X = sparse.csr_matrix(counts)
+    found = io.read_slice(h5ad(slice_, tmp_path / "s"))
+    assert found.n_obs == N_SPOTS and found.uns["spotfuse"]["notes"] == [
+        "2 spots and 1 genes without counts; quality control drops them"
+    ]
 
 
 def test_cells_of_a_reference_need_no_place(slice_: AnnData, tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
     -------
     AnnData with raw counts (float32 CSR) of shape (n_spots, n_genes), unique names, ``obsm['spatial']`` of shape
     (n_spots, 2) with x and y, ``uns['spatial']`` with the image as scanpy keeps it when there is one, and
-    ``uns['spotfuse']`` with ``kind``, ``platform`` and ``notes``: one line for each thing that was put right.
+    ``uns['spotfuse']`` with ``kind``, ``platform``, the ``unit`` of the coordinates, and ``notes``: one line for each
+    thing that was put right.
 
     Raises
     ------
@@ -99,9 +100,14 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
             f"images of {len(libraries)} slices ({', '.join(libraries)}); every slice should be a file of its own"
         )
     fit_image(adata, notes)
+    empty = {what: (adata.X.getnnz(axis=axis) == 0).sum() for axis, what in ((1, "spots"), (0, "genes"))}
+    if any(empty.values()):
+        told = " and ".join(f"{n} {what}" for what, n in empty.items() if n)
+        notes.append(f"{told} without counts; quality control drops them")
     adata.uns["spotfuse"] = {
         "kind": kind,
         "platform": _platform(kind, adata) if platform == "auto" else platform,
+        "unit": adata.uns.get("unit") or _UNITS.get(kind, "pixels" if "spatial" in adata.uns else "unknown"),
         "notes": notes,
     }
     return adata
@@ -452,6 +458,18 @@ _FOLDER_READERS = {
     "curio": _text.read_curio,
     "merscope": _text.read_merscope,
     "cosmx": _text.read_cosmx,
+}
+
+
+# of coordinates, where the platform fixes them
+_UNITS = {
+    "space_ranger": "pixels",
+    "visium_hd": "pixels",
+    "visium_hd_cells": "pixels",
+    "xenium": "µm",
+    "merscope": "µm",
+    "cosmx": "pixels",
+    "gem": "DNBs",
 }
 
 

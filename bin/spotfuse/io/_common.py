@@ -41,6 +41,7 @@ _COORDINATE_COLUMNS = (
     ("col", "row"),
 )
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbol", "symbols")
+_GENOME = r"^(GRC[hmz]\d+|hg\d+|mm\d+|Rnor\d+|mRatBN7|rn\d+|BDGP6)[-_.]+"
 _IN_NAMES = (r"[Xx]?(\d+(?:\.\d+)?)[xX_](\d+(?:\.\d+)?)", r"x(\d+(?:\.\d+)?)_?y(\d+(?:\.\d+)?)")
 
 
@@ -225,23 +226,64 @@ def beside(path: Path) -> list[Path]:
 
 
 def fit_image(adata: AnnData, notes: Notes) -> None:
-    """Leave out an image that the coordinates do not lie on; turn them when x and y were swapped."""
+    """Bring coordinates and image together: pixels and not µm, x and y not swapped; else leave the image out."""
     for entry in adata.uns.get("spatial", {}).values():
+        factors = entry.get("scalefactors", {})
+        grid = _grid(adata)
+        if grid is not None:
+            _to_pixels(adata, 2 * float(np.linalg.norm(grid[0])), factors, notes)
         for size, image in entry["images"].items():
-            scale = entry.get("scalefactors", {}).get(f"tissue_{size}_scalef")
+            scale = factors.get(f"tissue_{size}_scalef")
             if scale is None or getattr(image, "ndim", 0) < 2:
                 continue
             height, width = image.shape[:2]
             right, bottom = np.nanmax(adata.obsm["spatial"], axis=0) * float(scale) * 0.98
-            if right <= width and bottom <= height:
+            upright, turned = right <= width and bottom <= height, right <= height and bottom <= width
+            # where both would lie on the image: rows run down and columns to the right however the slide was turned
+            mirrored = turned and grid is not None and np.linalg.det(grid) < 0
+            if upright and not mirrored:
                 continue
-            if right <= height and bottom <= width:
+            if turned:
                 adata.obsm["spatial"] = np.ascontiguousarray(adata.obsm["spatial"][:, ::-1])
-                notes.append("x and y were swapped, by the size of the image; turned")
+                how = "by the rows and columns of the array" if upright else "by the size of the image"
+                notes.append(f"x and y were swapped, {how}; turned")
+                grid = None
                 continue
             del adata.uns["spatial"]
             notes.append("the coordinates do not lie on the image, which is left out")
             return
+
+
+def _grid(adata: AnnData) -> npt.NDArray[np.float64] | None:
+    """Give where a step of one array column, and of one array row, leads in x and y."""
+    if not {"array_row", "array_col"} <= set(adata.obs):
+        return None
+    steps = adata.obs[["array_col", "array_row"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    known = np.isfinite(steps).all(axis=1) & np.isfinite(adata.obsm["spatial"]).all(axis=1)
+    if known.sum() < 3:
+        return None
+    table = np.column_stack([steps, np.ones(len(steps))])[known]
+    fit, _, rank, _ = np.linalg.lstsq(table, adata.obsm["spatial"][known])
+    return np.asarray(fit[:2]) if rank == 3 else None
+
+
+def _to_pixels(adata: AnnData, spacing: float, factors: dict[str, Any], notes: Notes) -> None:
+    """Turn coordinates of Visium spots, which lie 100 µm apart and are 65 µm wide, into pixels of the full image."""
+    if "spot_diameter_fullres" not in factors or "microns_per_pixel" in factors or not spacing:
+        return
+    in_pixels = float(factors["spot_diameter_fullres"]) * 100 / 65
+    units = {"µm": in_pixels / 100}
+    for size in ("hires", "lowres"):
+        if f"tissue_{size}_scalef" in factors:
+            units[f"pixels of the {size} image"] = 1 / float(factors[f"tissue_{size}_scalef"])
+
+    def misfit(factor: float) -> float:
+        return abs(float(np.log(spacing * factor / in_pixels)))
+
+    unit = min(units, key=lambda unit: misfit(units[unit]))
+    if misfit(1) > np.log(1.3) and misfit(units[unit]) < np.log(1.15):
+        adata.obsm["spatial"] = adata.obsm["spatial"] * units[unit]
+        notes.append(f"coordinates were in {unit}, by the distance of the spots; turned into pixels of the full image")
 
 
 def name_genes(adata: AnnData, notes: Notes) -> None:
@@ -253,6 +295,12 @@ def name_genes(adata: AnnData, notes: Notes) -> None:
             adata.var_names = pd.Index([str(name) for name in adata.var[column]], dtype=object)
             notes.append(f"genes named by var['{column}']; their Ensembl ids are kept in var['gene_ids']")
             break
+    genomes = sorted(set(adata.var_names.str.extract(_GENOME)[0]), key=str)
+    if len(genomes) == 1 and isinstance(genomes[0], str):
+        adata.var_names = adata.var_names.str.replace(_GENOME, "", regex=True)
+        notes.append(f"genes' names without the genome's, {genomes[0]}, that stood before them")
+    elif sum(isinstance(genome, str) for genome in genomes) > 1 and "genome" not in adata.var:
+        notes.append(f"genes of {len(genomes)} genomes ({', '.join(map(str, genomes))}) are kept together")
     repeated = adata.var_names.duplicated().sum()
     if repeated:
         adata.var_names_make_unique()

@@ -73,7 +73,17 @@ def find_positions(folder: Path) -> Path | None:
 
 def is_mtx_folder(folder: Path) -> bool:
     """Tell whether a folder is a 10x matrix."""
-    return any((folder / name).exists() for name in _MATRIX_NAMES)
+    return _find_mtx(folder) is not None
+
+
+def _find_mtx(folder: Path) -> Path | None:
+    found = sorted(path for name in _MATRIX_NAMES for path in folder.glob(f"*{name}"))
+    exact = [path for path in found if path.name in _MATRIX_NAMES]
+    if len(found) > 1 and not exact:
+        raise InputError(
+            f"{folder}: several matrices, {found[0].name} and {found[1].name}; give each slice a folder of its own"
+        )
+    return next(iter(exact or found), None)
 
 
 def read_matrix(path: Path, notes: Notes) -> AnnData:
@@ -87,7 +97,8 @@ def read_matrix(path: Path, notes: Notes) -> AnnData:
                 else f"{path}: no matrix.mtx or matrix.mtx.gz in the folder"
             )
         path = inner[0]
-    adata = _read_mtx(path) if path.is_dir() else _read_h5(path, notes)
+    matrix = _find_mtx(path) if path.is_dir() else None
+    adata = _read_mtx(matrix) if matrix is not None else _read_h5(path, notes)
     if not (adata.X.data >= 0).all():
         raise InputError(f"{path}: negative or NaN values; give raw counts")
     if "feature_types" in adata.var:
@@ -143,10 +154,9 @@ def _feature_columns(path: Path, features: h5py.Group) -> pd.DataFrame:
     return pd.DataFrame({key: np.asarray(values) for key, values in table.items()}, index=text_index(features[name][:]))
 
 
-def _read_mtx(folder: Path) -> AnnData:
-    matrix = next(folder / name for name in _MATRIX_NAMES if (folder / name).exists())
-    barcodes = _first_of(folder, "barcodes.tsv.gz", "barcodes.tsv")
-    features = _first_of(folder, "features.tsv.gz", "features.tsv", "genes.tsv.gz", "genes.tsv")
+def _read_mtx(matrix: Path) -> AnnData:
+    barcodes = _beside(matrix, "barcodes.tsv.gz", "barcodes.tsv")
+    features = _beside(matrix, "features.tsv.gz", "features.tsv", "genes.tsv.gz", "genes.tsv")
     names = _lines(barcodes)
     rows = [line.split("\t") for line in _lines(features)]
     X = _read_matrix_market(matrix, len(names), len(rows))
@@ -325,6 +335,7 @@ def _positions_from_barcodes(adata: AnnData, notes: Notes) -> bool:
     size, row, column = (parts[i].astype(int).to_numpy() for i in range(3))
     adata.obs["array_row"], adata.obs["array_col"] = row, column
     adata.obsm["spatial"] = np.column_stack([column * size, row * size]).astype(np.float64)
+    adata.uns["unit"] = "µm"
     notes.append("coordinates taken from the barcodes, in µm; with fastparquet they come from tissue_positions.parquet")
     return True
 
@@ -354,11 +365,12 @@ def _read_image(folder: Path, adata: AnnData, notes: Notes) -> None:
         adata.uns["spatial"] = {"slice": {"images": pixels, "scalefactors": numbers, "metadata": {}}}
 
 
-def _first_of(folder: Path, *names: str) -> Path:
+def _beside(matrix: Path, *names: str) -> Path:
+    prefix = matrix.name[: matrix.name.index("matrix.mtx")]  # GEO's
     for name in names:
-        if (folder / name).exists():
-            return folder / name
-    raise InputError(f"{folder}: no {names[0]} beside the matrix")
+        if (matrix.parent / f"{prefix}{name}").exists():
+            return matrix.parent / f"{prefix}{name}"
+    raise InputError(f"{matrix.parent}: no {prefix}{names[0]} beside the matrix")
 
 
 def _open(path: Path) -> gzip.GzipFile | BufferedReader:
