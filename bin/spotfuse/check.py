@@ -102,9 +102,6 @@ def _check_reference(path: Path, cell_type_key: str, adata: AnnData | None) -> s
 
     cells = reference.read(path, cell_type_key)
     types = set(cells.obs["cell_type"].astype(str))
-    if len(types) < 2:
-        where = cell_type_key if io.is_table(cell_type_key) else f"{path}: column '{cell_type_key}'"
-        raise InputError(f"{where} has one cell type, '{next(iter(types))}'; two are needed")
     if adata is not None:
         with _named(path):
             match = reference.match_genes(adata.var, cells.var)

@@ -118,6 +118,9 @@ def read(
         seed=seed,
         source=source,
     )
+    types = cleaned.obs["cell_type"].cat.categories
+    if len(types) < 2:
+        raise InputError(f"{source} has one cell type, '{types[0]}'; two are needed")
     cleaned.uns["spotfuse"] |= {"cell_type_key": cell_type_key}
     return cleaned
 

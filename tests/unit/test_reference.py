@@ -61,9 +61,11 @@ def test_order_of_cells_and_genes_changes_nothing(tmp_path):
 
 
 def test_small_types_are_kept_and_named_or_dropped_when_asked(tmp_path):
-    path = make(tmp_path, counts(7, 5), list("aaaaaab"), genes(5))
+    path = make(tmp_path, counts(10, 5), list("aaaaaabccc"), genes(5))
     assert any("b (1)" in note for note in reference.read(path).uns["spotfuse"]["notes"])
-    assert set(reference.read(path, min_cells_per_type=2).obs["cell_type"]) == {"a"}
+    assert set(reference.read(path, min_cells_per_type=2).obs["cell_type"]) == {"a", "c"}
+    with pytest.raises(InputError, match="column 'cell_type' has one cell type, 'a'; two are needed"):
+        reference.read(path, min_cells_per_type=4)
     with pytest.raises(InputError, match="no cell type has 9 cells; the largest has 6"):
         reference.read(path, min_cells_per_type=9)
 
