@@ -791,6 +791,15 @@ def test_read_obs_has_every_spot_in_order(slice_: AnnData, tmp_path: Path) -> No
         np.testing.assert_array_equal(obs["array_row"], slice_.obs["array_row"])
 
 
+def test_row_pointers_wider_than_indices(slice_: AnnData, tmp_path: Path) -> None:
+    slice_.write_h5ad(tmp_path / "slice.h5ad")
+    with h5py.File(tmp_path / "slice.h5ad", "r+") as file:
+        pointers = file["X/indptr"][:].astype(np.int64)
+        del file["X/indptr"]
+        file["X/indptr"] = pointers
+    assert (io.read_slice(tmp_path / "slice.h5ad").X != slice_.X).nnz == 0
+
+
 def test_write_keeps_what_a_users_table_may_hold(slice_: AnnData, tmp_path: Path) -> None:
     slice_.obs["a/b"] = pd.Categorical(["x/y", "ü"] * 6)
     slice_.obs["_index"] = range(N_SPOTS)

@@ -158,6 +158,7 @@ def _matrix(path: Path, node: Any, source: str) -> sparse.csr_matrix:
             raise InputError(f"{path}: {source} is damaged: its row pointers do not fit its values")
         if len(X.indices) and (X.indices.min() < 0 or X.indices.max() >= n_columns):
             raise InputError(f"{path}: {source} is damaged: an index lies beyond its shape")
+        X = type(X)((X.data, X.indices, X.indptr), shape=X.shape)  # row pointers and indices of one type
         return sparse.csr_matrix(X, dtype=np.float32)
     if node.ndim != 2:
         raise InputError(f"{path}: {source} has {node.ndim} dimensions, a matrix has two")
