@@ -170,14 +170,38 @@ def _components(adata: AnnData, n_components: int) -> Floats:
 def _variable_genes(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.bool_]:
     if adata.n_vars <= n_top_genes:
         return np.ones(adata.n_vars, dtype=bool)
-    import scanpy as sc
+    from skmisc.loess import loess  # type: ignore[import-untyped]
 
+    counts = sparse.csr_matrix(adata.X, dtype=np.float32)
+    n_spots = adata.n_obs
+    total, square = _sums(counts, np.full(adata.n_vars, np.inf))
+    mean = total / n_spots
+    variance = (square - n_spots * mean**2) / (n_spots - 1)
+    varies = variance > 1e-12 * mean**2
     for span in (0.3, 1.0):  # genes with equal means can make the narrower fit singular
+        fit = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=span, degree=2)
         try:
-            table = sc.pp.highly_variable_genes(
-                adata, flavor="seurat_v3", n_top_genes=n_top_genes, span=span, inplace=False
-            )
+            fit.fit()
         except ValueError:
             continue
-        return np.asarray(table["highly_variable"], dtype=bool)
+        expected = np.zeros(adata.n_vars)
+        expected[varies] = 10**fit.outputs.fitted_values
+        most = mean + np.sqrt(n_spots * expected)  # one spot's outlier must not make a gene variable
+        total, square = _sums(counts, most)
+        deviation = square - 2 * mean * total + n_spots * mean**2
+        standardised = np.divide(deviation, expected, out=np.zeros(adata.n_vars), where=varies)
+        chosen = np.zeros(adata.n_vars, dtype=bool)
+        chosen[np.argsort(-standardised.round(9), kind="stable")[:n_top_genes]] = True  # of equals the first
+        return chosen
     raise InputError(f"variable genes cannot be told apart among {adata.n_vars}: filter genes seen in few spots")
+
+
+def _sums(counts: sparse.csr_matrix, most: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Sum over spots, for each gene, of its counts and of their squares; counts above `most` are taken for it."""
+    total, square = np.zeros(len(most)), np.zeros(len(most))
+    for start in range(0, counts.shape[0], 25 * _BLOCK):
+        block = counts[start : start + 25 * _BLOCK]
+        values = np.minimum(block.data, most[block.indices])
+        total += np.bincount(block.indices, values, len(most))
+        square += np.bincount(block.indices, values**2, len(most))
+    return total, square

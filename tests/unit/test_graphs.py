@@ -97,3 +97,27 @@ def test_averaging_rows_sum_to_one_and_lonely_spots_keep_themselves():
         graphs.averaging(graph, self_weight=0.5).toarray(),
         [[0.5, 0.25, 0.25, 0], [0.5, 0.5, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1]],
     )
+
+
+def test_large_slices_find_nearly_all_neighbours_in_tiles(monkeypatch):
+    rng = np.random.default_rng(3)
+    features = (rng.standard_normal((4000, 3)) @ rng.standard_normal((3, 20))).astype(np.float32)
+    features += 0.3 * rng.standard_normal(features.shape).astype(np.float32)
+    features[1000:2500] = features[0]  # more spots alike than a tile holds
+    features[2500:2600] = 0
+    exact = graphs.feature_graph(features, n_neighbors=10)
+    monkeypatch.setattr(graphs, "_EXACT_SPOTS", 1000)
+    monkeypatch.setattr(graphs, "_TILE", 100)
+    found = graphs.feature_graph(features, n_neighbors=10)
+    assert is_symmetric_without_diagonal(found)
+    apart = np.r_[1:1000, 2600:4000]
+    assert exact[apart].minimum(found[apart]).sum() > 0.9 * exact[apart].sum()
+    assert np.diff(found.indptr)[np.r_[:2500, 2600:4000]].min() >= 10
+
+
+def test_tiles_are_balanced_and_compact():
+    points = np.random.default_rng(4).random((1000, 2)) * [4, 1]
+    cut = graphs.tiles(points, 130)
+    assert {len(tile) for tile in cut} == {125}
+    assert np.array_equal(np.sort(np.concatenate(cut)), np.arange(1000))
+    assert max(np.ptp(points[tile], axis=0).max() for tile in cut) < 1.2

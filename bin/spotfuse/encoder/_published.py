@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spotfuse.encoder._training import Encoder
+from spotfuse.graphs import most_similar
 from spotfuse.preparation import log_normalised
 
 with warnings.catch_warnings():
@@ -33,7 +34,6 @@ with warnings.catch_warnings():
 
 _SPATIAL_NEIGHBORS = 3
 _FEATURE_NEIGHBORS = 20
-_EXACT_SPOTS = 20_000  # above, correlated spots are searched approximately
 _HEADS = 4
 _DROPOUT = 0.1
 _CLIP = 10.0  # standard deviations
@@ -239,14 +239,6 @@ def _correlated(features: sparse.csr_matrix) -> sparse.csr_matrix:
     """Give each spot the 20 whose expression correlates best with its own."""
     dense = features.toarray()
     dense -= dense.mean(axis=1, keepdims=True)
-    # between rows of length 1, the nearest by distance are those of highest correlation
-    dense /= np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    if len(dense) <= _EXACT_SPOTS:
-        return _nearest(dense, _FEATURE_NEIGHBORS)
-    from pynndescent import NNDescent  # type: ignore[import-untyped]  # slow to import, for large slices only
-
-    found = NNDescent(dense, n_neighbors=_FEATURE_NEIGHBORS + 1, random_state=0, n_jobs=1).neighbor_graph[0]
-    others = found != np.arange(len(found))[:, None]
-    chosen = others & (np.cumsum(others, axis=1) <= _FEATURE_NEIGHBORS)
-    rows, ranks = np.nonzero(chosen)
-    return sparse.csr_matrix((np.ones(len(rows)), (rows, found[rows, ranks])), shape=(len(found), len(found)))
+    chosen = most_similar(dense, _FEATURE_NEIGHBORS)
+    rows, ranks = np.nonzero(chosen != np.arange(len(chosen))[:, None])
+    return sparse.csr_matrix((np.ones(len(rows)), (rows, chosen[rows, ranks])), shape=(len(chosen), len(chosen)))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spotfuse.encoder._training import Encoder
-from spotfuse.graphs import averaging
+from spotfuse.graphs import averaging, tiles
 
 _STEPS = 2  # of spatial averaging, before the encoder: domains.assign goes on from there
 _DROPOUT = 0.1
@@ -64,7 +64,7 @@ class Spotfuse(Encoder):
         self.feature: Tensor
         self.register_buffer("spatial", torch.from_numpy(spatial))
         self.register_buffer("feature", torch.from_numpy(feature))
-        self.tiles = _tiles(place, _TILE)
+        self.tiles = tiles(place[:, :2], _TILE)
         for number, tile in enumerate(self.tiles):
             # the tile's own spots count too: a readout of neighbours alone says little where there is one
             inside = averaging(graph[tile][:, tile], self_weight=1 / 7)
@@ -132,20 +132,6 @@ class Spotfuse(Encoder):
     def _drop(self, values: Tensor) -> Tensor:
         kept = torch.rand(values.shape, generator=self.random) >= _DROPOUT
         return values * kept.to(values.device) / (1 - _DROPOUT)
-
-
-def _tiles(place: npt.NDArray[np.float64], size: int) -> list[npt.NDArray[np.int64]]:
-    """Cut the slice into tiles of nearly equal numbers of spots, halving the longer side again and again."""
-    tiles, waiting = [], [np.arange(len(place))]
-    while waiting:
-        spots = waiting.pop()
-        if len(spots) <= size:
-            tiles.append(np.sort(spots))
-            continue
-        axis = int(np.ptp(place[spots], axis=0)[:2].argmax())
-        order = spots[np.argsort(place[spots, axis], kind="stable")]
-        waiting += [order[: len(order) // 2], order[len(order) // 2 :]]
-    return tiles
 
 
 def _tensor(matrix: sparse.csr_matrix) -> Tensor:
