@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +21,37 @@ Array = npt.NDArray[np.float64]
 type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
 
 _NUMERICAL_RIDGE = 1e-6  # against two types with one profile; shrinking is the posterior's
+_SIZE_SHARE = 0.5  # least share of a type's log size that is believed
 _DRAWS = 2_000_000  # times spots, within bounds
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `AttentionRegressionDeconv` is told, checked; see there."""
+
+    phi: float | str = 0.8
+    lambda_cell: float = 1.0
+    lambda_spatial: float = 1.0
+    lambda_ridge: float = 1.0
+    n_iter: int = 5
+    n_jobs: int = -1
+    k_neighbors: int = 6
+    lambda_mode: str = "auto"
+    output: str = "cells"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.phi != "estimated" and not (isinstance(self.phi, int | float) and 0 <= self.phi < 1):
+            raise InputError(f"phi is {self.phi}; it must be at least 0 and below 1, or 'estimated'")
+        for name in ("lambda_cell", "lambda_spatial", "lambda_ridge"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.n_iter < 1:
+            raise InputError(f"n_iter is {self.n_iter}; it must be at least 1")
+        if self.lambda_mode not in ("auto", "absolute"):
+            raise InputError(f"lambda_mode is '{self.lambda_mode}'; it must be auto or absolute")
+        if self.output not in ("cells", "molecules"):
+            raise InputError(f"output is '{self.output}'; it must be cells or molecules")
 
 
 class AttentionRegressionDeconv:
@@ -37,7 +68,7 @@ class AttentionRegressionDeconv:
     celltype
         Type of each cell: a Series, an array, or a DataFrame with a column of them.
     phi
-        Spatial autocorrelation of proportions, from 0 to below 1.
+        Spatial autocorrelation of proportions, from 0 to below 1, or ``"estimated"``: the likeliest.
     lambda_cell
         How strongly `map_cells` holds a spot's cells to its proportions and to an even spread over a type's cells.
     lambda_spatial, lambda_ridge
@@ -70,8 +101,15 @@ class AttentionRegressionDeconv:
         The regression's weights, before rows are scaled.
     fit_ : DataFrame
         ``residual`` (weighted root mean square) and ``explained`` (share of the weighted sum of squares) of each spot.
-    profiles_, platform_factors_, gene_weights_, genes_, cells_, attention_, lambda_k_, objective_, converged_, notes_
+    support_ : float
+        How much of what might be chance in the profiles the spots show, from 0 to 1: near 1 where the reference's
+        cells are the slice's own, or as good as.
+    scaled_spots_ : bool
+        Whether spots were scaled to one depth.
+    profiles_, platform_factors_, gene_weights_, genes_, cells_, attention_, phi_, lambda_k_, objective_, converged_
         What was learned, and how the last solve went.
+    notes_
+        What was put right in the input.
 
     Examples
     --------
@@ -124,36 +162,23 @@ class AttentionRegressionDeconv:
         self._set(
             st,
             cells,
-            phi,
-            lambda_cell,
-            lambda_spatial,
-            lambda_ridge,
-            n_iter,
-            n_jobs,
-            k_neighbors,
-            lambda_mode,
-            output,
-            seed,
+            Settings(
+                phi=phi,
+                lambda_cell=lambda_cell,
+                lambda_spatial=lambda_spatial,
+                lambda_ridge=lambda_ridge,
+                n_iter=n_iter,
+                n_jobs=n_jobs,
+                k_neighbors=k_neighbors,
+                lambda_mode=lambda_mode,
+                output=output,
+                seed=seed,
+            ),
         )
 
     @classmethod
     def from_anndata(
-        cls,
-        st: AnnData,
-        sc: AnnData,
-        cell_type_key: str = "cell_type",
-        *,
-        phi: float = 0.8,
-        lambda_cell: float = 1.0,
-        lambda_spatial: float = 1.0,
-        lambda_ridge: float = 1.0,
-        max_cells_per_type: int = 1000,
-        n_iter: int = 5,
-        n_jobs: int = -1,
-        k_neighbors: int = 6,
-        lambda_mode: str = "auto",
-        output: str = "cells",
-        seed: int = 1,
+        cls, st: AnnData, sc: AnnData, cell_type_key: str = "cell_type", max_cells_per_type: int = 1000, **settings: Any
     ) -> Self:
         """Start from a slice with raw counts and ``obsm['spatial']``, and a reference with labels in ``obs``.
 
@@ -163,11 +188,12 @@ class AttentionRegressionDeconv:
             Slice and reference, raw counts in X.
         cell_type_key
             Column of the reference's ``obs``.
-        phi, lambda_cell, lambda_spatial, lambda_ridge, max_cells_per_type, n_iter, n_jobs, k_neighbors
+        max_cells_per_type
             As for the class.
-        lambda_mode, output, seed
-            As for the class.
+        **settings
+            The class's other arguments from `phi` on, by name.
         """
+        told = Settings(**settings)
         if cell_type_key not in sc.obs:
             raise InputError(f"the reference has no column '{cell_type_key}' for the cell types")
         cells = reference.clean(
@@ -176,60 +202,15 @@ class AttentionRegressionDeconv:
             sc.var,
             notes=list(sc.uns.get("spotfuse", {}).get("notes", [])),
             max_cells_per_type=max_cells_per_type,
-            seed=seed,
+            seed=told.seed,
         )
         model = cls.__new__(cls)
         model._index = st.obs_names
-        model._set(
-            st,
-            cells,
-            phi,
-            lambda_cell,
-            lambda_spatial,
-            lambda_ridge,
-            n_iter,
-            n_jobs,
-            k_neighbors,
-            lambda_mode,
-            output,
-            seed,
-        )
+        model._set(st, cells, told)
         return model
 
-    def _set(
-        self,
-        st: AnnData,
-        cells: AnnData,
-        phi: float,
-        lambda_cell: float,
-        lambda_spatial: float,
-        lambda_ridge: float,
-        n_iter: int,
-        n_jobs: int,
-        k_neighbors: int,
-        lambda_mode: str,
-        output: str,
-        seed: int,
-    ) -> None:
-        if not 0 <= phi < 1:
-            raise InputError(f"phi is {phi}; it must be at least 0 and below 1")
-        for name, value in (("cell", lambda_cell), ("spatial", lambda_spatial), ("ridge", lambda_ridge)):
-            if not value >= 0:
-                raise InputError(f"lambda_{name} is {value}; it must not be negative")
-        if n_iter < 1:
-            raise InputError(f"n_iter is {n_iter}; it must be at least 1")
-        if lambda_mode not in ("auto", "absolute"):
-            raise InputError(f"lambda_mode is '{lambda_mode}'; it must be auto or absolute")
-        if output not in ("cells", "molecules"):
-            raise InputError(f"output is '{output}'; it must be cells or molecules")
-        self.phi, self.lambda_cell, self.lambda_spatial, self.lambda_ridge = (
-            phi,
-            lambda_cell,
-            lambda_spatial,
-            lambda_ridge,
-        )
-        self.n_iter, self.n_jobs, self.k_neighbors = n_iter, n_jobs, k_neighbors
-        self.lambda_mode, self.output, self.seed = lambda_mode, output, seed
+    def _set(self, st: AnnData, cells: AnnData, settings: Settings) -> None:
+        self.settings = settings
         self._coordinates = np.asarray(st.obsm["spatial"], dtype=np.float64)[:, :2]
         if self._index is None:
             self._index = st.obs_names
@@ -269,7 +250,7 @@ class AttentionRegressionDeconv:
         seconds : float
         """
         start = time.perf_counter()
-        with threadpool_limits(self.n_jobs if self.n_jobs > 0 else None):
+        with threadpool_limits(self.settings.n_jobs if self.settings.n_jobs > 0 else None):
             self._fit()
         self.elapsed_time_ = time.perf_counter() - start
         return self.proportions_, self.elapsed_time_
@@ -302,7 +283,7 @@ class AttentionRegressionDeconv:
         spot's proportion, so that proportions are step 1's.
         """
         weights, factors = self.gene_weights_.to_numpy(), self.platform_factors_.to_numpy()
-        with threadpool_limits(self.n_jobs if self.n_jobs > 0 else None):
+        with threadpool_limits(self.settings.n_jobs if self.settings.n_jobs > 0 else None):
             return _cell_level.cell_map(
                 _profiles.shares(self._counts),
                 _profiles.shares(self._cells),
@@ -310,14 +291,14 @@ class AttentionRegressionDeconv:
                 self.proportions_.to_numpy(),
                 weights,
                 weights * factors,
-                self.lambda_cell,
+                self.settings.lambda_cell,
             )
 
     def summary(self) -> dict[str, Any]:
         """Give what a report needs to know of the run, as plain numbers and text."""
         return {
             "method": "attention_regression",
-            "output": self.output,
+            "output": self.settings.output,
             "spots_scaled_to_one_depth": self.scaled_spots_,
             "n_spots": self._counts.shape[0],
             "n_types": len(self.types_),
@@ -325,6 +306,8 @@ class AttentionRegressionDeconv:
             "n_genes_shared": self.n_genes_shared_,
             "n_genes_used": len(self.genes_),
             "cells_per_type": {name: int((self._codes == k).sum()) for k, name in enumerate(self.types_)},
+            "phi": self.phi_,
+            "support": self.support_,
             "smoothing": {name: float(value) for name, value in self.lambda_k_.items()},
             "sweeps": len(self.objective_) - 1,
             "converged": self.converged_,
@@ -334,68 +317,83 @@ class AttentionRegressionDeconv:
         }
 
     def _fit(self) -> None:
+        told = self.settings
         n_types = len(self.types_)
         profiles = _profiles.type_profiles(self._cells, self._codes, n_types)
-        means = _profiles.shrink(profiles)
+        doubtful = _profiles.doubtful(profiles)
+        sure, support = profiles.mean - doubtful, 0.5  # to start with; then as much of it as the spots show
         spots = _profiles.shares(self._counts)
         n_spots, n_genes = spots.shape
         observed = np.asarray(spots.mean(axis=0)).ravel()
         weights = _profiles.gene_weights(observed, profiles)
         squares = np.asarray(spots.multiply(spots) @ weights**2).ravel()
-        graph = _neighbours(self._coordinates, self.k_neighbors)
+        graph = _neighbours(self._coordinates, told.k_neighbors)
         W = distance_only = _type_level.attention(graph, self._coordinates, None)
 
         V = np.zeros((n_spots, n_types))
         factors = np.ones(n_genes)
         strength = np.zeros(n_types)
-        for iteration in range(self.n_iter):
+        phi = 0.0 if told.phi == "estimated" else float(told.phi)
+        for iteration in range(told.n_iter):
+            means = sure + support * doubtful
             weighted = means * (factors * weights)
             gram = weighted @ weighted.T
             scale = float(np.trace(gram)) / n_types
             gram, projected = gram / scale, np.asarray(spots @ (weighted * weights).T) / scale
-            ridge = self.lambda_ridge
-            if self.lambda_mode == "absolute":
-                strength = np.full(n_types, self.lambda_spatial)
+            ridge = told.lambda_ridge
+            if told.lambda_mode == "absolute":
+                strength = np.full(n_types, told.lambda_spatial)
             else:
                 ridge *= _NUMERICAL_RIDGE
-            prior = _type_level.Prior(W, self.phi, strength, ridge)
+            prior = _type_level.Prior(W, phi, strength, ridge)
             V, b, self.objective_, self.converged_ = _type_level.solve(gram, projected, prior, V)
             residual = squares / scale - 2 * np.sum(projected * V, axis=1) + np.sum((V @ gram) * V, axis=1)
             residual = np.maximum(residual, 0)
             shares = _rows_to_one(V)
-            if iteration < self.n_iter - 1:
+            if told.phi == "estimated" and iteration == 0:
+                phi = _type_level.estimate_phi(distance_only, V)
+            if iteration < told.n_iter - 1:
+                doubted = doubtful * (factors * weights)
+                support += _profiles.support(
+                    projected * scale, np.asarray(spots @ (doubted * weights).T), weighted, doubted
+                )
+                support = min(max(support, 0.0), 1.0)
                 factors = _profiles.platform_factors(observed, shares.mean(axis=0), means, profiles, n_spots)
                 W = _type_level.attention(graph, self._coordinates, shares)
-                if self.lambda_mode == "auto" and self.lambda_spatial > 0:
+                if told.lambda_mode == "auto" and told.lambda_spatial > 0:
                     noise = float(residual.sum()) / (n_spots * max(n_genes - n_types, 1))
-                    near = _type_level.Prior(distance_only, self.phi, strength, ridge)
-                    strength = self.lambda_spatial * _type_level.variance_ratios(gram, V, near, noise)
+                    near = _type_level.Prior(distance_only, phi, strength, ridge)
+                    strength = told.lambda_spatial * _type_level.variance_ratios(gram, V, near, noise)
 
         # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
         self.scaled_spots_ = _profiles.totals_are_even(self._counts)
         sizes = np.ones(n_types)
-        if self.output == "cells" and not self.scaled_spots_:
-            sizes = _profiles.cell_sizes(profiles)
+        if told.output == "cells" and not self.scaled_spots_:
+            # library sizes are capture as well as RNA: half of their logs is believed, or as much as of other detail
+            sizes = profiles.size ** max(support, _SIZE_SHARE)
         cells = _profiles.shares(self._cells)
         statistics = np.asarray(cells @ (weighted * weights * factors).T) / scale
         distance = np.asarray(cells.multiply(cells) @ (weights * factors) ** 2).ravel() / scale
         distance += gram[self._codes, self._codes] - 2 * statistics[np.arange(len(distance)), self._codes]
-        distance = np.maximum(distance, 0)
-        precision = _posterior.spot_precision(
-            statistics, self._codes, distance, gram, shares.mean(axis=0), residual, shares
+        spread, apart = _posterior.cell_noise(
+            statistics, self._codes, np.maximum(distance, 0), gram, shares.mean(axis=0)
         )
+        # as many cells as make a spot fit as well as it does; 1 / noise keeps the prior's scale
+        noise = max(float(np.trace(np.linalg.solve(gram, spread))) / n_types, np.finfo(float).tiny)
+        n_cells = shares @ apart / np.maximum(residual, 1e-3 * float(np.median(residual)) + np.finfo(float).tiny)
+        metric = noise * np.linalg.solve(spread, gram)
         total = V.sum(axis=1)
         total = np.where(total > 0, total, 1)[:, None]
         around = prior.degree[:, None] * shares - prior.pull(shares - b)  # what a spot's own share does not enter
         posterior = _posterior.sample(
-            gram,
-            projected / total + strength * around,
+            gram @ metric,
+            projected / total @ metric + strength * around,
             strength * prior.degree[:, None],
-            precision,
+            n_cells / noise,
             shares,
             sizes,
             n_draws=int(np.clip(_DRAWS / n_spots, 60, 300)),
-            seed=self.seed,
+            seed=told.seed,
         )
 
         # the point and the mean of the draws err differently: halfway is nearer than either, on slices of both kinds
@@ -424,7 +422,7 @@ class AttentionRegressionDeconv:
         self.platform_factors_ = pd.Series(factors, index=self.genes_)
         self.gene_weights_ = pd.Series(weights, index=self.genes_)
         self.lambda_k_ = pd.Series(strength, index=self.types_)
-        self.attention_ = W
+        self.attention_, self.phi_, self.support_ = W, phi, support
 
 
 def _rows_to_one(V: Array) -> Array:

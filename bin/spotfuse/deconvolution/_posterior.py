@@ -19,6 +19,8 @@ _BURN_IN = 25
 _ROOT = np.sqrt(2 * np.pi)
 _PRIOR_SPOTS = 2000  # spots from which the probability of a type being there is estimated
 _LEAST, _MOST = 0.005, 0.95  # of that probability
+_PRIOR_CELLS = 3.0  # cells of a type that all types' count for
+_EVEN_NOISE = 0.25  # share of the noise that is laid to all directions alike
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class Posterior:
     high: Array
 
 
-def spot_precision(
-    statistics: Array, types: npt.NDArray[np.intp], squares: Array, gram: Array, mix: Array, residual: Array, V: Array
-) -> Array:
-    """Say how precise each spot's likelihood is, by the reference's cells and by how well the spot is fitted.
+def cell_noise(
+    statistics: Array, types: npt.NDArray[np.intp], squares: Array, gram: Array, mix: Array
+) -> tuple[Array, Array]:
+    """Say how much cells of one type differ, along the profiles and in all.
 
     Parameters
     ----------
@@ -56,30 +58,24 @@ def spot_precision(
         Profiles times profiles, of shape (n_types, n_types).
     mix
         Mean proportions, of shape (n_types,).
-    residual
-        Squared distance of each spot from its fit, of shape (n_spots,).
-    V
-        Proportions of each spot, of shape (n_spots, n_types).
 
     Returns
     -------
-    Array of shape (n_spots,), to multiply the gram matrix with.
+    Covariance of the statistics of a cell of the slice, of shape (n_types, n_types), and mean squared distance of a
+    type's cells from its profile, of shape (n_types,).
     """
     n_types = len(gram)
     away = statistics - gram[types]
     freedom = max(len(away) - n_types, 1)
     overall = away.T @ away / freedom
-    few = 3.0  # cells that the other types count for
     spread, distance = np.zeros_like(gram), np.zeros(n_types)
     for k in range(n_types):
         own = types == k
-        n = max(int(own.sum()) - 1, 0) + few
-        spread += mix[k] * (away[own].T @ away[own] + few * overall) / n
-        distance[k] = (squares[own].sum() + few * squares.sum() / freedom) / n
-    # noise along the profiles is more than elsewhere, since what varies between cells is what tells types apart
-    noise = max(float(np.trace(np.linalg.solve(gram, spread))) / n_types, np.finfo(float).tiny)
-    cells = V @ distance / np.maximum(residual, 1e-3 * float(np.median(residual)) + np.finfo(float).tiny)
-    return np.asarray(cells / noise)
+        n = max(int(own.sum()) - 1, 0) + _PRIOR_CELLS
+        spread += mix[k] * (away[own].T @ away[own] + _PRIOR_CELLS * overall) / n
+        distance[k] = (squares[own].sum() + _PRIOR_CELLS * squares.sum() / freedom) / n
+    even = float(np.trace(np.linalg.solve(gram, spread))) / n_types
+    return (1 - _EVEN_NOISE) * spread + (_EVEN_NOISE * even + np.finfo(float).tiny) * gram, distance
 
 
 def sample(

@@ -10,11 +10,9 @@ Array = npt.NDArray[np.float64]
 
 _EVEN_TOTALS = 0.2  # coefficient of variation below which spots were scaled to one depth
 _PRIOR_CELLS = 5.0  # weight of the other types in a type's variance
-_SHRINKAGE = 0.5  # share of the way from a type's own mean to its empirical Bayes estimate
 _BETWEEN_CELLS = 0.5  # share of the noise of a gene that is laid to differences between cells, not to counting
 _COMMON_NOISE = 0.25  # times the mean gene's: what every gene has besides, so that faint ones do not rule
 _FACTOR_LIMIT = 1.6  # of the log: five times more or less
-_SIZE_SHARE = 0.5  # of a type's log size that is believed: library sizes are capture as well as RNA
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,10 @@ class Profiles:
         Mean share of each gene, of shape (n_types, n_genes); rows sum to 1.
     variance
         Variance of a gene's share between cells of a type, of shape (n_types, n_genes).
-    n_cells, size
-        Number of cells, and their mean counts relative to the other types', of shape (n_types,).
+    n_cells
+        Number of cells, less where a few of them have most of the counts, of shape (n_types,).
+    size
+        Mean counts of a cell relative to the other types', of shape (n_types,).
     """
 
     mean: Array
@@ -63,9 +63,14 @@ def type_profiles(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_type
         Number of types; each has a cell.
     """
     cells = shares(counts)
-    n_cells = np.bincount(types, minlength=n_types).astype(np.float64)
-    average = sparse.csr_matrix((1 / n_cells[types], (types, np.arange(len(types)))), shape=(n_types, len(types)))
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    # a cell's shares vary as cells do and, the more the fewer its counts, by counting: between one vote each and one
+    # each count
+    votes = np.sqrt(totals)
+    weight = votes / np.bincount(types, votes, minlength=n_types)[types]
+    average = sparse.csr_matrix((weight, (types, np.arange(len(types)))), shape=(n_types, len(types)))
     mean = np.asarray((average @ cells).toarray())
+    n_cells = 1 / np.bincount(types, weight**2, minlength=n_types)
     squares = np.asarray((average @ cells.multiply(cells)).toarray())
     within = np.maximum(squares - mean**2, 0) * n_cells[:, None]
     # few cells tell little of a variance: theirs leans on that of all types, which goes with the mean
@@ -73,32 +78,57 @@ def type_profiles(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_type
     dispersion = within.sum(axis=0) / max(float(n_cells.sum() - n_types), 1) / np.maximum(overall, 1e-12)
     own_mean = (n_cells[:, None] * mean + _PRIOR_CELLS * overall) / (n_cells[:, None] + _PRIOR_CELLS)
     variance = (within + _PRIOR_CELLS * dispersion * own_mean) / (n_cells[:, None] - 1 + _PRIOR_CELLS)
-    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
-    size = average @ totals
+    size = np.bincount(types, totals, minlength=n_types) / np.bincount(types, minlength=n_types)
     return Profiles(mean, variance, n_cells, np.asarray(size / np.exp(np.mean(np.log(size)))))
 
 
-def shrink(profiles: Profiles) -> Array:
-    """Draw each type's gene towards the mean of all types where its own cells do not tell them apart.
+def doubtful(profiles: Profiles) -> Array:
+    """Find what of the profiles may be chance: where a type's own cells do not tell it from the others.
 
-    A gene that differs no more between types than the sampling of their cells explains is drawn the whole way of the
-    empirical Bayes estimate, a marker hardly: noise in the profile of a rare type would otherwise be taken for signal.
+    Of a gene that differs no more between types than the sampling of their cells explains, the empirical Bayes
+    estimate keeps nothing, of a marker nearly all; this is what it takes away. Noise in the profile of a rare type
+    would otherwise be taken for signal.
 
     Returns
     -------
-    Array of shape (n_types, n_genes)
+    Array of shape (n_types, n_genes), to be taken off the mean
     """
     if len(profiles.mean) < 2:
-        return profiles.mean
+        return np.zeros_like(profiles.mean)
     sampling = profiles.variance / profiles.n_cells[:, None]
     weight = profiles.n_cells / (profiles.n_cells + _PRIOR_CELLS)
     weight = (weight / weight.sum())[:, None]
-    centre = (weight * profiles.mean).sum(axis=0)
-    away = profiles.mean - centre
+    away = profiles.mean - (weight * profiles.mean).sum(axis=0)
     between = (weight * (away**2 - sampling * (1 - weight))).sum(axis=0) / (1 - float((weight**2).sum()))
     between = np.maximum(between, 0)
     kept = between / np.maximum(between + sampling, np.finfo(float).tiny)
-    return np.asarray(centre + (1 - _SHRINKAGE + _SHRINKAGE * kept) * away)
+    return np.asarray((1 - kept) * away)
+
+
+def support(projected: Array, doubt: Array, weighted: Array, doubted: Array) -> float:
+    """Say how much more of what is doubtful in the profiles the spots show, by least squares without constraints.
+
+    Such a fit is at right angles to its residual, so that chance in the abundances adds nothing here, as it would with
+    abundances that must not be negative: those fit better the more extreme profiles are.
+
+    Parameters
+    ----------
+    projected, doubt
+        Spots times the profiles, and times what is doubtful, of shape (n_spots, n_types).
+    weighted, doubted
+        Profiles and what is doubtful in them, times the genes' weights, of shape (n_types, n_genes).
+
+    Returns
+    -------
+    Share of `doubted` to add to the profiles
+    """
+    gram = weighted @ weighted.T
+    gram += 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram))
+    V = np.linalg.solve(gram, projected.T).T
+    cross = weighted @ doubted.T
+    apart = doubted @ doubted.T - cross.T @ np.linalg.solve(gram, cross)
+    whole = float(np.sum((V.T @ V) * apart))
+    return float(np.sum(V * (doubt - V @ cross))) / whole if whole > 0 else 0.0
 
 
 def gene_weights(observed: Array, profiles: Profiles) -> Array:
@@ -162,8 +192,3 @@ def platform_factors(observed: Array, mix: Array, means: Array, profiles: Profil
     spread = max(float(np.median(rest**2) / 0.455 - np.median(sampling)), 0.0)
     factors[known] = np.exp(np.clip(trend + spread / (spread + sampling) * rest, -_FACTOR_LIMIT, _FACTOR_LIMIT))
     return factors
-
-
-def cell_sizes(profiles: Profiles) -> Array:
-    """Give what a cell of each type counts for, by which shares of molecules become shares of cells."""
-    return np.asarray(profiles.size**_SIZE_SHARE)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.optimize import minimize_scalar
+from scipy.sparse.linalg import splu
 
 Array = npt.NDArray[np.float64]
 
@@ -195,3 +197,39 @@ def variance_ratios(gram: Array, V: Array, prior: Prior, noise: float) -> Array:
     alone = np.maximum(alone, _LEAST_VARIANCE)
     among = np.clip(among, 0, prior.phi * alone)
     return np.asarray(noise * among / (alone * (alone - among)))
+
+
+def estimate_phi(W: sparse.csr_matrix, V: Array) -> float:
+    """Find the spatial autocorrelation under which abundances are likeliest, each type with a variance of its own.
+
+    ``½ n_types ln|D − φW| − ½ n_spots Σ_k ln (v_k − b_k)ᵀ(D − φW)(v_k − b_k)`` is maximised; without the determinant
+    the largest φ would always win.
+
+    Parameters
+    ----------
+    W
+        Weights that do not come from V, of shape (n_spots, n_spots).
+    V
+        Abundances that were not smoothed, of shape (n_spots, n_types).
+
+    Returns
+    -------
+    From 0 to 0.99; 0 where there are no neighbours.
+    """
+    linked = np.flatnonzero(np.diff(W.indptr))
+    if len(linked) < 3:
+        return 0.0
+    W, V = sparse.csr_matrix(W[linked][:, linked]), V[linked]
+    degree = sparse.diags(np.asarray(W.sum(axis=1)).ravel())
+
+    def unlikely(phi: float) -> float:
+        prior = Prior(W, phi, np.zeros(V.shape[1]), 0.0)
+        away = V - prior.means(V)
+        spread = np.sum(away * prior.pull(away), axis=0)
+        spread = spread[spread > _LEAST_VARIANCE * len(V)]
+        factor = splu(sparse.csc_matrix(degree - phi * W), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        determinant = float(np.sum(np.log(factor.U.diagonal())))
+        return 0.5 * len(V) * float(np.sum(np.log(spread))) - 0.5 * len(spread) * determinant
+
+    best = minimize_scalar(unlikely, bounds=(0.0, 0.99), method="bounded", options={"xatol": 1e-3})
+    return float(best.x)
