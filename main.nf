@@ -80,14 +80,16 @@ workflow SPOTFUSE {
     COLLECT_SLICE(collected, settings)
     REPORT_SLICE(COLLECT_SLICE.out.slice)
 
+    notes = parts.flatMap { _meta, files -> files }
+        .mix(COLLECT_SLICE.out.status, REPORT_SLICE.out.status)
+        .filter { file -> file.name.endsWith('.status.json') }
+    notes.map { note -> Run.news(note) }.filter { line -> line }.view { line -> line }
+
     REPORT_COHORT(
         Run.toJson(sheet.values().collect { row -> row.given }),
         settings,
         COLLECT_SLICE.out.slice.map { _meta, folder -> folder }.toSortedList { a, b -> a.name <=> b.name },
-        parts.flatMap { _meta, files -> files }
-            .mix(COLLECT_SLICE.out.status, REPORT_SLICE.out.status)
-            .filter { file -> file.name.endsWith('.status.json') }
-            .toSortedList { a, b -> a.name <=> b.name }
+        notes.toSortedList { a, b -> a.name <=> b.name }
     )
 
     versions = CHECK_SLICE.out.versions.mix(

@@ -83,6 +83,12 @@ class Run {
         copy
     }
 
+    /** What a step's note means to who watches the run: a slice is done, or lost a step; null for steps on the way. */
+    static String news(Path note) {
+        def said = new JsonSlurper().parse(note)
+        said.failure ? "${said.sample}: ${said.step} failed: ${said.failure}" : said.step == 'report_slice' ? "${said.sample}: done" : null
+    }
+
     /** One list of software versions from those of all tasks. */
     static String versions(List<Path> files) {
         def steps = new TreeMap().withDefault { new TreeMap() }

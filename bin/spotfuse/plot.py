@@ -1,6 +1,6 @@
 """The reports' figures in a notebook: what a finished slice looks like, in the same colours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.patches import Patch
 
-from spotfuse.report._maps import spacing
+from spotfuse.report._maps import spacing, two_components
 from spotfuse.report._page import domain_colours
 
 _Numbers = npt.NDArray[np.floating[Any]]
@@ -94,11 +94,78 @@ def gene(adata: AnnData, name: str, *, ax: Axes | None = None, image: bool = Tru
     -------
     The axes.
     """
-    counts = adata[:, [name]].X
-    values = np.asarray(counts.todense() if hasattr(counts, "todense") else counts, float).ravel()
-    values = np.log1p(1e4 * values / np.maximum(np.asarray(adata.X.sum(axis=1), float).ravel(), 1))
+    values = _expression(adata, name)
     top = float(np.percentile(values, 99)) or float(values.max()) or 1.0
     return _levels(adata, values, name, ax, image, (0, top))
+
+
+def attention(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> Axes:
+    """Map how much each spot's embedding rests on neighbours in the tissue (1) and not on spots of like expression (0).
+
+    Parameters and returned axes are those of `domains`.
+    """
+    return _levels(adata, np.asarray(adata.obsm["attention"], float)[:, 0], "attention on space", ax, image, (0, 1))
+
+
+def embedding(adata: AnnData, *, ax: Axes | None = None) -> Axes:
+    """Draw the first two principal components of the embedding, each spot in the colour of its domain.
+
+    Parameters
+    ----------
+    adata
+        A finished slice.
+    ax
+        As in `domains`.
+
+    Returns
+    -------
+    The axes.
+    """
+    if ax is None:
+        ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
+    labels = adata.obs["domain"].astype("category")
+    names, two = list(labels.cat.categories), two_components(adata)
+    for name, colour in zip(names, domain_colours([str(name) for name in names]), strict=True):
+        x, y = two[(labels == name).to_numpy()].T
+        ax.scatter(x, y, s=6, color=colour, label=name, linewidths=0)
+    ax.set(xlabel="first component", ylabel="second component", xticks=[], yticks=[])
+    ax.legend(title="domain", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
+    return ax
+
+
+def dots(adata: AnnData, genes: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Draw genes by domain: a dot's area is the share of spots that have the gene, its colour the mean expression.
+
+    Parameters
+    ----------
+    adata
+        A finished slice with domains.
+    genes
+        Of ``adata.var_names``, such as the first markers of each domain.
+    ax
+        As in `domains`.
+
+    Returns
+    -------
+    The axes; colours go from 0 to each gene's highest mean of ln(1 + counts per 10,000).
+    """
+    labels = adata.obs["domain"].astype("category")
+    names = list(labels.cat.categories)
+    values = np.stack([_expression(adata, gene) for gene in genes], axis=1)
+    of = [values[(labels == name).to_numpy()] for name in names]
+    mean = np.stack([some.mean(axis=0) for some in of], axis=1)
+    share = np.stack([(some > 0).mean(axis=0) for some in of], axis=1)
+    if ax is None:
+        ax = plt.subplots(figsize=(2.5 + 0.4 * len(names), 1 + 0.27 * len(genes)), layout="constrained")[1]
+    y, x = np.mgrid[: len(genes), : len(names)]
+    level = mean / np.maximum(mean.max(axis=1, keepdims=True), 1e-12)
+    drawn = ax.scatter(x.ravel(), y.ravel(), s=140 * share.ravel(), c=level.ravel(), cmap="viridis", vmin=0, vmax=1)
+    ax.set(xticks=range(len(names)), yticks=range(len(genes)), xlabel="domain")
+    ax.set(xlim=(-0.7, len(names) - 0.3), ylim=(len(genes) - 0.3, -0.7))
+    ax.set_xticklabels(names)
+    ax.set_yticklabels(genes)
+    ax.figure.colorbar(drawn, ax=ax, label="mean expression, of the gene's highest")
+    return ax
 
 
 def composition(adata: AnnData, *, ax: Axes | None = None) -> Axes:
@@ -128,6 +195,13 @@ def composition(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     ax.set_yticklabels(types)
     ax.figure.colorbar(drawn, ax=ax, label="mean proportion")
     return ax
+
+
+def _expression(adata: AnnData, gene: str) -> _Numbers:
+    counts = adata[:, [gene]].X
+    values = np.asarray(counts.todense() if hasattr(counts, "todense") else counts, float).ravel()
+    found: _Numbers = np.log1p(1e4 * values / np.maximum(np.asarray(adata.X.sum(axis=1), float).ravel(), 1))
+    return found
 
 
 def _levels(

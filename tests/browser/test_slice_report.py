@@ -135,6 +135,19 @@ def test_a_second_map_follows_the_zoom_of_the_first(page):
     assert page.evaluate("document.querySelector('#map').data[0].marker.size") > 1.5 * before
 
 
+def test_a_second_map_has_a_legend_that_isolates(page):
+    assert page.locator("#side-legend > *").count() == 0
+    page.select_option("#beside", "confidence")
+    assert page.locator("#side-legend .ramp").count() == 1
+    page.select_option("#beside", "annotation")
+    page.click("#side-legend .chip:has-text('L1')")
+    settle(page)
+    assert page.get_attribute("#side-legend .chip:has-text('L1')", "aria-pressed") == "true"
+    assert chosen(page) == chosen(page, "side") and len(chosen(page)) == 161
+    page.select_option("#beside", "")
+    assert page.locator("#side-legend > *").count() == 0
+
+
 def test_the_image_fades(page):
     page.fill("#image", "0.2")
     settle(page)

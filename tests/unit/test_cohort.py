@@ -1,6 +1,8 @@
 """What is said of all slices together."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +134,22 @@ def test_nothing_finished_is_still_a_table_and_a_report(tmp_path: Path, root: Pa
     ).read_text() == "sample\tstep\treason\nC\tcheck_slice\tc.h5ad: <b>no counts</b>\n"
     page = (tmp_path / "cohort/report.html").read_text()
     assert "c.h5ad: &lt;b&gt;no counts&lt;/b&gt;" in page and "<b>no counts" not in page
+
+
+def test_multiqc_shows_the_tables(slices, tmp_path: Path):
+    multiqc = os.environ.get("MULTIQC") or shutil.which("multiqc")
+    if multiqc is None:
+        pytest.skip("no MultiQC here (pip install multiqc into an environment of its own, and name it in MULTIQC)")
+    files = cohort.multiqc(cohort.metrics(SHEET, slices), cohort.composition(SHEET, slices))
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    command = [multiqc, tmp_path, "--outdir", tmp_path / "out", "--no-version-check"]
+    subprocess.run(command, check=True, capture_output=True)
+    shown = json.loads((tmp_path / "out/multiqc_data/multiqc_data.json").read_text())["report_plot_data"]
+    assert set(shown) == {f"spotfuse_{name}_plot" for name in ("metrics", "domains", "cell_types")}
+    table = (tmp_path / "out/multiqc_data/multiqc_spotfuse_metrics_plot.txt").read_text().splitlines()
+    assert table[0].split("\t")[:3] == ["Sample", "n_spots", "n_domains"]
+    assert {line.split("\t")[0] for line in table[1:]} == {"A", "B"}
 
 
 def test_multiqc_gets_the_same_numbers(slices):

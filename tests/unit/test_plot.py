@@ -58,3 +58,26 @@ def test_the_image_lies_under_its_spots(adata):
 
 def test_composition_is_the_mean_by_domain(adata):
     assert np.array_equal(plot.composition(adata).images[0].get_array(), np.eye(2))
+
+
+def test_attention_is_the_share_of_the_spatial_branch(adata):
+    adata.obsm["attention"] = np.column_stack([np.linspace(0, 1, 36), np.linspace(1, 0, 36)])
+    drawn = plot.attention(adata).collections[0]
+    assert np.allclose(drawn.get_array(), np.linspace(0, 1, 36)) and drawn.get_clim() == (0, 1)
+
+
+def test_the_embedding_is_drawn_along_its_widest_direction(adata):
+    left = adata.obsm["proportions"][:, 0]
+    adata.obsm["X_spotfuse"] = np.column_stack([np.zeros(36), 9 * left, np.linspace(0, 1, 36)])
+    first, second = plot.embedding(adata).collections
+    across = [part.get_offsets()[:, 0].mean() for part in (first, second)]
+    assert np.isclose(abs(across[0] - across[1]), 9, atol=0.1)
+    assert np.allclose(first.get_facecolor()[0, :3], np.array([0x3F, 0x90, 0xDA]) / 255)
+
+
+def test_dots_are_as_large_as_the_share_and_as_bright_as_the_mean(adata):
+    adata.X[adata.obs["domain"] == "2", 0] = 0
+    drawn = plot.dots(adata, ["A", "B"]).collections[0]
+    assert np.allclose(drawn.get_sizes(), [140, 0, 140, 140])
+    means = np.log1p(1e4 * np.array([20 / 110, 1.0]))
+    assert np.allclose(drawn.get_array(), [1, 0, means[0] / means[1], 1])

@@ -48,6 +48,27 @@ def spacing(x: Array, y: Array) -> float:
     return float(np.median(distances)) or 1.0
 
 
+def two_components(adata: Any) -> Array:
+    """Give the first two principal components of the embedding.
+
+    Parameters
+    ----------
+    adata
+        A finished slice; one without an embedding has that of its counts.
+
+    Returns
+    -------
+    Coordinates, shape (n, 2).
+    """
+    x = np.asarray(adata.obsm["X_spotfuse" if "X_spotfuse" in adata.obsm else "X_pca"], float)
+    x = x - x.mean(axis=0)
+    _, axes = np.linalg.eigh(x.T @ x)
+    axes = axes[:, ::-1][:, :2]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
+    two: Array = x @ axes
+    return two if two.shape[1] == 2 else np.column_stack([two, np.zeros(len(two))])
+
+
 class Layers:
     """What a map can be coloured by.
 

@@ -16,7 +16,7 @@ from spotfuse import __version__
 from spotfuse.cohort import natural
 from spotfuse.report import _figures as figures
 from spotfuse.report import _words as words
-from spotfuse.report._maps import Layers, bins_of, spacing
+from spotfuse.report._maps import Layers, bins_of, spacing, two_components
 from spotfuse.report._page import VIRIDIS, Pack, palette, render
 from spotfuse.report._read import LISTED_GENES, Slice
 
@@ -107,7 +107,7 @@ def of_slice(folder: Path, sample: str) -> str:
         "n": n_points,
         "x": pack.numbers(x),
         "y": pack.numbers(y),
-        "embedding": [pack.numbers(layers.means(column)) for column in _two_components(data.adata).T],
+        "embedding": [pack.numbers(layers.means(column)) for column in two_components(data.adata).T],
         "spacing": spacing(x, y),
         "image": image and {key: image[key] for key in ("width", "height")},
         "diameter": image and image["diameter"],
@@ -198,7 +198,7 @@ def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
     for start in range(0, adata.n_obs, 50_000):
         counts = sparse.csr_array(adata.X[start : start + 50_000])
         some = counts[:, columns].multiply((1e4 / np.maximum(counts.sum(axis=1), 1))[:, None])
-        parts.append(sparse.csr_array(some).log1p())
+        parts.append(sparse.csr_array(some).log1p().astype(np.float32))
     return sparse.vstack(parts).tocsc(), order
 
 
@@ -233,16 +233,6 @@ def _image(adata: Any) -> dict[str, Any] | None:
                     "diameter": float(diameter) if diameter else None,
                 }
     return None
-
-
-def _two_components(adata: Any) -> Array:
-    x = np.asarray(adata.obsm["X_spotfuse" if "X_spotfuse" in adata.obsm else "X_pca"], float)
-    x = x - x.mean(axis=0)
-    _, axes = np.linalg.eigh(x.T @ x)
-    axes = axes[:, ::-1][:, :2]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
-    two: Array = x @ axes
-    return two if two.shape[1] == 2 else np.column_stack([two, np.zeros(len(two))])
 
 
 def _dot_plot(data: Slice, expression: sparse.csc_array, genes: list[str], tables: Tables) -> Any:

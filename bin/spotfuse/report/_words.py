@@ -132,6 +132,8 @@ def n_domains(data: Slice) -> str:
         if stability - at_second < CLOSE:
             text += ", so close that it deserves a look too"
     text += "."
+    if len(curve) > 1 and chosen == curve["n_domains"].max():
+        text += " It is the largest number tried: more domains may be as right."
     if (higher["n_domains"] == 2).any():
         text += " Two is taken only where nothing else is possible, since a split in halves is stable almost anywhere."
     return text

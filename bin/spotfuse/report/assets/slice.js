@@ -169,9 +169,11 @@
     findAll("[data-isolate]").forEach((chip) => {
       chip.setAttribute("aria-pressed", String(choice?.layer === domain && choice.code === Number(chip.dataset.isolate)));
     });
-    findAll("#legend .chip").forEach((chip) => {
-      chip.setAttribute("aria-pressed", String(choice?.layer === state.layer && choice.code === Number(chip.dataset.code)));
-    });
+    for (const [box, layer] of [["#legend", state.layer], ["#side-legend", state.beside]]) {
+      findAll(`${box} .chip`).forEach((chip) => {
+        chip.setAttribute("aria-pressed", String(choice?.layer === layer && choice.code === Number(chip.dataset.code)));
+      });
+    }
     if (chosen === null) return (find("#status").textContent = "");
     const words = [`${chosen.length.toLocaleString("en")} ${header.spots ? "spots" : "bins"} (${percent(chosen.length / n)})`];
     if (choice) words.unshift(`${choice.layer.label} ${choice.layer.names[choice.code]}:`);
@@ -196,10 +198,13 @@
   }
 
   // ---- legend, titles, controls ----
-  function legend() {
-    const layer = state.layer;
-    find("#map-title").textContent = layer.label;
-    const box = find("#legend");
+  function legends() {
+    find("#map-title").textContent = state.layer.label;
+    legend(state.layer, find("#legend"));
+    if (state.beside) legend(state.beside, find("#side-legend"));
+    else find("#side-legend").replaceChildren();
+  }
+  function legend(layer, box) {
     if (layer.kind === "value") {
       const { lo, hi } = range(layer);
       const clipped = layer.clip && hi < layer.data.hi;
@@ -222,7 +227,7 @@
     state.layer = layer;
     find("#layer").value = layer.key;
     if (forget) { state.chosen = null; state.choice = null; }
-    legend();
+    legends();
     await Promise.all([draw(map), draw(side)]);
     report();
   }
@@ -243,6 +248,8 @@
   find("#layer").addEventListener("change", (event) => show(byKey.get(event.target.value)));
   find("#beside").addEventListener("change", async (event) => {
     state.beside = byKey.get(event.target.value) ?? null;
+    legends();
+    report();
     await draw(side);
   });
   function seek(matches) {
@@ -438,7 +445,7 @@
 
   // ---- start ----
   find("#layer").value = domain.key;
-  legend();
+  legends();
   report();
   const library = make("script");
   library.textContent = new TextDecoder().decode(await inflate("library"));

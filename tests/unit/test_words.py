@@ -1,0 +1,36 @@
+"""What a report says of the number of domains."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from spotfuse.report import _words as words
+
+
+def said(curve: list[tuple[int, float, int]] | None) -> str:
+    table = None if curve is None else pd.DataFrame(curve, columns=["n_domains", "stability", "chosen"])
+    return words.n_domains(SimpleNamespace(names=["1", "2", "3"], tables={"n_domains": table}))
+
+
+@pytest.mark.parametrize("curve", [None, []])
+def test_a_number_that_was_given_is_called_so(curve):
+    assert said(curve) == "The number of domains, 3, was given."
+
+
+def test_a_clear_choice_has_its_reason():
+    text = said([(2, 0.5, 0), (3, 0.9, 1), (4, 0.7, 0)])
+    assert "3, was chosen without labels" in text and "with 0.90 of 1, more than on any other" in text
+    assert "next comes 4 with 0.70." in text and "look too" not in text and "largest" not in text
+
+
+def test_a_close_one_is_said_to_be_close():
+    assert "next comes 4 with 0.89, so close" in said([(2, 0.5, 0), (3, 0.9, 1), (4, 0.89, 0), (5, 0.1, 0)])
+
+
+def test_halves_that_agree_better_are_explained():
+    text = said([(2, 0.99, 0), (3, 0.9, 1), (4, 0.7, 0)])
+    assert "any other but 2 (0.99)" in text and text.endswith("stable almost anywhere.")
+
+
+def test_the_end_of_the_curve_is_pointed_out():
+    assert "largest number tried" in said([(2, 0.5, 0), (3, 0.7, 0), (4, 0.9, 1)])
