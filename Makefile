@@ -1,4 +1,4 @@
-.PHONY: setup demo test test-executors images images-sif lint
+.PHONY: setup demo test fuzz test-executors images images-sif lint
 
 setup:
 	tools/setup
@@ -10,6 +10,10 @@ test:
 	tools/setup chromium
 	$(MAKE) --no-print-directory lint
 	.venv/bin/pytest
+
+# ten thousand sheets and damaged or made-up files, where the tests take a few hundred
+fuzz: setup
+	SPOTFUSE_FUZZ=10000 .venv/bin/pytest tests/bad_inputs/test_fuzz.py tests/pipeline/test_fuzz.py
 
 # Docker, Slurm and Apptainer, set up here as far as this machine lets root do so
 test-executors: setup

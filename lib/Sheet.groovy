@@ -13,6 +13,7 @@ class Sheet {
     private final Map<String, Map> rules
     private final List<String> required
     private final boolean isTable
+    private String content
 
     Sheet(Path file, Path schema) {
         this.file = file
@@ -30,13 +31,17 @@ class Sheet {
             return
         }
         try {
-            def rows = isTable ? readTable(kind) : readList(kind)
-            if (!problems) {
+            content = new String(Files.readAllBytes(file), 'UTF-8').replaceFirst('^\uFEFF', '').replaceAll('\r\n?', '\n')
+            def rows = content =~ /[\x00\uFFFD]/ ? [] : isTable ? readTable(kind) : readList(kind)
+            if (content =~ /[\x00\uFFFD]/) {
+                complain('is not text in UTF-8; save it as "CSV UTF-8"')
+            } else if (!problems) {
                 check(rows)
             }
-        } catch (Exception error) {
+        } catch (Exception | StackOverflowError error) {
             // parsers of YAML and JSON tell the line in their own words
-            problems << "${file.name}: cannot be read: ${error.message?.readLines()?.take(2)?.join(' ')}".toString()
+            def said = error.message?.readLines()?.take(2)?.join(' ')?.take(300) ?: 'it is nested too deeply'
+            problems << "${file.name}: cannot be read: ${said}".toString()
         }
     }
 
@@ -118,6 +123,11 @@ class Sheet {
         problems << "${file.name}${problem.startsWith('row') || problem.startsWith('entry') ? ', ' : ': '}${problem}".toString()
     }
 
+    /** Without blanks around it, those that spreadsheets and web pages bring along included. */
+    private static String trimmed(Object text) {
+        text.toString().replaceAll(/^[\s\p{Z}]+|[\s\p{Z}]+$/, '')
+    }
+
     /** A name for a slice, from that of its file or folder. */
     private static String nameOf(Path path) {
         def place = path.toAbsolutePath().normalize()
@@ -139,20 +149,20 @@ class Sheet {
     }
 
     private List<Map> readList(String kind) {
-        def list = kind == 'json' ? new groovy.json.JsonSlurper().parseText(content()) : new groovy.yaml.YamlSlurper().parseText(content())
+        def list = kind == 'json' ? new groovy.json.JsonSlurper().parseText(content) : new groovy.yaml.YamlSlurper().parseText(content)
         if (!(list instanceof List) || !list.every { row -> row instanceof Map }) {
             complain('must be a list of maps, one for each slice')
             return []
         }
         list.withIndex().collect { row, i ->
             [place: "entry ${i + 1}".toString(), cells: row.collectEntries { name, value ->
-                [name.toString().trim(), value instanceof CharSequence ? value.toString().trim() : value]
+                [trimmed(name), value instanceof CharSequence ? trimmed(value) : value]
             }]
         }
     }
 
     private List<Map> readTable(String kind) {
-        def text = content()
+        def text = content
         def head = text.readLines().find { line -> line.trim() } ?: ''
         def separator = kind != 'csv' && head.contains('\t') ? '\t' : !head.contains(',') && head.contains(';') ? ';' : kind == 'tsv' ? '\t' : ','
         def lines = cells(text, separator)
@@ -187,7 +197,7 @@ class Sheet {
         def quoted = false
         def number = 1
         def endRow = {
-            row << cell.toString().trim()
+            row << trimmed(cell)
             if (row.any()) {
                 lines << [row: number, cells: row]
             }
@@ -207,11 +217,11 @@ class Sheet {
                 } else {
                     cell << c
                 }
-            } else if (c == '"' && !cell.toString().trim()) {
+            } else if (c == '"' && !trimmed(cell)) {
                 quoted = true
                 cell.length = 0
             } else if (c == separator) {
-                row << cell.toString().trim()
+                row << trimmed(cell)
                 cell.length = 0
             } else if (c == '\n') {
                 endRow()
@@ -227,7 +237,4 @@ class Sheet {
         lines
     }
 
-    private String content() {
-        file.getText('UTF-8').replaceFirst('^\uFEFF', '').replaceAll('\r\n?', '\n')
-    }
 }

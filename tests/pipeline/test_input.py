@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
@@ -33,8 +34,12 @@ GOOD = {
     "list.json": '[{"sample": "A", "data": "a.h5ad", "platform": "visium"}]',
     "truth.csv": "sample,data,annotation,proportions,reference\nA,a.h5ad,layer,t.tsv,a.h5ad\nB,a.h5ad,t.tsv,,\n",
     "reference.csv": "sample,data,reference,cell_type_key\nA,a.h5ad,a folder,t.tsv\nB,~,a folder,\n",
+    "odd.csv": "sample,data,annotation,note\nA,run 7.2; $(x) ü,it's `a` $(column),<b>&amp;</b>\n",
     "metadata.csv": "sample,data,date,condition\nA,a.h5ad,2024,x\n",
 }
+
+NUMBERS = ["0", "1", "-3", "7.5", "many", "1e3", "²"]
+HOSTILE = ["a;reboot", "$(id)", "`id`", "ü", "a b", "..", "-x", "<script>alert(1)</script>", "pipeline_info"]
 
 BAD = {
     "empty.csv": ("", ["has no slices"]),
@@ -80,6 +85,26 @@ BAD = {
     "types.json": ('[{"sample": "A", "data": true}]', ["entry 1 (A), column data: is 'true', but must be text"]),
     "broken.json": ('[{"sample": "A",', ["cannot be read"]),
     "sheet.xlsx": ("PK", ["must end in .csv"]),
+    "binary.csv": ("PK\3\4\0\0", ["is not text in UTF-8"]),
+    "latin.csv": ("sample,data,donor\nA,a.h5ad,M\udcfcller\n", ["is not text in UTF-8"]),
+    "numbers.csv": (
+        "sample,data,n_domains\n" + "".join(f"{name},a.h5ad,{n}\n" for name, n in zip("ABCDEFG", NUMBERS, strict=True)),
+        [
+            f"row {i} ({name}), column n_domains: is '{n}'"
+            for i, (name, n) in enumerate(zip("ABCDEFG", NUMBERS, strict=True), 2)
+        ],
+    ),
+    "hostile.csv": (
+        "sample,data\n" + "".join(f"{name},a.h5ad\n" for name in HOSTILE),
+        [f"row {i} ({name}), column sample: is '{name}'" for i, name in enumerate(HOSTILE, 2)],
+    ),
+    "object.yaml": ('!!javax.script.ScriptEngineManager [!!java.net.URL ["file:/"]]\n', ["list of maps"]),
+    "bomb.yaml": (
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi")),
+        ["must be a list of maps"],
+    ),
+    "deep.json": ("[" * 100_000, ["cannot be read"]),
 }
 
 
@@ -87,7 +112,7 @@ BAD = {
 def sheets(pipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], list[dict]]]:
     folder = tmp_path_factory.mktemp("sheets")
     for name, text in (GOOD | {name: text for name, (text, _) in BAD.items()}).items():
-        (folder / name).write_text(text, newline="", encoding="utf-8")
+        (folder / name).write_text(text, newline="", encoding="utf-8", errors="surrogateescape")
     for name in ("a.h5ad", "t.tsv", "counts.tsv.gz"):
         (folder / name).touch()
     for name in ("a folder", ".csv", "outs", "cohort.zarr", "run 7.2; $(x) ü"):

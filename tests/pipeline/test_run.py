@@ -16,8 +16,8 @@ SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_
 
 BAD_SLICES = """
 sample,data,n_domains,reference,cell_type_key,annotation,proportions
-again,starmap_right.h5ad,4,starmap_reference.h5ad,cell_type,known layers.tsv,starmap_right_proportions.tsv
-shuffled,shuffled.h5ad,4,,,,
+again,starmap_right.h5ad,4,cells.csv.gz,cell types.tsv,known layers.tsv,starmap_right_proportions.tsv
+shuffled,$(touch hacked); 'ü' .h5ad,4,foreign,cell types.tsv,,
 unreadable,unreadable.h5ad,4,,,,
 uncounted,uncounted.h5ad,4,,,,
 greedy,starmap_left.h5ad,900,,,,
@@ -46,7 +46,15 @@ def second_run(pipeline, first_run):
     left = ad.read_h5ad(folder / "starmap_left.h5ad")
     right = ad.read_h5ad(folder / "starmap_right.h5ad")
     order = np.random.default_rng(0)
-    right[order.permutation(right.n_obs), order.permutation(right.n_vars)].copy().write_h5ad(folder / "shuffled.h5ad")
+    right[order.permutation(right.n_obs), order.permutation(right.n_vars)].copy().write_h5ad(
+        folder / "$(touch hacked); 'ü' .h5ad"
+    )
+    cells = ad.read_h5ad(folder / "starmap_reference.h5ad")
+    cells.obs[["cell_type"]].to_csv(folder / "cell types.tsv", sep="\t")
+    cells.to_df().astype(int).to_csv(folder / "cells.csv.gz")
+    cells.var_names = [f"other{i}" for i in range(cells.n_vars)]
+    (folder / "foreign").mkdir()
+    cells.write_h5ad(folder / "foreign/cells.h5ad")
     known = pd.DataFrame({"layer": np.where(right.obsm["spatial"][:, 0] > 8000, "L1", "L2")}, index=right.obs_names)
     known.iloc[5:].to_csv(folder / "known layers.tsv", sep="\t")
     left.X = left.X * 0
@@ -135,7 +143,7 @@ def test_changed_row_runs_its_slice_and_the_cohort(second_run) -> None:
 def test_bad_slices_leave_the_others_alone(second_run) -> None:
     assert second_run.exit_status == 1
     failures = {row["sample"]: (row["step"], row["reason"]) for row in second_run.table("cohort/failures.tsv")}
-    assert failures.keys() == {"unreadable", "uncounted", "greedy", "untyped", "killed"}
+    assert failures.keys() == {"unreadable", "uncounted", "greedy", "untyped", "shuffled", "killed"}
     for sample in ("unreadable", "uncounted", "greedy"):
         assert failures[sample][0] == "check_slice"
         assert not (second_run.outdir / sample).exists()
@@ -143,7 +151,9 @@ def test_bad_slices_leave_the_others_alone(second_run) -> None:
     assert "counts" in failures["uncounted"][1]
     assert "900" in failures["greedy"][1]
     assert failures["untyped"][0] == "prepare_reference" and "no such column" in failures["untyped"][1]
+    assert failures["shuffled"][0] == "deconvolve" and "share 0 genes" in failures["shuffled"][1]
     assert failures["killed"] == ("train", "killed or out of memory in train")
+    assert not list(second_run.outdir.parent.rglob("hacked"))
     for sample in ("cortex", "starmap_left", "starmap_right", "again", "shuffled", "untyped"):
         assert {path.name for path in (second_run.outdir / sample).iterdir()} >= TABLES
         assert f"\n{sample} " in second_run.output

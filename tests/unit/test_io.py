@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import importlib
 import json
+import re
 import struct
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -457,6 +458,14 @@ def test_every_kind_gives_the_same_slice(
     assert found.X.format == "csr" and found.X.dtype == np.float32
     np.testing.assert_array_equal(found.X.toarray(), slice_.X.toarray())
     np.testing.assert_allclose(found.obsm["spatial"], slice_.obsm["spatial"], rtol=1e-12)
+
+
+def test_the_table_of_what_is_read_names_every_test(root: Path) -> None:
+    text = (root / "docs/usage.md").read_text().split("## What is read")[1].split("What stands last")[0]
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[-2])}
+    assert {write.__name__ for write in KINDS} <= named
+    assert {name for name in named if name not in globals()} == set()
 
 
 @pytest.fixture(scope="module")
