@@ -600,6 +600,14 @@ def gem_of_something_else(bench: Bench) -> dict[str, Any]:
     return {"data": bench.text("chip.gem", "a\tb\n1\t2\n")}
 
 
+@case(r"bomb\.csv\.gz: not a table of counts; it has a line without an end")
+def counts_that_unpack_to_no_end(bench: Bench) -> dict[str, Any]:
+    with gzip.open(bench.folder / "bomb.csv.gz", "wb", compresslevel=1) as file:
+        for _ in range(40):
+            file.write(b"0" * 2**20)
+    return {"data": bench.folder / "bomb.csv.gz"}
+
+
 @case(r"chip\.gem: cannot be read as a \.gem table")
 def gem_in_words(bench: Bench) -> dict[str, Any]:
     return {"data": bench.text("chip.gem", "geneID\tx\ty\tMIDCount\nA\tleft\t1\t1\n")}

@@ -79,6 +79,12 @@ def test_stub_run_takes_the_whole_graph(pipeline) -> None:
     assert len(run.table("cohort/failures.tsv")) == 0
 
 
+def test_one_slice_without_a_sheet(pipeline) -> None:
+    run = pipeline.run("-stub-run", "--input", pipeline.folder / "assets/test/cortex.h5ad", outdir="one")
+    assert run.exit_status == 0, run.output
+    assert {path.name for path in run.outdir.iterdir()} == {"cortex", "cohort", "pipeline_info"}
+
+
 def test_results_have_their_places(first_run) -> None:
     assert first_run.exit_status == 0, first_run.output
     samples = {"cortex", "starmap_left", "starmap_right"}

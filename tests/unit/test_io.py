@@ -527,6 +527,31 @@ def test_domains_are_the_same_whatever_the_kind(cortex: AnnData, tmp_path: Path)
     assert domains[0] == domains[1] and domains[0].count(b"\n") == cortex.n_obs + 1
 
 
+def test_platform_chooses_between_bins_and_cells(slice_: AnnData, tmp_path: Path) -> None:
+    visium_hd(slice_.copy(), tmp_path / "run")
+    visium_hd_cells(slice_.copy()[:5].copy(), tmp_path / "cells")
+    (tmp_path / "cells/outs/segmented_outputs").rename(tmp_path / "run/outs/segmented_outputs")
+    assert io.read_slice(tmp_path / "run").n_obs == N_SPOTS
+    assert io.read_slice(tmp_path / "run", "Visium HD cells").n_obs == 5
+
+
+def test_without_a_reader_of_parquet_one_line_says_so(
+    slice_: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for write in (space_ranger_raw_parquet, xenium_mtx_parquet, spatialdata_shapes, visium_hd):
+        path = write(slice_.copy(), tmp_path / write.__name__)
+        with monkeypatch.context() as patch:
+            patch.setattr("spotfuse.io._common.find_spec", lambda _name: None)
+            if write is visium_hd:
+                found = io.read_slice(path)
+                assert found.uns["spotfuse"]["unit"] == "µm" and "fastparquet" in found.uns["spotfuse"]["notes"][0]
+                continue
+            with pytest.raises(
+                InputError, match=r"\.parquet: reading Parquet needs fastparquet or pyarrow; install one"
+            ):
+                io.read_slice(path)
+
+
 def test_visium_hd_takes_the_bins_asked_for(slice_: AnnData, tmp_path: Path) -> None:
     if find_spec("pyarrow") is None and find_spec("fastparquet") is None:
         pytest.skip("neither fastparquet nor pyarrow, which read Parquet, is installed")

@@ -40,6 +40,7 @@ _MATRICES = (
     "raw_probe_bc_matrix.h5",
 )
 _POSITIONS = ("tissue_positions.csv", "tissue_positions.parquet", "tissue_positions_list.csv")
+_LARGEST = 2**31  # bytes of names; a small .gz may unpack to anything
 _MATRIX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
 
 
@@ -379,4 +380,7 @@ def _open(path: Path) -> gzip.GzipFile | BufferedReader:
 
 def _lines(path: Path) -> list[str]:
     with reading(path, "text"), _open(path) as file:
-        return file.read().decode("utf-8-sig").splitlines()
+        raw = file.read(_LARGEST + 1)
+        if len(raw) > _LARGEST:
+            raise InputError(f"{path}: larger than {_LARGEST >> 30} GiB; too large for a list of names")
+        return raw.decode("utf-8-sig").splitlines()

@@ -29,6 +29,7 @@ from spotfuse.io._common import (
     text_index,
 )
 
+_LONGEST = 2**25  # characters of a line; a small .gz may unpack to anything
 _GEM_BIN = 50  # DNBs, 25 µm
 _GEM_COUNTS = ("MIDCount", "MIDCounts", "UMICount")
 _GEM_GENES = ("geneID", "geneName", "gene")
@@ -169,7 +170,9 @@ def _read_matrix(path: Path, index: tuple[str, ...] = ()) -> tuple[sparse.csr_ma
     """Read a table of numbers with a header; rows are named by the first column, or by those of `index` joined by _."""
     slabs, names = [], []
     with reading(path, "a table of counts"), _open(path) as file:
-        first, second = file.readline().rstrip("\r\n"), file.readline()
+        first, second = file.readline(_LONGEST).rstrip("\r\n"), file.readline(_LONGEST)
+        if max(len(first), len(second)) >= _LONGEST:
+            raise InputError(f"{path}: not a table of counts; it has a line without an end")
         separator = max("\t,;", key=first.count) if any(mark in first for mark in "\t,;") else None
         if separator is None or not second.strip():
             raise InputError(f"{path}: not a table of counts; it needs a header and rows, split by tabs or commas")
