@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -50,6 +52,35 @@ PLATFORMS = (
     "st",
     "other",
 )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What made a slice, what its coordinates are in, how its files are read and by which a folder of it is known."""
+
+    platform: str
+    unit: str = "unknown"
+    read: Callable[[Path, Notes], AnnData] = _tenx.read_space_ranger
+    holds: tuple[str, ...] = ()
+
+
+# a further platform is a row here and its reader
+_KINDS = {
+    "space_ranger": _Kind("visium", "pixels"),
+    "visium_hd": _Kind("visium_hd", "pixels"),
+    "visium_hd_cells": _Kind("visium_hd_cells", "pixels", _tenx.read_segmented),
+    "xenium": _Kind(
+        "xenium",
+        "µm",
+        _tenx.read_xenium,
+        ("cell_feature_matrix.h5", "cell_feature_matrix", "experiment.xenium"),
+    ),
+    "merscope": _Kind("merscope", "µm", _text.read_merscope, ("*cell_by_gene*.csv*",)),
+    "cosmx": _Kind("cosmx", "pixels", _text.read_cosmx, ("*exprMat_file.csv*",)),
+    "slide_seq": _Kind("slide_seq", read=_text.read_slide_seq, holds=("*MappedDGE*", "*digital_expression*")),
+    "curio": _Kind("other", read=_text.read_curio, holds=("*anndata.h5ad",)),
+    "gem": _Kind("stereo_seq", "DNBs", _text.read_gem),
+}
 
 
 def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8) -> AnnData:
@@ -104,10 +135,14 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
     if any(empty.values()):
         told = " and ".join(f"{n} {what}" for what, n in empty.items() if n)
         notes.append(f"{told} without counts; quality control drops them")
+    on_array = {"array_row", "array_col"} <= set(adata.obs)
+    usual = _KINDS.get(
+        kind, _Kind("visium" if on_array else "other", "pixels" if "spatial" in adata.uns else "unknown")
+    )
     adata.uns["spotfuse"] = {
         "kind": kind,
-        "platform": _platform(kind, adata) if platform == "auto" else platform,
-        "unit": adata.uns.get("unit") or _UNITS.get(kind, "pixels" if "spatial" in adata.uns else "unknown"),
+        "platform": usual.platform if platform == "auto" else platform,
+        "unit": adata.uns.get("unit", usual.unit),
         "notes": notes,
     }
     return adata
@@ -360,7 +395,7 @@ def _read_file(path: Path, notes: Notes, spatial: bool, names: pd.Index | None) 
             _positions_beside(path, adata, notes)
         return "10x_h5", adata
     if name.removesuffix(".gz").endswith(".gem"):
-        return "gem", _text.read_gem(path, notes)
+        return "gem", _KINDS["gem"].read(path, notes)
     if name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
         return "table", _text.read_table(path, notes, spatial, names)
     for ending, advice in _ADVICE.items():
@@ -391,8 +426,8 @@ def _read_folder(
         if spatial:
             _positions_beside(folder, adata, notes)
         return kind, adata
-    if kind in _FOLDER_READERS:
-        return kind, _FOLDER_READERS[kind](folder, notes)
+    if kind in _KINDS:
+        return kind, _KINDS[kind].read(folder, notes)
     return _read_file(folder, notes, spatial, names)
 
 
@@ -430,10 +465,8 @@ def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tup
     for cells in (path, path / "segmented_outputs"):
         if (cells / "cell_segmentations.geojson").exists():
             return "visium_hd_cells", cells
-    if any((path / name).exists() for name in ("cell_feature_matrix.h5", "cell_feature_matrix", "experiment.xenium")):
-        return "xenium", path
-    for kind, is_kind in _text.FOLDERS.items():
-        if is_kind(path):
+    for kind, known in _KINDS.items():
+        if any(any(path.glob(pattern)) for pattern in known.holds):
             return kind, path
     if _tenx.is_mtx_folder(path) or path.name.endswith(("_bc_matrix", "_bc_matrices")):
         return "10x_mtx", path
@@ -449,30 +482,6 @@ def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tup
     )
 
 
-_FOLDER_READERS = {
-    "space_ranger": _tenx.read_space_ranger,
-    "visium_hd": _tenx.read_space_ranger,
-    "visium_hd_cells": _tenx.read_segmented,
-    "xenium": _tenx.read_xenium,
-    "slide_seq": _text.read_slide_seq,
-    "curio": _text.read_curio,
-    "merscope": _text.read_merscope,
-    "cosmx": _text.read_cosmx,
-}
-
-
-# of coordinates, where the platform fixes them
-_UNITS = {
-    "space_ranger": "pixels",
-    "visium_hd": "pixels",
-    "visium_hd_cells": "pixels",
-    "xenium": "µm",
-    "merscope": "µm",
-    "cosmx": "pixels",
-    "gem": "DNBs",
-}
-
-
 def _positions_beside(path: Path, adata: AnnData, notes: Notes) -> None:
     """Look for a table of positions in the folder of a bare matrix, and beside it."""
     for folder in beside(path):
@@ -481,19 +490,3 @@ def _positions_beside(path: Path, adata: AnnData, notes: Notes) -> None:
             attach_positions(found, adata, _tenx.read_positions(found), notes)
             return
     _text.coordinates_beside(path, adata, notes)
-
-
-def _platform(kind: str, adata: AnnData) -> str:
-    known = {
-        "space_ranger": "visium",
-        "visium_hd": "visium_hd",
-        "visium_hd_cells": "visium_hd_cells",
-        "xenium": "xenium",
-        "slide_seq": "slide_seq",
-        "gem": "stereo_seq",
-        "merscope": "merscope",
-        "cosmx": "cosmx",
-    }
-    if kind in known:
-        return known[kind]
-    return "visium" if {"array_row", "array_col"} <= set(adata.obs) else "other"

@@ -7,7 +7,6 @@ Layouts: the tables published with Stickels et al. 2021 (Nat Biotechnol 39:313; 
 import gzip
 import io
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -155,15 +154,6 @@ def read_cosmx(folder: Path, notes: Notes) -> AnnData:
     background = adata.obs_names.str.endswith("_0")
     attach_positions(path, adata := adata[~background].copy(), cells, notes)
     return _without_controls(adata, r"Neg(ative|Prb)|SystemControl|FalseCode", notes)
-
-
-# how a folder is known
-FOLDERS: dict[str, Callable[[Path], bool]] = {
-    "slide_seq": lambda folder: any(folder.glob("*[Bb]ead*ocation*")) and not any(folder.glob("*.mtx*")),
-    "curio": lambda folder: any(folder.glob("*anndata.h5ad")),
-    "merscope": lambda folder: any(folder.glob("*cell_by_gene*.csv*")),
-    "cosmx": lambda folder: any(folder.glob("*exprMat_file.csv*")),
-}
 
 
 def _read_matrix(path: Path, index: tuple[str, ...] = ()) -> tuple[sparse.csr_matrix, pd.Index, pd.Index]:
