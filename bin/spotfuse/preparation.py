@@ -19,8 +19,8 @@ Floats = npt.NDArray[np.float32]
 _TARGET_SUM = 1e4
 _CLIP = 10.0  # standard deviations above the mean
 _OVERDISPERSION = 100.0
-_BLOCK = 4_000  # spots in dense memory at a time
-_COVARIANCE_SPOTS = 50_000  # enough for a covariance of genes: more spots only take time
+_BLOCK = 1_000  # spots in dense memory at a time
+_COVARIANCE_SPOTS = 30_000  # enough for a covariance of genes: more spots only take time
 _FEATURE_SMOOTHING = 4  # steps of spatial averaging before spots are compared by expression
 
 
@@ -102,8 +102,8 @@ def principal_components(
     n_spots, n_genes = counts.shape
     share: Floats = np.asarray(counts.sum(axis=0) / totals.sum(dtype=np.float64), dtype=np.float32)
 
-    def block(start: int) -> Floats:
-        rows = slice(start, start + _BLOCK)
+    def block(start: int, step: int = 1) -> Floats:
+        rows = slice(start, start + step * _BLOCK, step)
         return transform(counts[rows].toarray(), totals[rows], share)
 
     starts = range(0, n_spots, _BLOCK)
@@ -117,13 +117,16 @@ def principal_components(
     deviation[deviation < 1e-6] = np.inf
     centre, scale = mean.astype(np.float32), deviation.astype(np.float32)
 
-    def standard(start: int) -> Floats:
-        values: Floats = np.minimum((block(start) - centre) / scale, np.float32(_CLIP))
-        return values
+    def standard(start: int, step: int = 1) -> Floats:
+        values = block(start, step)
+        values -= centre
+        values /= scale
+        return np.minimum(values, np.float32(_CLIP), out=values)
 
     covariance = np.zeros((n_genes, n_genes))
-    for start in starts[:: max(1, n_spots // _COVARIANCE_SPOTS)]:
-        sample = standard(start)
+    step = -(-n_spots // _COVARIANCE_SPOTS)
+    for start in range(0, n_spots, step * _BLOCK):
+        sample = standard(start, step)
         covariance += sample.T @ sample
     k = min(n_components, n_genes - 1, n_spots - 1)
     if n_genes <= 4 * k:
@@ -137,7 +140,8 @@ def principal_components(
 
 def log_scale(counts: Floats, totals: Floats, share: Floats) -> Floats:
     """Scale to 10,000 counts a spot and take log1p; dense, of shape (n_spots, n_genes)."""
-    values: Floats = np.log1p(counts * (np.float32(_TARGET_SUM) / np.maximum(totals, 1)))
+    values: Floats = counts * (np.float32(_TARGET_SUM) / np.maximum(totals, 1))
+    np.log1p(values, out=values)
     return values
 
 
@@ -147,7 +151,11 @@ def residual(counts: Floats, totals: Floats, share: Floats) -> Floats:
     Analytic Pearson residuals: Lause et al. 2021, Genome Biol 22:258.
     """
     expected = np.maximum(totals * share, np.float32(1e-9))
-    values: Floats = (counts - expected) / np.sqrt(expected + expected**2 / np.float32(_OVERDISPERSION))
+    values = counts - expected
+    deviation = expected / np.float32(_OVERDISPERSION)
+    deviation += 1
+    deviation *= expected
+    values /= np.sqrt(deviation, out=deviation)
     return values
 
 
@@ -199,8 +207,8 @@ def _variable_genes(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.bool_]:
 def _sums(counts: sparse.csr_matrix, most: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
     """Sum over spots, for each gene, of its counts and of their squares; counts above `most` are taken for it."""
     total, square = np.zeros(len(most)), np.zeros(len(most))
-    for start in range(0, counts.shape[0], 25 * _BLOCK):
-        block = counts[start : start + 25 * _BLOCK]
+    for start in range(0, counts.shape[0], 100 * _BLOCK):
+        block = counts[start : start + 100 * _BLOCK]
         values = np.minimum(block.data, most[block.indices])
         total += np.bincount(block.indices, values, len(most))
         square += np.bincount(block.indices, values**2, len(most))
