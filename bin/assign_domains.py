@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
         n_domains = None if args.n_domains == "auto" else int(args.n_domains)
     except ValueError:
         raise InputError(f"--n-domains {args.n_domains}: take a whole number or auto") from None
-    adata = anndata.read_h5ad(args.prepared)
+    adata = anndata.read_h5ad(args.prepared, backed="r")  # the counts stay in the file
     with np.load(args.embedding) as file:
         spots, embedding = file["spot"], file["embedding"]
     if not np.array_equal(spots, adata.obs_names.to_numpy(str)):

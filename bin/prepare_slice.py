@@ -49,8 +49,7 @@ def main(args: argparse.Namespace) -> None:
         min_spots=args.min_spots,
     )
     # sorted by name, so that the order of the input's rows and columns changes nothing
-    adata = adata[np.argsort(adata.obs_names), np.argsort(adata.var_names)].copy()
-    adata.X.sort_indices()
+    adata = qc.take(adata, np.argsort(adata.obs_names), np.argsort(adata.var_names))
     preparation.prepare(
         adata, n_top_genes=args.n_top_genes, n_components=args.n_components, n_neighbors=args.n_neighbors
     )

@@ -22,7 +22,8 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     from spotfuse import encoder, tables
 
-    adata = anndata.read_h5ad(args.prepared)
+    # only the published encoder reads counts: else they stay in the file
+    adata = anndata.read_h5ad(args.prepared, backed=None if args.encoder == "published" else "r")
     learned = encoder.train(
         adata, encoder=args.encoder, epochs=args.epochs, seed=args.seed, device=args.device, threads=args.threads
     )

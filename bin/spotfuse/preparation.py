@@ -140,7 +140,7 @@ def principal_components(
 
 def log_scale(counts: Floats, totals: Floats, share: Floats) -> Floats:
     """Scale to 10,000 counts a spot and take log1p; dense, of shape (n_spots, n_genes)."""
-    values: Floats = counts * (np.float32(_TARGET_SUM) / np.maximum(totals, 1))
+    values: Floats = np.multiply(counts, np.float32(_TARGET_SUM) / np.maximum(totals, 1))
     np.log1p(values, out=values)
     return values
 
@@ -151,8 +151,8 @@ def residual(counts: Floats, totals: Floats, share: Floats) -> Floats:
     Analytic Pearson residuals: Lause et al. 2021, Genome Biol 22:258.
     """
     expected = np.maximum(totals * share, np.float32(1e-9))
-    values = counts - expected
-    deviation = expected / np.float32(_OVERDISPERSION)
+    values: Floats = counts - expected
+    deviation: Floats = expected / np.float32(_OVERDISPERSION)
     deviation += 1
     deviation *= expected
     values /= np.sqrt(deviation, out=deviation)

@@ -72,3 +72,19 @@ def test_nothing_left_says_why(slice_: AnnData) -> None:
         qc.filter(slice_, min_counts=99, min_genes=0)
     with pytest.raises(InputError, match="no gene has counts in 9 spots"):
         qc.filter(slice_, min_spots=9)
+
+
+def test_taking_is_what_anndata_does(monkeypatch):
+    rng = np.random.default_rng(0)
+    adata = AnnData(
+        sparse.csr_matrix(rng.poisson(0.5, (30, 20)).astype(np.float32)),
+        obs=pd.DataFrame({"a": np.arange(30)}, index=[f"s{i}" for i in range(30)]),
+        obsm={"spatial": rng.random((30, 2))},
+        uns={"spotfuse": {"kind": "h5ad"}},
+    )
+    spots, genes = rng.permutation(30)[:23], rng.permutation(20)[:11]
+    monkeypatch.setattr(qc, "_BLOCK", 10)
+    taken, expected = qc.take(adata, spots, genes), adata[spots, genes].copy()
+    assert (taken.X != expected.X).nnz == 0 and taken.X.has_canonical_format
+    assert taken.obs.equals(expected.obs) and taken.var_names.equals(expected.var_names) and taken.uns == expected.uns
+    np.testing.assert_array_equal(taken.obsm["spatial"], expected.obsm["spatial"])
