@@ -168,6 +168,24 @@ def slice_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def bare_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a slice that lost all steps after its preparation, and has no image."""
+    folder = slice_folder(tmp_path_factory.mktemp("bare") / "B1")
+    for name in ("domains", "proportions", "markers", "loss", "n_domains"):
+        (folder / f"{name}.tsv").unlink()
+    adata = ad.read_h5ad(folder / "B1.h5ad")
+    adata.obs = adata.obs.drop(columns=["domain", "domain_confidence", "annotation"])
+    adata.obsm = {"spatial": adata.obsm["spatial"], "X_pca": adata.obsm["X_spotfuse"]}
+    adata.uns = {"spotfuse": {"sample": {"sample": "B1", "data": "x.h5ad", "annotation": "layers.tsv"}}}
+    adata.write_h5ad(folder / "B1.h5ad")
+    status = {"step": ["train"], "seconds": [3.0], "peak_rss_mb": [100], "failure": [f"too few spots {EVIL}"]}
+    pd.DataFrame(status).to_csv(folder / "status.tsv", sep="\t", index=False)
+    (folder / "metrics.json").write_text(json.dumps({"n_spots": 324, "n_genes": 30, "n_domains": None}))
+    write_report("report_slice", folder, "--sample", "B1", "--slice", folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="session")
 def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of three slices, of which one failed."""
     folder = tmp_path_factory.mktemp("cohort")

@@ -291,6 +291,41 @@ def test_a_gene_that_the_page_does_not_map_is_said_to_be_missing(page):
     assert "no map of “nosuchgene”" in page.inner_text("#status")
 
 
+def test_a_slice_that_lost_its_steps_says_so_and_shows_what_there_is(visit, bare_report: Path):
+    page = visit(bare_report)
+    assert f"train failed: too few spots {EVIL}" in page.inner_text("#overview .callout")
+    assert page.locator("#domains, #markers, #types, #scores").count() == 0
+    assert page.inner_text("#map-title") == "Counts" and len(set(colours(page))) > 20
+    page.mouse.move(*where(page, 40))
+    page.wait_for_selector(".tip:not([hidden])")
+    assert "spot40" in page.inner_text(".tip")
+
+
+def test_a_map_is_steered_and_a_domain_isolated_by_keyboard(page):
+    def ranges(plot: str) -> np.ndarray:
+        settle(page)
+        axes = ("xaxis", "yaxis")
+        return np.array([page.evaluate(f"document.querySelector('#{plot}')._fullLayout.{a}.range") for a in axes])
+
+    page.select_option("#beside", "n_counts")
+    page.focus("#map")
+    whole = ranges("map")
+    page.keyboard.press("+")
+    near = ranges("map")
+    assert np.allclose(np.ptp(near, axis=1), 0.8 * np.ptp(whole, axis=1))
+    page.keyboard.press("ArrowDown")
+    moved = ranges("map")
+    assert (moved[1] > near[1]).all() and np.allclose(moved[0], near[0])  # y grows downwards, as in the image
+    assert np.allclose(ranges("side"), moved)
+    page.keyboard.press("0")
+    assert np.allclose(ranges("map"), whole)
+    page.focus("#legend .chip")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert "Domain 2: 99 spots" in page.inner_text("#status")
+
+
 def test_the_theme_switches_by_keyboard(page):
     page.focus("#theme")
     page.keyboard.press("Enter")

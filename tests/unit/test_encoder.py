@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +82,10 @@ def test_tiles_cover_the_slice_once_and_train_as_well(prepared, monkeypatch):
 def test_wrong_options_are_refused(prepared, wrong, said):
     with pytest.raises(InputError, match=said):
         encoder.train(prepared, **wrong)
+
+
+def test_the_log_tells_memory_epochs_and_the_time_left(prepared, caplog):
+    with caplog.at_level("INFO"):
+        encoder.train(prepared, epochs=20)
+    assert re.search(r"250 spots, 20 epochs, about \d+ MB", caplog.text)
+    assert re.search(r"epoch 10 of 20: .*; \d+ s left", caplog.text)

@@ -8,7 +8,8 @@
   const byKey = new Map(layers.map((layer) => [layer.key, layer]));
   const domain = byKey.get("domain");
   const spotName = (i) => (header.spots ? header.spots[i] : `bin of ${numbers(header.inBin)[i]} spots`);
-  const state = { layer: domain, beside: null, chosen: null, choice: null };
+  const first = domain.names[0] === "none" ? byKey.get("n_counts") ?? domain : domain; // a slice that lost its domains
+  const state = { layer: first, beside: null, chosen: null, choice: null };
   const steps = Array.from({ length: 256 }, (_, i) => ramp(header.scale, i / 255));
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -293,6 +294,23 @@
     if (target) showGene(target.dataset.gene);
   });
 
+  // ---- the keyboard ----
+  function steer(plot, event) {
+    const zoom = { "+": 0.8, "=": 0.8, "-": 1.25 }[event.key] ?? 1;
+    const [across, up] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [0, 0];
+    if (event.target !== plot || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (zoom === 1 && !across && !up && event.key !== "0") return;
+    event.preventDefault();
+    const moved = ({ range: [a, b] }, step) => {
+      const [middle, half] = [(a + b) / 2 + 0.2 * step * (b - a), (zoom * (b - a)) / 2];
+      return [middle - half, middle + half];
+    };
+    const { xaxis, yaxis } = plot._fullLayout;
+    if (event.key !== "0") Plotly.relayout(plot, { "xaxis.range": moved(xaxis, across), "yaxis.range": moved(yaxis, up) });
+    else if (isTissue(plot)) Plotly.relayout(plot, { "xaxis.range": whole.x, "yaxis.range": whole.y });
+    else Plotly.relayout(plot, { "xaxis.autorange": true, "yaxis.autorange": true });
+  }
+
   // ---- hover ----
   const tip = make("div", { class: "tip", hidden: "" });
   document.body.append(tip);
@@ -444,7 +462,7 @@
   }
 
   // ---- start ----
-  find("#layer").value = domain.key;
+  find("#layer").value = first.key;
   legends();
   report();
   const library = make("script");
@@ -453,6 +471,7 @@
   await Promise.all([map, side].map(draw));
   for (const plot of [map, side]) {
     let following = false;
+    plot.addEventListener("keydown", (event) => steer(plot, event));
     plot.on("plotly_hover", (event) => hint(plot, event));
     plot.on("plotly_unhover", () => { tip.hidden = true; });
     plot.on("plotly_click", ({ points: [point] }) => {
