@@ -142,7 +142,7 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
     adata.uns["spotfuse"] = {
         "kind": kind,
         "platform": usual.platform if platform == "auto" else platform,
-        "unit": adata.uns.get("unit", usual.unit),
+        "unit": adata.uns.pop("unit", usual.unit),
         "notes": notes,
     }
     return adata
