@@ -8,6 +8,7 @@ process REPORT_COHORT {
     val parameters
     path slices, stageAs: 'slices/*'
     path statuses, stageAs: 'statuses/*'
+    path differences              // between conditions; none: []
 
     output:
     path 'cohort/*'               , emit: results
@@ -25,7 +26,8 @@ process REPORT_COHORT {
     ${parameters}
     JSON
     report_cohort.py --sample cohort --threads ${task.cpus} --status cohort.report_cohort.status.json \\
-        --sheet sheet.json --slices ${slices} --statuses statuses/* --params params.json ${task.ext.args ?: ''}
+        --sheet sheet.json --slices ${slices} --statuses statuses/* --params params.json \\
+        ${differences ? "--differences ${differences}" : ''} ${task.ext.args ?: ''}
     """
 
     stub:

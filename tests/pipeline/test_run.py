@@ -97,6 +97,8 @@ def test_results_have_their_places(first_run) -> None:
     assert cohort >= {"metrics.tsv", "composition.tsv", "failures.tsv", "report.html"}
     assert first_run.table("cohort/failures.tsv") == []
     assert "failures:" not in first_run.output
+    for sample in ("cortex", "starmap_left", "starmap_right"):
+        assert first_run.output.count(f"{sample}: done\n") == 1
     info = " ".join(path.name for path in (first_run.outdir / "pipeline_info").iterdir())
     for name in ("execution_timeline", "execution_report", "execution_trace", "pipeline_dag", "params", "software_v"):
         assert name in info
@@ -153,6 +155,7 @@ def test_bad_slices_leave_the_others_alone(second_run) -> None:
     for sample in ("unreadable", "uncounted", "greedy"):
         assert failures[sample][0] == "check_slice"
         assert not (second_run.outdir / sample).exists()
+        assert f"{sample}: check_slice failed: {failures[sample][1]}\n" in second_run.output
     assert "unreadable.h5ad" in failures["unreadable"][1]
     assert "counts" in failures["uncounted"][1]
     assert "900" in failures["greedy"][1]
