@@ -120,7 +120,8 @@ class Sheet {
     }
 
     private void complain(String problem) {
-        problems << "${file.name}${problem.startsWith('row') || problem.startsWith('entry') ? ', ' : ': '}${problem}".toString()
+        def line = problem.readLines()*.trim().join(' ') // names and cells may hold line ends
+        problems << "${file.name}${line.startsWith('row') || line.startsWith('entry') ? ', ' : ': '}${line}".toString()
     }
 
     /** Without blanks around it, those that spreadsheets and web pages bring along included. */

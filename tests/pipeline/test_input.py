@@ -83,6 +83,10 @@ BAD = {
     "map.yaml": ("sample: A\ndata: a.h5ad\n", ["must be a list of maps"]),
     "nested.json": ('[{"sample": "A", "data": ["a.h5ad"]}]', ["entry 1 (A), column data: must be one value"]),
     "types.json": ('[{"sample": "A", "data": true}]', ["entry 1 (A), column data: is 'true', but must be text"]),
+    "lines.csv": (
+        'sample,data,"n\ndomains"\nA,a.h5ad,\n',
+        ["column 'n domains' is not known; did you mean 'n_domains'?"],
+    ),
     "broken.json": ('[{"sample": "A",', ["cannot be read"]),
     "sheet.xlsx": ("PK", ["must end in .csv"]),
     "binary.csv": ("PK\3\4\0\0", ["is not text in UTF-8"]),
