@@ -1,4 +1,4 @@
-.PHONY: setup demo test fuzz test-executors images images-sif lint
+.PHONY: setup demo test fuzz test-executors images images-sif lint outdated
 
 setup:
 	tools/setup
@@ -30,3 +30,7 @@ lint:
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+
+# pins that have a newer release; the CUDA libraries are those torch asks for, and rpy2 3.6 needs a newer R than Debian 12 has
+outdated: setup
+	PATH="$${SPOTFUSE_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/spotfuse}/uv/bin:$$PATH" uv pip list --outdated --python .venv/bin/python

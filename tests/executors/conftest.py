@@ -34,6 +34,11 @@ class Run:
         found = (self.folder / "results" / sample / f"{name}.tsv" for sample in SAMPLES for name in TABLES)
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in found if path.exists()}
 
+    def differences(self, other: "Run") -> list[str]:
+        """Names of the tables that differ, or that only one of them has."""
+        one, two = self.tables(), other.tables()
+        return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
+
     def trace(self) -> list[dict[str, str]]:
         """The newest trace, a row an attempt."""
         newest = max((self.folder / "results/pipeline_info").glob("execution_trace_*.txt"))
@@ -48,6 +53,15 @@ class Run:
 
 class Scratch:
     """A folder that everybody may read, with a copy of the repository, Nextflow, and the runs."""
+
+    # further settings for a cluster that is idle: short waits
+    slurm = """executor {
+    pollInterval = '1 sec'
+    queueStatInterval = '2 sec'
+    submitRateLimit = '20/1sec'
+    exitReadTimeout = '20 sec'
+}
+"""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -156,4 +170,14 @@ def undisturbed(scratch: Scratch, images: Callable[[str], str]) -> Run:
     made = scratch.run("docker", "test,docker", settings=settings, user=USER)
     assert made.status == 0, made.output
     assert len(made.tables()) == 5 * len(SAMPLES) + 2 * 2, sorted(made.tables())  # cortex has no reference
+    return made
+
+
+@pytest.fixture(scope="session")
+def local(scratch: Scratch, root: Path) -> Run:
+    """The profile `test` in the environment that `make setup` made."""
+    if not (root / ".venv").exists():
+        pytest.skip("make setup has not run")
+    made = scratch.run("local", "test")
+    assert made.status == 0, made.output
     return made

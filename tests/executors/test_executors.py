@@ -4,15 +4,7 @@ import io
 import subprocess
 
 import pandas as pd
-import pytest
 from sklearn.metrics import adjusted_rand_score
-
-# a cluster whose machines are smaller than what is asked for; short waits, for it is idle
-SLURM = "executor { pollInterval = '1 sec'\nqueueStatInterval = '2 sec'\nsubmitRateLimit = '20/1sec' }\n"
-
-
-def differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 def test_docker_with_little_allowed(undisturbed) -> None:
@@ -31,15 +23,18 @@ def test_versions_are_told(undisturbed) -> None:
         assert f"    {name}: " in told, told
 
 
-def test_local_environment(scratch, undisturbed, root) -> None:
-    if not (root / ".venv").exists():
-        pytest.skip("make setup has not run")
-    here = scratch.run("local", "test")
-    assert here.status == 0, here.output
-    local, image = here.tables(), undisturbed.tables()
-    assert local.keys() == image.keys()
+def test_inputs_need_only_be_readable(scratch, undisturbed, root) -> None:
+    inputs = scratch.repo / "assets/test"
+    for path in inputs.iterdir():
+        assert path.stat().st_uid != undisturbed.folder.stat().st_uid and not path.stat().st_mode & 0o022
+        assert path.read_bytes() == (root / "assets/test" / path.name).read_bytes()
+
+
+def test_local_environment(local, undisturbed) -> None:
+    here, image = local.tables(), undisturbed.tables()
+    assert here.keys() == image.keys()
     for name in image:
-        one, other = (pd.read_csv(io.BytesIO(tables[name]), sep="\t", index_col=0) for tables in (local, image))
+        one, other = (pd.read_csv(io.BytesIO(tables[name]), sep="\t", index_col=0) for tables in (here, image))
         assert one.index.equals(other.index) or "markers" in name, name
         if name.endswith("domains.tsv") and not name.endswith("n_domains.tsv"):
             assert adjusted_rand_score(one["domain"], other["domain"]) >= 0.99, name
@@ -49,9 +44,9 @@ def test_local_environment(scratch, undisturbed, root) -> None:
 
 def test_slurm(scratch, undisturbed) -> None:
     scratch.machine("slurm")
-    there = scratch.run("slurm", "test,slurm,docker", settings=SLURM)
+    there = scratch.run("slurm", "test,slurm,docker", settings=scratch.slurm)
     assert there.status == 0, there.output
-    assert differences(there.tables(), undisturbed.tables()) == []
+    assert there.differences(undisturbed) == []
     job = there.trace()[0]["native_id"]
     show = ["scontrol", "show", "job", job]
     state = subprocess.run(show, env=scratch.environment() | {"PATH": "/usr/bin"}, check=True, stdout=-1, text=True)
@@ -65,4 +60,4 @@ def test_apptainer(scratch, images, undisturbed) -> None:
     command = scratch.command(folder, "test,apptainer", settings=f"apptainer.libraryDir = '{scratch.folder}/sif'\n")
     there = scratch.run_in_root(folder, command)
     assert there.status == 0, there.output
-    assert differences(there.tables(), undisturbed.tables()) == []
+    assert there.differences(undisturbed) == []

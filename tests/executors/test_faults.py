@@ -11,10 +11,6 @@ import pytest
 DOCKER = "test,docker"
 
 
-def differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-
-
 def attempts(run, step: str, sample: str) -> list[tuple[str, str]]:
     rows = [row for row in run.trace() if row["name"].endswith(f"{step} ({sample})")]
     return [(row["status"], row["exit"]) for row in rows]
@@ -69,7 +65,7 @@ def test_out_of_memory_gives_up_that_slice_alone(broken) -> None:
 def test_resume_ends_as_if_nothing_had_been(scratch, broken, undisturbed) -> None:
     again = scratch.run("broken", DOCKER, "-resume", user=1000)
     assert again.status == 0, again.output
-    assert differences(again.tables(), undisturbed.tables()) == []
+    assert again.differences(undisturbed) == []
     assert {row["status"] for row in again.trace() if "starmap" in row["name"]} <= {"CACHED"}
     assert again.failures() == {}
 
@@ -86,5 +82,43 @@ def test_second_run_refused_first_interrupted_then_resumed(scratch, undisturbed)
     assert first.wait(timeout=120) != 0
     resumed = scratch.run("interrupted", DOCKER, "-resume", user=1000)
     assert resumed.status == 0, resumed.output
-    assert differences(resumed.tables(), undisturbed.tables()) == []
+    assert resumed.differences(undisturbed) == []
     assert "CACHED" in {row["status"] for row in resumed.trace() if "PREPARE_SLICE" in row["name"]}
+
+
+def test_full_disk_then_room_and_resumed(scratch, local) -> None:
+    work = scratch.place("full") / "work"
+    work.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "spotfuse", work], check=True)
+    try:
+        full = scratch.run("full", "test")
+        assert full.status != 0
+        assert "No space left on device" in full.output + (full.folder / ".nextflow.log").read_text()
+        subprocess.run(["mount", "-o", "remount,size=2g", work], check=True)
+        again = scratch.run("full", "test", "-resume")
+        assert again.status == 0, again.output
+        assert again.differences(local) == []
+        assert again.failures() == {}
+    finally:
+        subprocess.run(["umount", "--lazy", work], check=True)
+
+
+def test_lost_node(scratch, undisturbed) -> None:
+    """A node goes down with all that runs on it; when it is back its tasks run again."""
+    scratch.machine("slurm")
+    folder = scratch.place("lost")
+    process = scratch.start(folder, scratch.command(folder, "test,slurm,docker", settings=scratch.slurm))
+    wait_for_command(process, folder, "/train.py")
+    scratch.machine("lose")
+    for entry in Path("/proc").iterdir():
+        try:
+            if folder / "work" in (entry / "cwd").readlink().parents:
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:
+            continue
+    time.sleep(40)  # more than SlurmdTimeout: the cluster gives the node up
+    scratch.machine("slurmd")
+    run = scratch.end(folder, process)
+    assert run.status == 0, run.output
+    assert "2" in {row["attempt"] for row in run.trace()}
+    assert run.differences(undisturbed) == []
