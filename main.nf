@@ -37,7 +37,8 @@ workflow SPOTFUSE {
     CHECK_SLICE(
         channel.fromList(sheet.collect { id, row -> [[id: id], row.data, row.platform, row.n_domains, row.annotation, row.column, row.proportions] })
     )
-    PREPARE_SLICE(CHECK_SLICE.out.check.map { meta, _check -> [meta, sheet[meta.id].data, sheet[meta.id].platform] })
+    // from here on with the slice's size, which says what memory to ask for, e.g. [[id: 'A', n_values: 18123120], …]
+    PREPARE_SLICE(CHECK_SLICE.out.check.map { meta, check -> [meta + Run.sizeOf(check), sheet[meta.id].data, sheet[meta.id].platform] })
     prepared = PREPARE_SLICE.out.prepared
     TRAIN(prepared)
     ASSIGN_DOMAINS(prepared.join(TRAIN.out.embedding).map { meta, h5ad, embedding -> [meta, h5ad, embedding, sheet[meta.id].n_domains] })
@@ -108,7 +109,7 @@ workflow SPOTFUSE {
 // given theirs, and one that lost a step when no more can come, so that nothing else is lost
 def gather(parts, n_steps) {
     parts
-        .map { meta, files -> [groupKey(meta, n_steps[meta.id]), files] }
+        .map { meta, files -> [groupKey(meta.id, n_steps[meta.id]), meta, files] }
         .groupTuple(remainder: true)
-        .map { key, files -> [key.groupTarget, files.flatten().sort { file -> file.name }] }
+        .map { _id, metas, files -> [metas.max { meta -> meta.size() }, files.flatten().sort { file -> file.name }] }
 }

@@ -68,6 +68,12 @@ class Run {
         }
     }
 
+    /** How many values a slice has, spots × genes, from the note of its check. */
+    static Map sizeOf(Path check) {
+        def found = new JsonSlurper().parse(check)
+        [n_values: (found.n_spots as long) * (found.n_genes as long)]
+    }
+
     /**
      * A reference's note of how it went, as the note of one slice that uses it. It stays the same file as long as it
      * says the same, so that tasks that take it stay cached.
