@@ -1,7 +1,8 @@
 """From an embedding to spatial domains: mixtures at several scales, their consensus, and its refinement.
 
-No scale of smoothing suits every tissue. Each scale gives one labelling; a labelling that agrees with the others is
-right more often than one that does not (no labels are needed to see that), so they vote, weighted by their agreement.
+No scale of smoothing suits every tissue, nor does one scale of the counts. Each gives one labelling; a labelling that
+agrees with the others is right more often than one that does not (no labels are needed to see that), so they vote,
+weighted by their agreement.
 """
 
 import logging
@@ -30,9 +31,12 @@ log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-_SCALES = (0, 1, 2, 4, 6, 10, 14)  # steps of averaging over the tissue, on top of the encoder's own
+_SCALES = (0, 2, 6, 14)  # steps of averaging over the tissue, on top of the encoder's own
+_ENCODER_STEPS = 2  # which components that did not go through an encoder get here
+_PLAIN = ("X_pca", "X_pca_log")  # components that vote beside the embedding
 _DIMENSIONS = (8, 15)  # principal components of the averaged embedding
 _STARTS = 8
+_PRIOR = 20  # spots a dimension that the common covariance counts for: averaged spots are far from independent
 _CURVE_STARTS = 3
 _FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
 _MOST_DOMAINS = 15  # that `auto` looks at
@@ -66,13 +70,16 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
     """Divide a slice into domains.
 
     The embedding is averaged over the spatial graph by several numbers of steps, and its leading components are
-    clustered by Gaussian mixtures with one covariance (mclust's EEE), each from several starts. Their probabilities
-    are averaged, weighted by the mean agreement (adjusted Rand index) of each labelling with all.
+    clustered by Gaussian mixtures with one covariance (mclust's EEE), each from several starts; from there, each domain
+    gets a covariance of its own, drawn towards the common one (mclust's VVV with its prior). The same is done with the
+    components of residuals and of logarithms, where they are there. All probabilities are averaged, weighted by the
+    mean agreement (adjusted Rand index) of each labelling with all.
 
     Parameters
     ----------
     adata
-        Prepared slice: its ``obsp['spatial_connectivities']`` is read.
+        Prepared slice: its ``obsp['spatial_connectivities']`` is read, and ``obsm['X_pca']`` and
+        ``obsm['X_pca_log']`` if they are there.
     embedding
         Of shape (n_spots, d).
     n_domains
@@ -92,12 +99,12 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
         raise InputError(f"--n-domains {n_domains}: take a number from 1 to {n_spots}, the number of spots, or auto")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
     with threadpool_limits(1):  # sums by several threads differ from run to run
-        values = np.asarray(embedding, dtype=np.float64)
+        views = _views(adata, embedding, graph)
         curve = pd.DataFrame(columns=_CURVE)
         if n_domains is None:
-            curve = _curve(_views(values, graph, _SCALES[::2]), min(_MOST_DOMAINS, n_spots - 1), seed)
+            curve = _curve(views, min(_MOST_DOMAINS, n_spots - 1), seed)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-        probabilities = _consensus(_members(_views(values, graph, _SCALES), n_domains, seed))
+        probabilities = _consensus(_members(views, n_domains, seed))
         if refine:
             probabilities = refined(probabilities, graph)
     labels = _occupied(probabilities)
@@ -107,23 +114,30 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
     return Domains(labels + 1, ordered[np.arange(n_spots), labels], ordered, curve)
 
 
-def _views(embedding: Floats, graph: sparse.csr_matrix, scales: tuple[int, ...]) -> list[Floats]:
-    """Leading components of the embedding at every scale."""
+def _views(adata: AnnData, embedding: Floats, graph: sparse.csr_matrix) -> list[Floats]:
+    """Leading components of the embedding and of the plain components, at every scale."""
     average = averaging(graph, self_weight=0.5)
-    views, steps = [], 0
-    for scale in scales:
-        for _ in range(scale - steps):
-            embedding = average @ embedding
-        steps = scale
-        centred = embedding - embedding.mean(axis=0)
-        values, vectors = np.linalg.eigh(centred.T @ centred)
-        order = np.argsort(values)[::-1]
-        vectors = vectors[:, order[values[order] > 1e-9 * values.max()]]
-        largest = np.abs(vectors).argmax(axis=0)
-        vectors = vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])
-        scores = centred @ vectors
-        views += [scores[:, :d] for d in sorted({min(d, scores.shape[1]) for d in _DIMENSIONS})]
+    views = []
+    for values, steps in [(embedding, 0)] + [(adata.obsm[key], _ENCODER_STEPS) for key in _PLAIN if key in adata.obsm]:
+        averaged = np.asarray(values, dtype=np.float64)
+        for _ in range(steps):
+            averaged = average @ averaged
+        for before, scale in zip((0, *_SCALES), _SCALES, strict=False):
+            for _ in range(scale - before):
+                averaged = average @ averaged
+            scores = _scores(averaged)
+            views += [scores[:, :d] for d in sorted({min(d, scores.shape[1]) for d in _DIMENSIONS})]
     return views
+
+
+def _scores(values: Floats) -> Floats:
+    """Scores on the leading components, with fixed signs."""
+    centred = values - values.mean(axis=0)
+    size, vectors = np.linalg.eigh(centred.T @ centred)
+    order = np.argsort(size)[::-1][: max(_DIMENSIONS)]
+    vectors = vectors[:, order[size[order] > 1e-9 * size.max()]]
+    largest = np.abs(vectors).argmax(axis=0)
+    return np.asarray(centred @ (vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])))
 
 
 def _members(views: list[Floats], n_domains: int, seed: int) -> list[Floats]:
@@ -146,10 +160,13 @@ def _mixture(view: Floats, n_domains: int, seed: int) -> Floats | None:
     best = _best_start(x, n_domains, seed)
     if best is None:
         return None
-    fit = mclust.fit(x, best[1])
-    if fit is None or len(np.unique(fit.labels)) < n_domains:
+    tied = mclust.fit(x, best[1])
+    if tied is None or len(np.unique(tied.labels)) < n_domains:
         return None
-    return _posterior(view, fit.weights, fit.means, fit.covariance)[1]
+    own = mclust.loosen(x, tied, _PRIOR * x.shape[1])
+    if own is None or len(np.unique(own.labels)) < n_domains:
+        return _posterior(view, tied.weights, tied.means, tied.covariance)[1]
+    return _own_posterior(view, own)
 
 
 def _sample(view: Floats, seed: int) -> Floats:
@@ -204,6 +221,17 @@ def _posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) ->
     constant = np.log(np.diag(root)).sum() + x.shape[1] / 2 * np.log(2 * np.pi)
     likelihood = float((top + np.log(total)).sum() - (whitened**2).sum() / 2 - len(x) * constant)
     return likelihood, z / total
+
+
+def _own_posterior(x: Floats, fit: mclust.MclustFit) -> Floats:
+    """Probability of each cluster for each spot, where every cluster has its covariance."""
+    score = np.empty((len(x), len(fit.weights)))
+    for k, (weight, mean, covariance) in enumerate(zip(fit.weights, fit.means, fit.covariance, strict=True)):
+        root = np.linalg.cholesky(covariance)
+        whitened = np.linalg.solve(root, (x - mean).T)
+        score[:, k] = np.log(weight) - np.log(np.diag(root)).sum() - (whitened**2).sum(axis=0) / 2
+    z = np.exp(score - score.max(axis=1, keepdims=True))
+    return np.asarray(z / z.sum(axis=1, keepdims=True))
 
 
 def _agreement(members: list[Floats]) -> npt.NDArray[np.float64]:

@@ -27,8 +27,9 @@ _FEATURE_SMOOTHING = 4  # steps of spatial averaging before spots are compared b
 def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, n_neighbors: int = 6) -> None:
     """Add variable genes, principal components and the two graphs to a slice, in place.
 
-    Written are ``var['highly_variable']``, ``obsm['X_pca']`` (float32, of shape (n_spots, n_components)),
-    ``obsp['spatial_connectivities']`` and ``obsp['feature_connectivities']``.
+    Written are ``var['highly_variable']``, ``obsm['X_pca']`` (components of Pearson residuals, float32, of shape
+    (n_spots, n_components)), ``obsm['X_pca_log']`` (the same of logarithms), ``obsp['spatial_connectivities']`` and
+    ``obsp['feature_connectivities']``.
 
     Parameters
     ----------
@@ -52,7 +53,9 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
             f"{adata.n_obs} spots and {adata.n_vars} genes are left; at least 3 and 2 are needed: filter less"
         )
     adata.var["highly_variable"] = _variable_genes(adata, n_top_genes)
-    adata.obsm["X_pca"] = _components(adata, n_components)
+    # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
+    adata.obsm["X_pca"] = _components(adata, n_components, residual)
+    adata.obsm["X_pca_log"] = _components(adata, n_components, log_scale)
     spatial = graphs.spatial_graph(adata, n_neighbors)
     smoothed: npt.NDArray[np.float32] = adata.obsm["X_pca"]
     average = graphs.averaging(spatial, self_weight=0.5)
@@ -164,15 +167,10 @@ def _fixed_signs(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])]))
 
 
-def _components(adata: AnnData, n_components: int) -> Floats:
-    """Join both scales: logarithms show genes with few counts, residuals those with many."""
+def _components(adata: AnnData, n_components: int, transform: Callable[[Floats, Floats, Floats], Floats]) -> Floats:
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
-    counts = counts[:, adata.var["highly_variable"].to_numpy()]
-    views = [principal_components(counts, totals, n_components, transform) for transform in (log_scale, residual)]
-    joined = np.hstack([view / max(float(view[:, 0].std()), 1e-12) for view in views])
-    vectors = np.linalg.eigh(joined.T.astype(np.float64) @ joined)[1][:, ::-1][:, : views[0].shape[1]]
-    return np.asarray(joined @ _fixed_signs(vectors), dtype=np.float32)
+    return principal_components(counts[:, adata.var["highly_variable"].to_numpy()], totals, n_components, transform)
 
 
 def _variable_genes(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.bool_]:

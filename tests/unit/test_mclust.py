@@ -74,3 +74,22 @@ def test_missing_rpy2_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> N
     mclust._em.cache_clear()
     with pytest.raises(InputError, match=r"r-cran-mclust.*rpy2==3\.5\.17"):
         mclust.fit(np.eye(4), np.arange(4))
+
+
+def test_loosened_covariances_are_the_mode_under_their_prior() -> None:
+    x, start = overlapping_clusters()
+    tied = mclust.fit(x, start)
+    assert tied is not None
+    own = mclust.loosen(x, tied, 50, tolerance=1e-12)
+    assert own is not None
+    size = own.probabilities.sum(axis=0)
+    for k in range(4):
+        around = x - own.means[k]
+        scatter = (own.probabilities[:, k, None] * around).T @ around
+        np.testing.assert_allclose(
+            own.covariance[k], (scatter + 50 * tied.covariance) / (size[k] + 50), rtol=1e-4, atol=1e-4
+        )
+    stiff = mclust.loosen(x, tied, 1e9)
+    assert stiff is not None
+    np.testing.assert_allclose(stiff.covariance, np.stack([tied.covariance] * 4), rtol=1e-4)
+    np.testing.assert_array_equal(stiff.labels, tied.labels)
