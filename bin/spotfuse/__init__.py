@@ -11,9 +11,17 @@ _HOMES = {
     "InputError": "spotfuse.errors",
     "SpatialFusion": "spotfuse.fusion",
     "clustering": "spotfuse.fusion",
+    "project_cell_to_spot": "spotfuse.fusion",
 }
 
-__all__ = ["AttentionRegressionDeconv", "InputError", "SpatialFusion", "__version__", "clustering"]
+__all__ = [
+    "AttentionRegressionDeconv",
+    "InputError",
+    "SpatialFusion",
+    "__version__",
+    "clustering",
+    "project_cell_to_spot",
+]
 
 
 def __getattr__(name: str) -> Any:

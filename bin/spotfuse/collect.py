@@ -17,6 +17,9 @@ from spotfuse.errors import InputError
 _COPIED = (
     "domains.tsv",
     "proportions.tsv",
+    "proportions_sd.tsv",
+    "proportions_cell_mapping.tsv",
+    "cell_map.h5ad",
     "markers.tsv",
     "qc.tsv",
     "loss.tsv",

@@ -5,8 +5,14 @@
     clustering(adata, n_clusters=7, refinement=True)
     adata.obs["domain"]
 
-Cell mapping (``deconvolution=True``, ``train_map``) is not here; `spotfuse.AttentionRegressionDeconv` finds cell-type
-proportions.
+Cell types, from a single-cell reference with ``obs['cell_type']``:
+
+    model = SpatialFusion(adata, adata_sc, random_seed=50, deconvolution=True)
+    adata, adata_sc = model.train_map()
+    project_cell_to_spot(adata, adata_sc, retain_percent=0.15)
+
+What the tutorials do to the two before (``preprocess``, ``construct_interaction``, ``filter_with_overlap_gene`` …) is
+left out: raw counts go in.
 """
 
 import warnings
@@ -20,7 +26,7 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from spotfuse import domains, encoder, graphs, preparation, qc
+from spotfuse import cell_mapping, domains, encoder, graphs, preparation, qc
 from spotfuse.encoder._published import Published
 from spotfuse.errors import InputError
 
@@ -40,13 +46,13 @@ class SpatialFusion:
         Slice with raw counts in ``X`` (or ``layers['counts']``) and coordinates in ``obsm['spatial']``; not changed.
         Normalising, variable genes and graphs are this package's: a ``var['highly_variable']`` is not read.
     adata_sc
-        Single-cell reference of the cell mapping: must be None.
+        Single-cell reference of the cell mapping, with raw counts in ``X`` and types in ``obs['cell_type']``.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …, or a `torch.device`.
     learning_rate, weight_decay
         Of Adam.
     learning_rate_sc, lamda1, lamda2
-        Of the cell mapping: *no effect*.
+        Of the cell mapping: of its autoencoder, and weights of its reconstruction and its contrast.
     epochs
         Steps of Adam; None for the encoder's own number, which is 600 for the published one.
     dim_input, theta
@@ -58,7 +64,7 @@ class SpatialFusion:
     alpha, beta
         Weights of reconstruction and contrast in the loss.
     deconvolution
-        Must be False.
+        *No effect*: what is called decides.
     datatype
         ``10X``, ``Stereo`` or ``Slide``: where self-loops go in the graphs, and whether rows of the embedding get
         length 1 (`spotfuse.encoder._published`).
@@ -69,7 +75,7 @@ class SpatialFusion:
     Raises
     ------
     InputError
-        For what is not counts, spots without counts or coordinates, arguments out of range, and cell mapping.
+        For what is not counts, spots without counts or coordinates, and arguments out of range.
 
     References
     ----------
@@ -98,18 +104,15 @@ class SpatialFusion:
         *,
         encoder: str = "published",
     ) -> None:
-        if adata_sc is not None or deconvolution:
-            raise InputError("cell mapping is not offered here; AttentionRegressionDeconv finds cell-type proportions")
+        if deconvolution and adata_sc is None:
+            raise InputError("deconvolution=True needs adata_sc, a single-cell reference with obs['cell_type']")
         if datatype not in _DATATYPES:
             raise InputError(f"datatype '{datatype}' is not known; take one of {', '.join(_DATATYPES)}")
         if dim_output < 4 or dim_output % 4:
             raise InputError(f"dim_output {dim_output}: take a multiple of 4, the number of attention heads")
         idle = {
-            "learning_rate_sc": (learning_rate_sc, 0.01),
             "dim_input": (dim_input, 3000),
             "theta": (theta, 0.1),
-            "lamda1": (lamda1, 10),
-            "lamda2": (lamda2, 1),
         }
         if encoder != "published":
             idle |= {
@@ -120,7 +123,8 @@ class SpatialFusion:
                 "beta": (beta, 1),
             }
         _warn_of_idle(idle)
-        self.adata = adata
+        self.adata, self.adata_sc = adata, adata_sc
+        self.learning_rate_sc, self.lamda1, self.lamda2 = learning_rate_sc, lamda1, lamda2
         self.device = torch.device(device) if device != "auto" else None
         self.epochs, self.random_seed, self.datatype, self.encoder = epochs, random_seed, datatype, encoder
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
@@ -169,6 +173,48 @@ class SpatialFusion:
             "epochs": len(embedding.losses),
         }
         return adata
+
+    def train_map(self) -> tuple[AnnData, AnnData]:
+        """Learn which cells of the reference each spot is a mixture of; see `spotfuse.cell_mapping`.
+
+        Returns
+        -------
+        adata
+            A copy of the slice with ``obsm['map_matrix']`` (n_spots, n_cells), sparse, rows sum to 1; and
+            ``obsm['emb_sp']``, the spots in the space where cells are mixed.
+        adata_sc
+            A copy of the reference with ``obsm['emb_sc']``, the cells there. Cells without a type, or without counts in
+            the shared genes, have a weight of 0 everywhere, and NaN here.
+        """
+        if self.adata_sc is None:
+            raise InputError("train_map needs a reference: SpatialFusion(adata, adata_sc)")
+        if not self.adata_sc.obs_names.is_unique:
+            raise InputError("names of the reference's cells are not unique: call adata_sc.obs_names_make_unique()")
+        order = np.argsort(self.adata.obs_names, kind="stable")
+        slice_, cells = _counts(self.adata)[order].copy(), _whole_numbers(self.adata_sc)
+        place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if self.device is None else self.device
+        found = cell_mapping.map_cells(
+            slice_,
+            cells,
+            reconstruction=self.lamda1,
+            contrast=self.lamda2,
+            learning_rate=self.learning_rate_sc,
+            max_cells_per_type=cells.n_obs,
+            seed=self.random_seed,
+            device=place if place.type != "cuda" or torch.cuda.is_available() else "cpu",
+        )
+        back = np.argsort(order)
+        adata, adata_sc = self.adata.copy(), self.adata_sc.copy()
+        column = self.adata_sc.obs_names.get_indexer(found.cells)
+        gather = sparse.csr_matrix(
+            (np.ones(len(column), np.float32), (np.arange(len(column)), column)), shape=(len(column), adata_sc.n_obs)
+        )
+        adata.obsm["map_matrix"] = sparse.csr_matrix(found.weights[back].astype(np.float32) @ gather)
+        adata.obsm["emb_sp"] = found.spot_features[back]
+        adata_sc.obsm["emb_sc"] = np.full((adata_sc.n_obs, found.cell_features.shape[1]), np.nan, np.float32)
+        adata_sc.obsm["emb_sc"][column] = found.cell_features
+        self.losses = found.losses
+        return adata, adata_sc
 
     def _published(self, adata: AnnData, seed: int) -> Published:
         model = Published.from_slice(
@@ -252,18 +298,54 @@ def clustering(
     adata.obsm["emb_pca"] = PCA(n_components, svd_solver="full").fit_transform(embedding).astype(np.float32)
 
 
-def _counts(adata: AnnData) -> AnnData:
-    """Raw counts of all spots, with coordinates and the array's columns: what preparation reads."""
-    if "spatial" not in adata.obsm:
-        raise InputError("obsm['spatial'] is not there: put the spots' coordinates into it")
+def project_cell_to_spot(adata: AnnData, adata_sc: AnnData, retain_percent: float = 0.1) -> None:
+    """Sum the cell map by type, in place: a column of ``obs`` for each type, rows of all of them summing to 1.
+
+    Parameters
+    ----------
+    adata, adata_sc
+        What `SpatialFusion.train_map` returned.
+    retain_percent
+        Share of a spot's cells, those with the largest weights, that count. Cells without a type never do.
+
+    Raises
+    ------
+    InputError
+        Without a map or types, for a share outside of (0, 1], and when a column of ``obs`` would be lost.
+    """
+    if "map_matrix" not in adata.obsm:
+        raise InputError("obsm['map_matrix'] is not there; call this on what SpatialFusion(...).train_map() returned")
+    if "cell_type" not in adata_sc.obs:
+        raise InputError("the reference has no column 'cell_type' for the cell types")
+    labels = adata_sc.obs["cell_type"].astype("string").str.strip()
+    types = pd.Categorical(labels.where(~labels.str.lower().isin(["", "nan", "na", "none"]), None).astype(object))
+    shares = pd.DataFrame(
+        cell_mapping.project(adata.obsm["map_matrix"], types, retain_percent), adata.obs_names, types.categories
+    )
+    there = [name for name in shares if name in adata.obs and name not in adata.uns.get("projected", [])]
+    if there:
+        raise InputError(f"obs has a column '{there[0]}' already, and a cell type is called so: rename one of them")
+    adata.uns["projected"] = list(shares)
+    for name in shares:
+        adata.obs[name] = shares[name]
+
+
+def _whole_numbers(adata: AnnData) -> AnnData:
+    """Find raw counts in X or layers['counts']."""
     for values in (adata.X, adata.layers.get("counts")):
         if values is None:
             continue
         counts = sparse.csr_matrix(values, dtype=np.float32)
         if (counts.data >= 0).all() and (counts.data == np.rint(counts.data)).all():
-            break
-    else:
-        raise InputError("X and layers['counts'] hold no raw counts (whole numbers from 0): put them into one of them")
+            return AnnData(counts, obs=adata.obs, var=adata.var)
+    raise InputError("X and layers['counts'] hold no raw counts (whole numbers from 0): put them into one of them")
+
+
+def _counts(adata: AnnData) -> AnnData:
+    """Raw counts of all spots, with coordinates and the array's columns: what preparation reads."""
+    if "spatial" not in adata.obsm:
+        raise InputError("obsm['spatial'] is not there: put the spots' coordinates into it")
+    counts = _whole_numbers(adata).X
     array = [name for name in ("array_row", "array_col", "array_x", "array_y", "in_tissue") if name in adata.obs]
     found = AnnData(
         counts,

@@ -9,8 +9,8 @@ process DECONVOLVE {
     tuple val(meta), path(prepared), path(reference)
 
     output:
-    tuple val(meta), path('{proportions.tsv,deconvolution.json,deconvolution_fit.tsv,*.status.json}')    , emit: parts
-    path 'versions.yml'                                                                                  , emit: versions
+    tuple val(meta), path('{proportions*.tsv,cell_map.h5ad,deconvolution.json,deconvolution_fit.tsv,*.status.json}')    , emit: parts
+    path 'versions.yml'                                                                                            , emit: versions
 
     script:
     """
@@ -21,7 +21,7 @@ process DECONVOLVE {
 
     stub:
     """
-    touch proportions.tsv deconvolution.json deconvolution_fit.tsv
+    touch proportions.tsv proportions_sd.tsv cell_map.h5ad deconvolution.json deconvolution_fit.tsv
     ${Stub.notes(meta.id, 'deconvolve')}
     """
 }

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,51 @@ def test_a_type_without_counts_in_shared_genes_is_left_out_with_a_note():
     assert any("lonely" in note and "left out" in note for note in model.notes_)
 
 
+def test_constant_and_twin_genes_change_little():
+    sc, st, xy, labels, _ = tissue(n_spots=60)
+    base, _ = AttentionRegressionDeconv(sc, st, xy, labels, n_iter=3).run()
+    more = [table.assign(twin=table["g003"], constant=5) for table in (sc, st)]
+    other, _ = AttentionRegressionDeconv(*more, xy, labels, n_iter=3).run()
+    assert rmse(other, base) < 0.02
+
+
+def test_detail_is_believed_where_the_cells_are_the_spots_own():
+    random = np.random.default_rng(0)
+    profiles = random.dirichlet(np.full(300, 3.0)) * np.exp(random.normal(0, 1, (3, 300)) * (random.random(300) < 0.1))
+    codes = np.repeat(np.arange(3), 8)
+    own, others = (random.poisson(profiles[codes] * 300).astype(float) for _ in range(2))
+    chosen = random.integers(24, size=(200, 3))
+    spots = random.poisson(own[chosen].sum(axis=1))
+    xy = random.random((200, 2))
+    found = []
+    for cells in (own, others):
+        model = AttentionRegressionDeconv(cells, spots, xy, codes.astype(str))
+        model.run()
+        found.append(model.support_)
+    assert found[0] > 0.75
+    assert found[1] < found[0] - 0.2
+
+
+@pytest.mark.parametrize(("within", "low", "high"), [(0.05, 0.9, 1.0), (1.0, 0.0, 0.5)])
+def test_phi_is_the_likeliest(within, low, high):
+    random = np.random.default_rng(0)
+    side = 30
+    xy = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)
+    smooth = np.sin(xy[:, [0]] / 5 + np.arange(3)) + np.cos(xy[:, [1]] / 6)
+    V = (smooth if within < 1 else 0) + random.normal(0, within, (side**2, 3))
+    step = sparse.diags([np.ones(side - 1)] * 2, [-1, 1])
+    W = sparse.csr_matrix(sparse.kron(step, sparse.eye(side)) + sparse.kron(sparse.eye(side), step))
+    assert low <= _type_level.estimate_phi(W, V) <= high
+
+
+def test_phi_estimated_runs_and_is_told():
+    sc, st, xy, labels, truth = tissue()
+    model = AttentionRegressionDeconv(sc, st, xy, labels, phi="estimated")
+    proportions, _ = model.run()
+    assert rmse(proportions, truth) < 0.05
+    assert 0 <= model.summary()["phi"] < 1
+
+
 def test_molecules_and_cells_differ_by_the_size_of_cells():
     random = np.random.default_rng(0)
     profiles = random.dirichlet(np.full(100, 0.3), 2)
@@ -350,6 +396,33 @@ def test_the_commands_on_the_demo(tmp_path):
     assert list(table.index) == list(st.obs_names)
     assert list(table.columns) == sorted(truth.columns)
     assert rmse(table, truth) < 0.088
+    spread = pd.read_csv(tmp_path / "proportions_sd.tsv", sep="\t", index_col="spot")
+    assert spread.shape == table.shape and spread.to_numpy().min() >= 0
+    cells = anndata.read_h5ad(tmp_path / "cell_map.h5ad")
+    of_type = pd.get_dummies(cells.var["cell_type"])[table.columns].to_numpy(dtype=float)
+    np.testing.assert_allclose(cells.X @ of_type, np.where(table > 0.01, table, 0), atol=2e-5)
     fit = pd.read_csv(tmp_path / "deconvolution_fit.tsv", sep="\t", index_col="spot")
     assert list(fit.index) == list(table.index)
     assert fit["explained"].between(-1, 1).all()
+
+
+def test_both_methods_of_the_command(tmp_path):
+    demo = ROOT / "assets" / "test"
+    slices = {path.stem for path in demo.glob("*.h5ad")}
+    if not {"starmap_left", "starmap_reference"} <= slices:
+        pytest.skip("the test slices are not here")
+    for step, options in (
+        ("prepare_slice", ["--data", demo / "starmap_left.h5ad"]),
+        ("prepare_reference", ["--reference", demo / "starmap_reference.h5ad"]),
+        ("deconvolve", ["--prepared", "prepared.h5ad", "--reference", "reference.h5ad", "--method", "both"]),
+    ):
+        done = run(tmp_path, step, *options)
+        assert done.returncode == 0, done.stderr
+    tables = [
+        pd.read_csv(tmp_path / name, sep="\t", index_col="spot")
+        for name in ("proportions.tsv", "proportions_cell_mapping.tsv")
+    ]
+    assert tables[0].index.equals(tables[1].index) and list(tables[0]) == list(tables[1])
+    assert 0 < rmse(*tables) < 0.15
+    note = json.loads((tmp_path / "deconvolution.json").read_text())
+    assert note["method"] == "attention_regression" and note["cell_mapping"]["method"] == "cell_mapping"

@@ -13,7 +13,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from spotfuse import graphs, reference
-from spotfuse.deconvolution import _cell_level, _posterior, _profiles, _type_level
+from spotfuse.deconvolution import _cell_level, _input, _posterior, _profiles, _type_level
 from spotfuse.deconvolution._evaluation import evaluate
 from spotfuse.errors import InputError
 
@@ -21,7 +21,6 @@ Array = npt.NDArray[np.float64]
 type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
 
 _NUMERICAL_RIDGE = 1e-6  # against two types with one profile; shrinking is the posterior's
-_SIZE_SHARE = 0.5  # least share of a type's log size that is believed
 _DRAWS = 2_000_000  # times spots, within bounds
 
 
@@ -194,16 +193,7 @@ class AttentionRegressionDeconv:
             The class's other arguments from `phi` on, by name.
         """
         told = Settings(**settings)
-        if cell_type_key not in sc.obs:
-            raise InputError(f"the reference has no column '{cell_type_key}' for the cell types")
-        cells = reference.clean(
-            sparse.csr_matrix(sc.X),
-            sc.obs[cell_type_key],
-            sc.var,
-            notes=list(sc.uns.get("spotfuse", {}).get("notes", [])),
-            max_cells_per_type=max_cells_per_type,
-            seed=told.seed,
-        )
+        cells = _input.reference_cells(sc, cell_type_key, max_cells_per_type, told.seed)
         model = cls.__new__(cls)
         model._index = st.obs_names
         model._set(st, cells, told)
@@ -211,34 +201,11 @@ class AttentionRegressionDeconv:
 
     def _set(self, st: AnnData, cells: AnnData, settings: Settings) -> None:
         self.settings = settings
-        self._coordinates = np.asarray(st.obsm["spatial"], dtype=np.float64)[:, :2]
         if self._index is None:
             self._index = st.obs_names
-        match = reference.match_genes(st.var, cells.var)
-        counts = sparse.csr_matrix(st.X, dtype=np.float64)[:, match.slice_index]
-        cell_counts = sparse.csr_matrix(cells.X, dtype=np.float64)[:, match.reference_index]
-        for name, matrix in (("slice", counts), ("reference", cell_counts)):
-            if matrix.nnz and matrix.data.min() < 0:
-                raise InputError(f"the {name} has negative values; give raw counts")
-        seen = (np.asarray(counts.sum(axis=0)).ravel() > 0) & (np.asarray(cell_counts.sum(axis=0)).ravel() > 0)
-        if not seen.any():
-            raise InputError("no gene has counts in both the slice and the reference")
-        self._counts, self._cells = sparse.csr_matrix(counts[:, seen]), sparse.csr_matrix(cell_counts[:, seen])
-        has_counts = np.asarray(self._cells.sum(axis=1)).ravel() > 0
-        labels = cells.obs["cell_type"].astype(str)
-        lost = sorted(set(labels) - set(labels[has_counts]))
-        labels = labels[has_counts]
-        self.types_ = sorted(labels.unique())
-        self._codes = pd.Categorical(labels, categories=self.types_).codes.astype(np.intp)
-        self._cells = self._cells[has_counts]
-        self.cells_ = cells.obs_names[has_counts]
-        self.genes_ = st.var_names[match.slice_index][seen]
-        self.n_genes_shared_ = len(match.slice_index)
-        self.notes_ = list(dict.fromkeys(map(str, cells.uns["spotfuse"]["notes"])))  # once, though cleaned twice
-        if lost:
-            self.notes_.append(f"cell types without counts in the shared genes left out: {', '.join(lost)}")
-        if match.how != "compared as they are":
-            self.notes_.append(f"gene names {match.how}")
+        self._data = data = _input.match(st, cells)
+        self.types_, self.genes_, self.cells_, self.notes_ = data.types, data.genes, data.cell_names, data.notes
+        self.cell_types_ = pd.Series(np.array(data.types)[data.codes], index=data.cell_names)
 
     def run(self) -> tuple[pd.DataFrame, float]:
         """Estimate proportions.
@@ -285,9 +252,9 @@ class AttentionRegressionDeconv:
         weights, factors = self.gene_weights_.to_numpy(), self.platform_factors_.to_numpy()
         with threadpool_limits(self.settings.n_jobs if self.settings.n_jobs > 0 else None):
             return _cell_level.cell_map(
-                _profiles.shares(self._counts),
-                _profiles.shares(self._cells),
-                self._codes,
+                _profiles.shares(self._data.counts),
+                _profiles.shares(self._data.cells),
+                self._data.codes,
                 self.proportions_.to_numpy(),
                 weights,
                 weights * factors,
@@ -300,12 +267,7 @@ class AttentionRegressionDeconv:
             "method": "attention_regression",
             "output": self.settings.output,
             "spots_scaled_to_one_depth": self.scaled_spots_,
-            "n_spots": self._counts.shape[0],
-            "n_types": len(self.types_),
-            "n_cells": len(self._codes),
-            "n_genes_shared": self.n_genes_shared_,
-            "n_genes_used": len(self.genes_),
-            "cells_per_type": {name: int((self._codes == k).sum()) for k, name in enumerate(self.types_)},
+            **self._data.summary(),
             "phi": self.phi_,
             "support": self.support_,
             "smoothing": {name: float(value) for name, value in self.lambda_k_.items()},
@@ -319,16 +281,16 @@ class AttentionRegressionDeconv:
     def _fit(self) -> None:
         told = self.settings
         n_types = len(self.types_)
-        profiles = _profiles.type_profiles(self._cells, self._codes, n_types)
+        profiles = _profiles.type_profiles(self._data.cells, self._data.codes, n_types)
         doubtful = _profiles.doubtful(profiles)
         sure, support = profiles.mean - doubtful, 0.5  # to start with; then as much of it as the spots show
-        spots = _profiles.shares(self._counts)
+        spots = _profiles.shares(self._data.counts)
         n_spots, n_genes = spots.shape
         observed = np.asarray(spots.mean(axis=0)).ravel()
         weights = _profiles.gene_weights(observed, profiles)
         squares = np.asarray(spots.multiply(spots) @ weights**2).ravel()
-        graph = _neighbours(self._coordinates, told.k_neighbors)
-        W = distance_only = _type_level.attention(graph, self._coordinates, None)
+        graph = _neighbours(self._data.coordinates, told.k_neighbors)
+        W = distance_only = _type_level.attention(graph, self._data.coordinates, None)
 
         V = np.zeros((n_spots, n_types))
         factors = np.ones(n_genes)
@@ -359,25 +321,25 @@ class AttentionRegressionDeconv:
                 )
                 support = min(max(support, 0.0), 1.0)
                 factors = _profiles.platform_factors(observed, shares.mean(axis=0), means, profiles, n_spots)
-                W = _type_level.attention(graph, self._coordinates, shares)
+                W = _type_level.attention(graph, self._data.coordinates, shares)
                 if told.lambda_mode == "auto" and told.lambda_spatial > 0:
                     noise = float(residual.sum()) / (n_spots * max(n_genes - n_types, 1))
                     near = _type_level.Prior(distance_only, phi, strength, ridge)
                     strength = told.lambda_spatial * _type_level.variance_ratios(gram, V, near, noise)
 
         # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
-        self.scaled_spots_ = _profiles.totals_are_even(self._counts)
+        self.scaled_spots_ = _profiles.totals_are_even(self._data.counts)
         sizes = np.ones(n_types)
         if told.output == "cells" and not self.scaled_spots_:
-            # library sizes are capture as well as RNA: half of their logs is believed, or as much as of other detail
-            sizes = profiles.size ** max(support, _SIZE_SHARE)
-        cells = _profiles.shares(self._cells)
+            # half of their logs is believed, or as much as of other detail
+            sizes = profiles.size ** max(support, _profiles.SIZE_SHARE)
+        cells, codes = _profiles.shares(self._data.cells), self._data.codes
         statistics = np.asarray(cells @ (weighted * weights * factors).T) / scale
         distance = np.asarray(cells.multiply(cells) @ (weights * factors) ** 2).ravel() / scale
-        distance += gram[self._codes, self._codes] - 2 * statistics[np.arange(len(distance)), self._codes]
-        spread, apart = _posterior.cell_noise(
-            statistics, self._codes, np.maximum(distance, 0), gram, shares.mean(axis=0)
+        distance += (
+            gram[self._data.codes, self._data.codes] - 2 * statistics[np.arange(len(distance)), self._data.codes]
         )
+        spread, apart = _posterior.cell_noise(statistics, codes, np.maximum(distance, 0), gram, shares.mean(axis=0))
         # as many cells as make a spot fit as well as it does; 1 / noise keeps the prior's scale
         noise = max(float(np.trace(np.linalg.solve(gram, spread))) / n_types, np.finfo(float).tiny)
         n_cells = shares @ apart / np.maximum(residual, 1e-3 * float(np.median(residual)) + np.finfo(float).tiny)

@@ -8,6 +8,7 @@ from scipy import sparse
 
 Array = npt.NDArray[np.float64]
 
+SIZE_SHARE = 0.5  # least share of a type's log size that is believed: library sizes are capture as well as RNA
 _EVEN_TOTALS = 0.2  # coefficient of variation below which spots were scaled to one depth
 _PRIOR_CELLS = 5.0  # weight of the other types in a type's variance
 _BETWEEN_CELLS = 0.5  # share of the noise of a gene that is laid to differences between cells, not to counting

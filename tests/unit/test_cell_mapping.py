@@ -1,0 +1,111 @@
+"""Cell mapping, and the calls of SpatialFusion's tutorials that do it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from spotfuse import InputError, SpatialFusion, cell_mapping, project_cell_to_spot
+from spotfuse.deconvolution import evaluate
+
+TYPES = ["a", "b", "c"]
+
+
+def tissue(n_spots: int = 80, seed: int = 0) -> tuple[AnnData, AnnData, pd.DataFrame]:
+    """Spots of one to four cells, and a reference of other cells of the same types."""
+    random = np.random.default_rng(seed)
+    profiles = random.dirichlet(np.full(150, 0.3), 3)
+    codes = np.repeat(np.arange(3), [60, 30, 10])
+    genes = pd.DataFrame(index=[f"g{i:03d}" for i in range(150)])
+    cells = AnnData(
+        sparse.csr_matrix(random.poisson(profiles[codes] * 1500).astype(np.float32)),
+        obs=pd.DataFrame({"cell_type": np.array(TYPES)[codes]}, [f"c{i:03d}" for i in range(100)]),
+        var=genes,
+    )
+    inside = random.multinomial(random.integers(1, 5, n_spots), [0.3, 0.3, 0.4])
+    spots = AnnData(
+        sparse.csr_matrix(random.poisson(inside @ profiles * 1500).astype(np.float32)),
+        obs=pd.DataFrame(index=[f"s{i:03d}" for i in range(n_spots)]),
+        var=genes,
+        obsm={"spatial": np.c_[np.arange(n_spots) % 10, np.arange(n_spots) // 10].astype(float)},
+    )
+    truth = pd.DataFrame(inside / inside.sum(axis=1, keepdims=True), spots.obs_names, TYPES)
+    return spots, cells, truth
+
+
+@pytest.fixture(scope="module")
+def mapped() -> tuple[cell_mapping.CellMap, pd.DataFrame]:
+    spots, cells, truth = tissue()
+    return cell_mapping.map_cells(spots, cells), truth
+
+
+def test_weights_are_a_sparse_mixture_and_types_are_found(mapped) -> None:
+    found, truth = mapped
+    assert sparse.issparse(found.weights) and found.weights.shape == (80, 100)
+    assert found.weights.data.min() > 0
+    np.testing.assert_allclose(found.weights.sum(axis=1), 1, atol=1e-9)
+    assert evaluate(found.proportions(), truth)["RMSE"] < 0.09
+    assert found.losses.iloc[-1]["reconstruction"] < 0.5 * found.losses.iloc[0]["reconstruction"]
+
+
+def test_candidates_bound_the_map() -> None:
+    spots, cells, truth = tissue()
+    found = cell_mapping.map_cells(spots, cells, n_candidates=12)
+    assert np.diff(found.weights.indptr).max() <= 12
+    assert evaluate(found.proportions(), truth)["RMSE"] < 0.11
+
+
+def test_a_low_temperature_takes_fewer_cells(mapped) -> None:
+    spots, cells, _ = tissue()
+    hot = cell_mapping.map_cells(spots, cells, temperature=30).weights
+    effective = [float(np.mean(1 / np.asarray(w.multiply(w).sum(axis=1)))) for w in (mapped[0].weights, hot)]
+    assert effective[0] < 0.8 * effective[1]
+
+
+def test_the_largest_weights_are_retained() -> None:
+    weights = sparse.csr_matrix([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 0.0]])
+    types = pd.Categorical(["x", "y", None, "x"], categories=["x", "y"])
+    np.testing.assert_allclose(cell_mapping.project(weights, types), [[5 / 7, 2 / 7], [0.5, 0.5]])
+    np.testing.assert_allclose(cell_mapping.project(weights, types, 0.25)[0], [1, 0])
+    np.testing.assert_allclose(cell_mapping.project(weights, types, 0.75)[0], [2 / 3, 1 / 3])
+    for retain in (0, 1.5):
+        with pytest.raises(InputError, match="retain_percent"):
+            cell_mapping.project(weights, types, retain)
+
+
+def test_the_tutorials_calls(mapped) -> None:
+    spots, cells, truth = tissue()
+    cells.obs["cell_type"] = pd.Categorical(cells.obs["cell_type"])
+    cells.obs.iloc[7, 0] = np.nan
+    shuffled = np.random.default_rng(0).permutation(80)
+    model = SpatialFusion(spots[shuffled].copy(), cells, epochs=1200, random_seed=50, deconvolution=True, device="cpu")
+    adata, adata_sc = model.train_map()
+    project_cell_to_spot(adata, adata_sc, retain_percent=0.15)
+    assert adata.obsm["map_matrix"].shape == (80, 100)
+    assert adata.obsm["map_matrix"][:, 7].nnz == 0
+    assert adata.obsm["emb_sp"].shape[1] == adata_sc.obsm["emb_sc"].shape[1]
+    np.testing.assert_allclose(adata.obs[TYPES].sum(axis=1), 1, atol=1e-6)
+    assert evaluate(adata.obs[TYPES], truth)["RMSE"] < 0.12
+    few = adata.obs[TYPES].copy()
+    project_cell_to_spot(adata, adata_sc, retain_percent=1)
+    assert np.abs(few - adata.obs[TYPES]).to_numpy().max() > 0.01
+
+    again, _ = SpatialFusion(spots, cells, random_seed=50, device="cpu").train_map()
+    difference = again[adata.obs_names].obsm["map_matrix"] - adata.obsm["map_matrix"]
+    assert abs(difference).max() < 1e-6
+    assert "map_matrix" not in spots.obsm
+
+
+def test_what_cannot_be_is_one_line() -> None:
+    spots, cells, _ = tissue(20)
+    with pytest.raises(InputError, match="temperature"):
+        cell_mapping.map_cells(spots, cells, temperature=-1)
+    with pytest.raises(InputError, match="needs a reference"):
+        SpatialFusion(spots).train_map()
+    with pytest.raises(InputError, match="map_matrix"):
+        project_cell_to_spot(spots, cells)
+    with pytest.raises(InputError, match="needs adata_sc"):
+        SpatialFusion(spots, deconvolution=True)
+    cells.X = cells.X * 0.5
+    with pytest.raises(InputError, match="raw counts"):
+        SpatialFusion(spots, cells).train_map()
