@@ -19,6 +19,16 @@ fuzz: setup
 test-executors: setup
 	.venv/bin/pytest tests/executors
 
+# on a machine with a CUDA device: the same partition as on the CPU, then seconds and memory
+test-gpu: setup
+	.venv/bin/pytest tests/gpu
+	.venv/bin/python benchmarks/domains/scale.py 3639 100000 1000000 --device cuda --out work/scale_cuda.md
+
+# QUICK=1: minutes instead of hours, nothing written
+bench-domains: setup
+	.venv/bin/python benchmarks/domains/peers.py $(if $(QUICK),--quick)
+	$(if $(QUICK),,.venv/bin/python benchmarks/domains/scale.py)
+
 # OPTIONS: those that the head of tools/images tells, such as OPTIONS="--ca company.pem"
 images:
 	tools/images $(OPTIONS)

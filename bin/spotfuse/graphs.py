@@ -17,7 +17,7 @@ _TOO_FAR = 5  # times the median edge: no tissue in between
 _EXACT_SPOTS = 20_000  # above, expression neighbours are searched approximately:
 _TILE = 512  # spots that lie close in expression
 _TILES_SEARCHED = 8  # the nearest ones of each spot: finds 99 of 100 neighbours
-_BLOCK = 2_000  # spots compared at a time
+_BLOCK = 500  # spots compared at a time
 
 
 def spatial_graph(adata: AnnData, n_neighbors: int = 6) -> sparse.csr_matrix:
