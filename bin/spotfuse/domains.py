@@ -38,6 +38,8 @@ _DIMENSIONS = (8, 15)  # principal components of the averaged embedding
 _STARTS = 8
 _PRIOR = 20  # spots a dimension that the common covariance counts for: averaged spots are far from independent
 _CURVE_STARTS = 3
+_CURVE_VIEWS = 3  # every third view is enough to compare numbers of domains
+_CLEAR, _LIKELY = 0.1, 0.03  # lead in agreement of the chosen number on the next best
 _FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
 _MOST_DOMAINS = 15  # that `auto` looks at
 _CURVE = ["n_domains", "stability", "bic", "chosen"]
@@ -102,7 +104,7 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
         views = _views(adata, embedding, graph)
         curve = pd.DataFrame(columns=_CURVE)
         if n_domains is None:
-            curve = _curve(views, min(_MOST_DOMAINS, n_spots - 1), seed)
+            curve = _curve(views[::_CURVE_VIEWS], min(_MOST_DOMAINS, n_spots - 1), seed)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
         probabilities = _consensus(_members(views, n_domains, seed))
         if refine:
@@ -274,7 +276,15 @@ def _curve(views: list[Floats], most: int, seed: int) -> pd.DataFrame:
     curve = pd.DataFrame(rows or [(1, 1.0, 0.0, 0)], columns=_CURVE)
     chosen = curve["stability"].where(curve["n_domains"] != 2, curve["stability"] - 2).idxmax()
     curve.loc[chosen, "chosen"] = 1
-    log.info("%d domains: the labellings agree by %.2f", *curve.loc[chosen, ["n_domains", "stability"]])
+    number, stability = curve.loc[chosen, ["n_domains", "stability"]]
+    others = curve[(curve.index != chosen) & (curve["n_domains"] > 2)]
+    if others.empty:
+        log.info("%d domains: no other number could be compared", number)
+        return curve
+    second, less = others.loc[others["stability"].idxmax(), ["n_domains", "stability"]]
+    lead = stability - less
+    sure = "clearly" if lead >= _CLEAR else "likely" if lead >= _LIKELY else "hardly more than another number"
+    log.info("%d domains, %s: the labellings agree by %.2f, with %d by %.2f", number, sure, stability, second, less)
     return curve
 
 

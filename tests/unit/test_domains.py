@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
-from spotfuse import domains, graphs
+from spotfuse import domains, graphs, preparation
 from spotfuse.errors import InputError
 from spotfuse.refinement import refine
 
@@ -51,7 +52,7 @@ def test_numbers_follow_size_and_a_rotation_changes_nothing():
     assert adjusted_rand_score(found.labels, turned.labels) > 0.99
 
 
-@pytest.mark.parametrize("n_domains", [1, 2, 7, 20])
+@pytest.mark.parametrize("n_domains", range(1, 21))
 def test_exactly_the_number_asked_for(n_domains):
     adata, embedding, _ = bands(side=14)
     found = domains.assign(adata, embedding, n_domains)
@@ -82,6 +83,102 @@ def test_auto_finds_the_bands_and_shows_its_curve(monkeypatch):
     assert found.curve["chosen"].sum() == 1
     assert abs(int(found.curve.loc[found.curve["chosen"] == 1, "n_domains"].iloc[0]) - 4) <= 1
     assert found.curve["stability"].between(-1, 1).all()
+
+
+def test_auto_says_how_sure_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(domains, "_MOST_DOMAINS", 5)
+    adata, embedding, _ = bands(n_bands=4, side=20)
+    with caplog.at_level("INFO"):
+        found = domains.assign(adata, embedding, None)
+    chosen = found.curve[found.curve["chosen"] == 1].iloc[0]
+    said = next(line for line in caplog.messages if "domains, " in line)
+    assert said.startswith(f"{int(chosen['n_domains'])} domains, ")
+    assert f"agree by {chosen['stability']:.2f}, with " in said
+
+
+def slice_with_counts(place: np.ndarray, seed: int = 0) -> AnnData:
+    """Two halves, each with its own genes, as the pipeline prepares them."""
+    rng = np.random.default_rng(seed)
+    mean = np.ones((len(place), 40))
+    mean[place[:, 0] > np.median(place[:, 0]), :15] *= 5
+    adata = AnnData(
+        sparse.csr_matrix(rng.poisson(mean * 2).astype(np.float32)),
+        obs=pd.DataFrame(index=[f"s{i:05d}" for i in range(len(place))]),
+        obsm={"spatial": place.astype(float)},
+    )
+    preparation.prepare(adata)
+    return adata
+
+
+def halves_are_found(adata: AnnData, seed: int = 1) -> float:
+    place = adata.obsm["spatial"][:, 0]
+    labels = domains.assign(adata, adata.obsm["X_pca"], 2, seed=seed).labels
+    return adjusted_rand_score(place > np.median(place), labels)
+
+
+def test_seeds_agree():
+    place = np.random.default_rng(3).random((400, 2))
+    adata = slice_with_counts(place)
+    found = [domains.assign(adata, adata.obsm["X_pca"], 2, seed=seed).labels for seed in (1, 2, 3)]
+    assert min(adjusted_rand_score(found[0], other) for other in found[1:]) > 0.98
+
+
+def test_the_order_of_spots_changes_nothing():
+    adata, embedding, _ = bands(n_bands=3, side=18)
+    order = np.random.default_rng(5).permutation(adata.n_obs)
+    moved = adata[order].copy()
+    first = domains.assign(adata, embedding, 3).labels
+    second = domains.assign(moved, embedding[order], 3).labels
+    assert adjusted_rand_score(first[order], second) > 0.99
+
+
+def test_duplicated_coordinates():
+    place = np.random.default_rng(1).random((150, 2))
+    assert halves_are_found(slice_with_counts(np.vstack([place, place]))) > 0.8
+
+
+def test_one_isolated_spot():
+    place = np.random.default_rng(2).random((200, 2))
+    place[7] = (40.0, 40.0)
+    adata = slice_with_counts(place)
+    assert adata.obsp["spatial_connectivities"][7].nnz == 0
+    found = domains.assign(adata, adata.obsm["X_pca"], 2)
+    assert np.isfinite(found.probabilities).all()
+    assert halves_are_found(adata) > 0.8
+
+
+def test_a_slice_in_two_pieces():
+    place = np.random.default_rng(4).random((300, 2))
+    place[150:, 1] += 30  # the halves run through both pieces
+    adata = slice_with_counts(place)
+    graph = adata.obsp["spatial_connectivities"]
+    assert graph[:150, 150:].nnz == 0
+    assert halves_are_found(adata) > 0.8
+
+
+def test_thirty_spots_of_a_slice():
+    adata = slice_with_counts(np.random.default_rng(6).random((30, 2)))
+    found = domains.assign(adata, adata.obsm["X_pca"], 3)
+    assert sorted(set(found.labels)) == [1, 2, 3]
+
+
+def test_threads_change_nothing():
+    code = (
+        "import sys; sys.path.insert(0, 'tests/unit'); from test_domains import bands; from spotfuse import domains;"
+        "adata, embedding, _ = bands(side=16);"
+        "print(domains.assign(adata, embedding, 4).probabilities.tobytes().hex())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": "bin", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert said[0] == said[1] != ""
 
 
 def test_a_spot_without_neighbours_keeps_its_own_evidence():
