@@ -37,7 +37,7 @@ workflow SPOTFUSE {
     CHECK_SLICE(
         channel.fromList(sheet.collect { id, row -> [[id: id], row.data, row.platform, row.n_domains, row.annotation, row.column, row.proportions] })
     )
-    // from here on with the slice's size, which says what memory to ask for, e.g. [[id: 'A', n_values: 18123120], …]
+    // from here on with the slice's size, which says what memory to ask for, e.g. [[id: 'A', n_counts: 2396581], …]
     PREPARE_SLICE(CHECK_SLICE.out.check.map { meta, check -> [meta + Run.sizeOf(check), sheet[meta.id].data, sheet[meta.id].platform] })
     prepared = PREPARE_SLICE.out.prepared
     TRAIN(prepared)

@@ -42,6 +42,7 @@ def main(args: argparse.Namespace) -> None:
         "platform": note["platform"],
         "n_spots": adata.n_obs,
         "n_genes": adata.n_vars,
+        "n_counts": int(adata.X.nnz),  # not zero: what memory grows with
         "notes": note["notes"],
     }
     Path("check.json").write_text(json.dumps(found, indent=2) + "\n")

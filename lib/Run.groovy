@@ -68,10 +68,9 @@ class Run {
         }
     }
 
-    /** How many values a slice has, spots × genes, from the note of its check. */
+    /** How many counts of a slice are not zero, from the note of its check. */
     static Map sizeOf(Path check) {
-        def found = new JsonSlurper().parse(check)
-        [n_values: (found.n_spots as long) * (found.n_genes as long)]
+        [n_counts: new JsonSlurper().parse(check).n_counts as long]
     }
 
     /**

@@ -1,5 +1,5 @@
 process REPORT_COHORT {
-    label 'process_low'
+    label 'process_single'
     container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('report_cohort')
 
