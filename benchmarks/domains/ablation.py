@@ -30,6 +30,7 @@ from scipy import sparse  # noqa: E402
 from sklearn.metrics import adjusted_rand_score  # noqa: E402
 from spotfuse import domains, encoder  # noqa: E402
 from spotfuse.encoder._spotfuse import Spotfuse  # noqa: E402
+from spotfuse.encoder._training import Encoder  # noqa: E402
 from spotfuse.graphs import averaging  # noqa: E402
 from spotfuse.refinement import refine  # noqa: E402
 
@@ -104,7 +105,7 @@ def single(
 def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: bool) -> dict[str, np.ndarray]:
     """Labels by every row of the table."""
 
-    def embedded(which: str | Callable[[anndata.AnnData, int], encoder.Encoder]) -> np.ndarray:
+    def embedded(which: str | Callable[[anndata.AnnData, int], Encoder]) -> np.ndarray:
         return encoder.train(adata, encoder=which, seed=seed, device="cpu").values
 
     left = STEPS - 2
