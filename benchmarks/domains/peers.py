@@ -185,7 +185,7 @@ def table(results: dict[str, dict[str, Row]]) -> str:
                 continue
             cells = [f"{row['k_found']} / {row['k']}"]
             cells += [f"{row[key]:.3f}" if key in row else "" for key in ("ari", "ari_refined", "nmi", "nmi_refined")]
-            cells += [f"{row['cpu']:.0f}", f"{row['wall']:.0f}", f"{row['memory']:.2f}"]
+            cells += [f"{row['cpu']:.0f}", f"{row['wall']:.0f}", f"{row['memory']:.2f}" if "memory" in row else ""]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)

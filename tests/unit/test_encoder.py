@@ -87,5 +87,5 @@ def test_wrong_options_are_refused(prepared, wrong, said):
 def test_the_log_tells_memory_epochs_and_the_time_left(prepared, caplog):
     with caplog.at_level("INFO"):
         encoder.train(prepared, epochs=20)
-    assert re.search(r"250 spots, 20 epochs, about \d+ MB", caplog.text)
+    assert re.search(r"250 spots, 20 epochs, about \d+ MB and \d+ s", caplog.text)
     assert re.search(r"epoch 10 of 20: .*; \d+ s left", caplog.text)

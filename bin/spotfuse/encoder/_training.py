@@ -107,15 +107,7 @@ def train(
         steps = model.epochs if epochs is None else epochs
         if steps < 1:
             raise InputError(f"--epochs {epochs}: must be 1 or more")
-        log.info(
-            "training %s on %s: %d spots, %d epochs, about %d MB",
-            type(model).__name__.lower(),
-            place,
-            adata.n_obs,
-            steps,
-            _size(model),
-        )
-        history = _minimise(model, steps)
+        history = _minimise(model, steps, f"training {type(model).__name__.lower()} on {place}: {adata.n_obs} spots")
         model.eval()
         with torch.no_grad():
             values, attention = model.embed()
@@ -142,18 +134,22 @@ def _build(encoder: str | Callable[[AnnData, int], Encoder], adata: AnnData, see
     return Spotfuse.from_slice(adata, seed)
 
 
-def _minimise(model: Encoder, steps: int) -> list[dict[str, float]]:
+def _minimise(model: Encoder, steps: int, what: str) -> list[dict[str, float]]:
     optimiser = _Adam(list(model.parameters()), model.learning_rate, model.weight_decay)
     history = []
     start = time.perf_counter()
     model.train()
     for step in range(1, steps + 1):
+        began = time.perf_counter()
         model.zero_grad()
         terms = model.losses()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         history.append({name: float(value.detach()) for name, value in terms.items()})
-        if step == 2 or step % max(1, steps // _SAID) == 0:
+        if step == min(2, steps):  # the first step also warms up: the second tells the time of all
+            expected = (time.perf_counter() - began) * steps
+            log.info("%s, %d epochs, about %d MB and %.0f s", what, steps, _size(model), expected)
+        elif step % max(1, steps // _SAID) == 0:
             left = (time.perf_counter() - start) / step * (steps - step)
             said = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
             log.info("epoch %d of %d: %s; %.0f s left", step, steps, said, left)
