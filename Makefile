@@ -1,4 +1,4 @@
-.PHONY: setup demo test fuzz test-executors images images-sif lint outdated
+.PHONY: setup demo test fuzz test-executors bench-deconvolution images images-sif lint outdated
 
 setup:
 	tools/setup
@@ -14,6 +14,10 @@ test:
 # ten thousand sheets and damaged or made-up files, where the tests take a few hundred
 fuzz: setup
 	SPOTFUSE_FUZZ=10000 .venv/bin/pytest tests/bad_inputs/test_fuzz.py tests/pipeline/test_fuzz.py
+
+# proportions against known ones and against peers; QUICK=1: without the peers that take minutes
+bench-deconvolution: setup
+	PATH="$${SPOTFUSE_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/spotfuse}/uv/bin:$$PATH" .venv/bin/python benchmarks/deconvolution/compare.py
 
 # Docker, Slurm and Apptainer, set up here as far as this machine lets root do so
 test-executors: setup

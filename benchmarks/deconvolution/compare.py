@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
-"""Proportions against known ones: ours, least squares, CARD's model restated; writes deconvolution.md.
+"""Proportions against known ones: ours, least squares, CARD's model restated and peers; writes deconvolution.md.
 
-Run from the repository with the environment of `make setup`: `python benchmarks/deconvolution.py`; QUICK=1 leaves the
-damaged inputs out. SPOTFUSE_DATA names the folder with the slices. Truth is read here for scores alone.
+`make bench-deconvolution`; QUICK=1 leaves out the peers that take minutes, and the damaged inputs; PEERS="rctd" takes
+these peers alone, PEERS="" none. SPOTFUSE_DATA names the folder with the slices. Truth is read here for scores alone.
 """
 
 import os
 import platform
+import resource
 import sys
-import time
 import warnings
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
+import peers
 import scipy
 from scipy import sparse
 from scipy.optimize import nnls
@@ -23,13 +25,14 @@ from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "bin"))
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "bin"))
 warnings.filterwarnings("ignore")
 
 from spotfuse import AttentionRegressionDeconv, reference  # noqa: E402
 from spotfuse.deconvolution import evaluate  # noqa: E402
 
-DATA = Path(os.environ.get("SPOTFUSE_DATA", HERE.parent.parent / "shared/data"))
+DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
 STARMAP, CORTEX = DATA / "starmap_sim_deconv", DATA / "seqfishplus_cortex_svz"
 FAIR = {
     "starmap/fair": [
@@ -128,7 +131,39 @@ def card(st: anndata.AnnData, sc: anndata.AnnData) -> dict[str, pd.DataFrame]:
     return {"CARD's model, restated": to_frame(V, st, types)}
 
 
-METHODS: list[Method] = [ours, least_squares, card]
+def cell_mapping(st: anndata.AnnData, sc: anndata.AnnData) -> dict[str, pd.DataFrame]:
+    """Run SpatialFusion's cell mapping, ours."""
+    from spotfuse import cell_mapping
+
+    return {"Spotfuse, cell mapping": cell_mapping.map_cells(st, sc).proportions()}
+
+
+def peer(name: str) -> Method:
+    """Make a method of a peer; one that gives no result once is left alone, and the reason told."""
+
+    def method(st: anndata.AnnData, sc: anndata.AnnData) -> dict[str, pd.DataFrame]:
+        try:
+            table, _ = peers.run(name, st, sc)
+        except peers.NoResultError as reason:
+            SILENT.setdefault(name, str(reason))
+            return {}
+        return {name: table}
+
+    return method
+
+
+SILENT: dict[str, str] = {}
+CHOSEN = peers.QUICK if os.environ.get("QUICK") else tuple(peers.PACKAGES)
+if "PEERS" in os.environ:
+    CHOSEN = tuple(os.environ["PEERS"].split())
+METHODS: list[Method] = [ours, cell_mapping, least_squares, card, *map(peer, CHOSEN)]
+DAMAGED: list[Method] = [ours, least_squares, card, *(peer(name) for name in CHOSEN if name in peers.QUICK)]
+
+
+def processor_seconds() -> float:
+    """Give the processor time of this program and of those it ran."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 def pooled(inputs: list[Input], methods: list[Method]) -> pd.DataFrame:
@@ -139,10 +174,10 @@ def pooled(inputs: list[Input], methods: list[Method]) -> pd.DataFrame:
     single: dict[str, list[float]] = {}
     for st, sc, truth in inputs:
         for method in methods:
-            start = time.perf_counter()
+            start = processor_seconds()
             for name, table in method(st, sc).items():
                 found.setdefault(name, []).append(table)
-                seconds[name] = seconds.get(name, 0) + time.perf_counter() - start
+                seconds[name] = seconds.get(name, 0) + processor_seconds() - start
                 single.setdefault(name, []).append(evaluate(table, truth)["RMSE"])
             if method is ours:
                 low, high = ours.covered  # type: ignore[attr-defined]
@@ -151,6 +186,8 @@ def pooled(inputs: list[Input], methods: list[Method]) -> pd.DataFrame:
     truth = pd.concat([truth for _, _, truth in inputs], keys=range(len(inputs))).fillna(0.0)
     rows = {}
     for name, tables in found.items():
+        if len(tables) < len(inputs):
+            continue
         table = pd.concat(tables, keys=range(len(tables))).fillna(0.0)
         scores = evaluate(table, truth)
         rows[name] = {
@@ -158,7 +195,7 @@ def pooled(inputs: list[Input], methods: list[Method]) -> pd.DataFrame:
             "mean RMSE of the parts": float(np.mean(single[name])),
             "PCC": scores["PCC"],
             "JS": scores["JSD"],
-            "seconds": seconds[name],
+            "CPU s": seconds[name],
         }
     rows["Spotfuse"]["in 90 % interval"] = float(np.concatenate(covered).mean())
     return pd.DataFrame(rows).T
@@ -247,23 +284,17 @@ def markdown(table: pd.DataFrame, digits: int = 3) -> str:
     """Write a table."""
     lines = ["| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for name, row in table.iterrows():
-        cells = ["" if pd.isna(v) else format(v, ".1f" if c == "seconds" else f".{digits}f") for c, v in row.items()]
+        cells = ["" if pd.isna(v) else format(v, ".1f" if c == "CPU s" else f".{digits}f") for c, v in row.items()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Measure, print and write."""
-    parts = [
-        "# Cell-type proportions against known ones\n",
-        f"Written by `python benchmarks/deconvolution.py`. Python {platform.python_version()}, numpy {np.__version__}, "
-        f"scipy {scipy.__version__}; default settings. RMSE is the mean over types of the root mean square over spots, "
-        "PCC the mean over types, JS the Jensen–Shannon distance (base e), mean over spots. In the fair sets the "
-        "reference's cells are not those of the spots; in the others they are, which flatters every method.\n",
-    ]
+    parts = []
     for name, paths in (FAIR | FULL).items():
         table = pooled([load(p) for p in paths], METHODS)
-        print(name, table.round(4).to_string(), sep="\n", flush=True)
+        print(name, table.round(4).to_string(), SILENT, sep="\n", flush=True)
         parts += [f"## {name}\n", markdown(table)]
     biology = pdac()
     print(biology.round(3).to_string(), flush=True)
@@ -271,16 +302,27 @@ def main() -> None:
         "## Pancreatic cancer: rank correlation of a type's proportion with its marker's expression\n",
         markdown(biology),
     ]
-    if not os.environ.get("QUICK"):
-        for name, paths in FAIR.items():
-            inputs = [load(p) for p in paths]
-            rows = {}
-            for what, change in DAMAGE.items():
-                rows[what] = pooled([change(given) for given in inputs], [ours, least_squares, card])["RMSE"]
-                print(name, what, rows[what].round(4).to_dict(), flush=True)
-            parts += [f"## Damaged inputs, {name}: RMSE\n", markdown(pd.DataFrame(rows).T)]
-    parts.append((HERE / "deconvolution_tried.md").read_text())
-    (HERE / "deconvolution.md").write_text("\n".join(parts))
+    for name, paths in ({} if os.environ.get("QUICK") else FAIR).items():
+        inputs = [load(p) for p in paths]
+        rows = {}
+        for what, change in DAMAGE.items():
+            rows[what] = pooled([change(given) for given in inputs], DAMAGED)["RMSE"]
+            print(name, what, rows[what].round(4).to_dict(), flush=True)
+        parts += [f"## Damaged inputs, {name}: RMSE\n", markdown(pd.DataFrame(rows).T)]
+    parts.append((HERE / "tried.md").read_text())
+    versions = [f"{name} {peers.version(name)}" for name in CHOSEN if SILENT.get(name) != "does not install"]
+    silent = "".join(f" No result from {name}: {reason}." for name, reason in SILENT.items())
+    told = "".join(f'{name}="{os.environ[name]}" ' for name in ("QUICK", "PEERS") if name in os.environ)
+    head = (
+        "# Cell-type proportions against known ones\n\n"
+        f"Written by `{told}make bench-deconvolution` on {date.today():%d %B %Y}. Python {platform.python_version()}, "
+        f"numpy {np.__version__}, scipy {scipy.__version__}; {', '.join(versions) or 'no peers'}; default settings."
+        f"{silent} "
+        "RMSE is the mean over types of the root mean square over spots, PCC the mean over types, JS the "
+        "Jensen–Shannon distance (base e), mean over spots. In the fair sets the reference's cells are not those of "
+        "the spots; in the others they are, which flatters every method.\n"
+    )
+    (ROOT / "benchmarks/deconvolution.md").write_text("\n".join([head, *parts]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""Peers, each a program of its own: an environment a peer, made once; a limit of processor time; nothing imported."""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import anndata
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("SPOTFUSE_CACHE", Path.home() / ".cache/spotfuse")) / "peers"
+SECONDS = 600  # of processor time, a set
+PACKAGES = {
+    "rctd": ["rctd-py"],
+    "flashdeconv": ["flashdeconv"],
+    "tangram": ["tangram-sc"],
+    "cell2location": ["cell2location==0.1.5", "pyro-ppl==1.9.1"],
+}
+QUICK = ("rctd", "flashdeconv")
+
+
+class NoResultError(Exception):
+    """A peer that does not install, fails or takes too long."""
+
+
+def environment(name: str) -> Path:
+    """Make a peer's environment where there is none, and give its folder of programs."""
+    folder = CACHE / name
+    if (folder / "failed").exists():
+        raise NoResultError("does not install")
+    if not (folder / "ready").exists():
+        steps = (
+            ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, folder],
+            ["uv", "pip", "install", "--quiet", "--python", folder / "bin/python", "anndata", *PACKAGES[name]],
+        )
+        for step in steps:
+            if subprocess.run(step, capture_output=True, check=False).returncode:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "failed").touch()
+                raise NoResultError("does not install")
+        (folder / "ready").touch()
+    return folder / "bin"
+
+
+def version(name: str) -> str:
+    """Give the peer's installed version."""
+    code = f"from importlib.metadata import version; print(version('{PACKAGES[name][0].split('==')[0]}'))"
+    done = subprocess.run([environment(name) / "python", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def run(name: str, st: anndata.AnnData, sc: anndata.AnnData) -> tuple[pd.DataFrame, float]:
+    """Give a peer's proportions and its seconds of processor time."""
+    programs = environment(name)
+    with tempfile.TemporaryDirectory() as given:
+        folder = Path(given)
+        anndata.AnnData(st.X, obs=st.obs[[]], var=st.var[[]], obsm={"spatial": st.obsm["spatial"]}).write_h5ad(
+            folder / "spots.h5ad"
+        )
+        anndata.AnnData(sc.X, obs=sc.obs[["cell_type"]], var=sc.var[[]]).write_h5ad(folder / "reference.h5ad")
+        out = folder / "proportions.tsv"
+        files = [folder / "spots.h5ad", folder / "reference.h5ad"]
+        command = [programs / "python", HERE / "peer.py", name, *files, out]
+        if name == "rctd":  # its own command: no type is too rare, no spot too poor
+            command = [programs / "rctd", "run", *files, "--mode", "full", "--cell-min", "1", "--umi-min", "1"]
+            command += ["--min-umi-ref", "1", "--device", "cpu", "--no-compile", "-q", "-o", folder / "out.h5ad"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS)),
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if done.returncode:
+            late = seconds >= 0.95 * SECONDS
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise NoResultError(f"more than {SECONDS // 60} minutes" if late else f"failed: {last[:80]}")
+        if name == "rctd":
+            result = anndata.read_h5ad(folder / "out.h5ad")
+            table = pd.DataFrame(
+                result.obsm["rctd_weights"], result.obs_names, list(result.uns["rctd_cell_type_names"])
+            )
+        else:
+            table = pd.read_csv(out, sep="\t", index_col=0)
+            table.index = table.index.astype(str)
+    table = table.fillna(0.0).clip(lower=0)
+    return table.div(table.sum(axis=1).replace(0, 1), axis=0), seconds
