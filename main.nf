@@ -90,8 +90,7 @@ workflow SPOTFUSE {
         Run.toJson(sheet.values().collect { row -> row.given }),
         settings,
         COLLECT_SLICE.out.slice.map { _meta, folder -> folder }.toSortedList { a, b -> a.name <=> b.name },
-        notes.toSortedList { a, b -> a.name <=> b.name },
-        [] // no step compares conditions yet
+        notes.toSortedList { a, b -> a.name <=> b.name }
     )
 
     versions = CHECK_SLICE.out.versions.mix(

@@ -14,27 +14,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slices", type=Path, nargs="*", default=[], help="folders that collect_slice wrote")
     parser.add_argument("--statuses", type=Path, nargs="*", default=[], help="the steps' status notes")
     parser.add_argument("--params", type=Path, help="the run's parameters as JSON")
-    parser.add_argument("--differences", type=Path, help="table of what differs between conditions")
 
 
 def main(args: argparse.Namespace) -> None:
     """Write the folder cohort and print the closing table."""
-    from spotfuse import cohort, report, tables
+    from spotfuse import cohort, differences, matching, report, tables
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
     notes = [json.loads(path.read_text()) for path in args.statuses]
     params = json.loads(args.params.read_text()) if args.params else {}
     metrics = cohort.metrics(sheet, slices)
-    composition = cohort.composition(sheet, slices)
+    matched = matching.of_slices(slices)
+    composition = cohort.composition(sheet, slices, matching.names(matched))
+    differing = differences.find(sheet, composition, matched)
     failures = cohort.failures(sheet, notes)
-    differences = cohort.read(args.differences) if args.differences else None
-    page = report.of_cohort(sheet, slices, metrics, composition, failures, params, differences)
+    page = report.of_cohort(sheet, slices, metrics, composition, failures, params, matched, differing)
 
     out = Path("cohort")
     out.mkdir(exist_ok=True)
     tables.write(metrics, out / "metrics.tsv")
     tables.write(composition, out / "composition.tsv")
+    tables.write(matched, out / "matched_domains.tsv")
+    tables.write(differing, out / "differences.tsv")
     tables.write(failures, out / "failures.tsv")
     for name, content in cohort.multiqc(metrics, composition).items():
         (out / name).write_text(json.dumps(content, indent=1) + "\n")

@@ -1,6 +1,7 @@
 """What the slices of one run look like side by side, and which of them are missing and why."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,9 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def composition(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFrame:
+def composition(
+    sheet: Sequence[Row], slices: Mapping[str, Path], names: Mapping[str, Mapping[str, str]] | None = None
+) -> pd.DataFrame:
     """Give the share of each domain and the mean proportion of each cell type in each slice.
 
     Parameters
@@ -101,6 +104,8 @@ def composition(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFram
         The sample sheet, a mapping a row.
     slices
         Folder of each finished slice, by sample.
+    names
+        What the cohort calls a slice's domains, as `spotfuse.matching.names` gives it; without it, their numbers.
 
     Returns
     -------
@@ -114,7 +119,9 @@ def composition(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFram
             continue
         shares = []
         if (table := slices[sample] / "domains.tsv").exists():
-            counts = read(table)["domain"].astype(str).value_counts(normalize=True)
+            called = (names or {}).get(sample, {})
+            domains = read(table)["domain"].astype(str).map(lambda name, called=called: called.get(name, name))
+            counts = domains.value_counts(normalize=True)
             shares += [("domain", name, counts[name]) for name in sorted(counts.index, key=natural)]
         if (table := slices[sample] / "proportions.tsv").exists():
             means = read(table).iloc[:, 1:].mean()
@@ -262,8 +269,9 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts 10 after 9."""
-    return ((0, int(text), ""),) if text.isdigit() else ((1, 0, text),)
+    """Sort key that puts 10 after 9, and numbers before words."""
+    parts = re.split(r"(\d+)", text)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 def _number(value: Any, form: str) -> str:

@@ -8,7 +8,6 @@ process REPORT_COHORT {
     val parameters
     path slices, stageAs: 'slices/*'
     path statuses, stageAs: 'statuses/*'
-    path differences              // between conditions; none: []
 
     output:
     path 'cohort/*'               , emit: results
@@ -27,13 +26,13 @@ process REPORT_COHORT {
     JSON
     report_cohort.py --sample cohort --threads ${task.cpus} --status cohort.report_cohort.status.json \\
         --sheet sheet.json --slices ${slices} --statuses statuses/* --params params.json \\
-        ${differences ? "--differences ${differences}" : ''} ${task.ext.args ?: ''}
+        ${task.ext.args ?: ''}
     """
 
     stub:
     """
     mkdir cohort
-    touch cohort/metrics.tsv cohort/composition.tsv cohort/report.html
+    touch cohort/metrics.tsv cohort/composition.tsv cohort/matched_domains.tsv cohort/differences.tsv cohort/report.html
     printf 'sample\\tstep\\treason\\n' > cohort/failures.tsv
     ${Stub.notes('cohort', 'report_cohort')}
     """

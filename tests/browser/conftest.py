@@ -205,11 +205,36 @@ def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for i, note in enumerate(notes):
         (folder / f"{i}.status.json").write_text(json.dumps(note))
-    found = pd.DataFrame({"domain": ["1", EVIL], "condition": ["case", "control"], "effect": [0.51234, np.nan]})
-    found.to_csv(folder / "differences.tsv", sep="\t", index=False)
     options = ["--sheet", "sheet.json", "--slices", *slices, "--statuses", *sorted(folder.glob("*.status.json"))]
-    options += ["--differences", "differences.tsv"]
     write_report("report_cohort", folder, "--sample", "cohort", *options)
+    return folder / "cohort/report.html"
+
+
+@pytest.fixture(scope="session")
+def matched_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of five slices of three donors and one of two conditions; the last calls its domains otherwise.
+
+    Its domain 1 is the others' 2 and the other way round, and its domain 3 is like none of theirs.
+    """
+    folder = tmp_path_factory.mktemp("matched")
+    random = np.random.default_rng(0)
+    means = random.gamma(0.5, 1, (4, 60))
+    sheet, slices = [], []
+    for i, (condition, donor) in enumerate(
+        [("<b>case", 0), ("<b>case", 1), ("control", 2), ("control", 3), ("control", 4)]
+    ):
+        slices.append(slice_folder(folder / f"M{i}", 8 + 2 * i))
+        order = [1, 0, 3] if i == 4 else [0, 1, 2]
+        found = means[order] + random.normal(0, 0.05, (3, 60))
+        profiles = {"gene": [EVIL, *(f"G{j}" for j in range(59))]} | {str(k): found[k - 1] for k in (1, 2, 3)}
+        pd.DataFrame(profiles).to_csv(slices[-1] / "domain_profiles.tsv", sep="\t", index=False)
+        if i == 4:
+            domains = pd.read_csv(slices[-1] / "domains.tsv", sep="\t", keep_default_na=False)
+            domains["domain"] = domains["domain"].replace({1: 2, 2: 1})
+            domains.to_csv(slices[-1] / "domains.tsv", sep="\t", index=False)
+        sheet.append({"sample": f"M{i}", "data": "x", "condition": condition, "donor": f"{EVIL} {donor}"})
+    (folder / "sheet.json").write_text(json.dumps(sheet))
+    write_report("report_cohort", folder, "--sample", "cohort", "--sheet", "sheet.json", "--slices", *slices)
     return folder / "cohort/report.html"
 
 

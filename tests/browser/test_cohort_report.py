@@ -75,14 +75,51 @@ def test_times_memory_scores_and_differences_are_shown_with_their_data(page):
     assert "train\t3 s\t3 s\tS2\t0.1 GB\tS2" in page.locator("figure[data-figure=steps] tr").all_inner_texts()
     scores = page.locator("figure[data-view=agreement]")
     assert scores.count() == 2 and "0.900" in scores.first.text_content()
-    cells = page.locator("figure[data-figure=differences] tbody tr").all_inner_texts()
-    assert cells == ["1\tcase\t0.5123", f"{EVIL}\tcontrol\t–"]
-    for figure, header in (("steps", "sample\tstep"), ("differences", "domain\tcondition")):
+    cells = [row.split("\t") for row in page.locator("figure[data-figure=differences] tbody tr").all_inner_texts()]
+    assert len(cells) == 3 and cells[0][:7] == [
+        "cell_type",
+        EVIL.replace("ran", "ran2"),
+        "condition",
+        "case",
+        "control",
+        "1",
+        "1",
+    ]
+    assert all(row[-1].startswith("only one on a side") and row[8:12] == ["–"] * 4 for row in cells)
+    for figure, header in (("steps", "sample\tstep"), ("differences", "kind\tname")):
         with page.expect_download() as download:
             page.click(f"figure[data-figure={figure}] [data-as=tsv]")
         assert Path(download.value.path()).read_text().startswith(header)
     page.select_option("[data-views=agreement]", "1")
     assert scores.nth(1).is_visible() and scores.first.is_hidden()
+
+
+def test_matched_domains_have_one_colour_and_differences_their_table(visit, matched_report: Path):
+    page = visit(matched_report)
+    page.locator("#tissues").scroll_into_view_if_needed()
+    for slice_ in (0, 4):  # the left half is domain 1 of the one and domain 2 of the other
+        shot = picture(page, slice_)
+        blue = np.abs(shot - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30
+        assert blue[:, : blue.shape[1] // 2].mean() > 0.6 > 0.1 > blue[:, blue.shape[1] // 2 + 5 :].mean()
+    assert page.locator("#legend .chip").all_inner_texts() == ["1", "2", "3", "own 3"]
+    assert "matched" in page.inner_text("#tissues .note") and "own 3" in page.inner_text("#tissues .note")
+    rows = [row.split("\t") for row in page.locator("#matched tbody tr").all_inner_texts()]
+    assert [cell.split(" ")[0] for cell in rows[0]] == ["M0", "1", "2", "3", "–"]
+    assert [cell.split(" ")[0] for cell in rows[4]] == ["M4", "2", "1", "–", "3"]
+    cells = [row.split("\t") for row in page.locator("#differences tbody tr").all_inner_texts()]
+    assert {(row[0], *row[2:7]) for row in cells} == {
+        (kind, "condition", "<b>case", "control", "2", "3") for kind in ("domain", "cell_type")
+    }
+    assert len(cells) == 6 and all(row[12].startswith("two on a side") for row in cells)
+    assert "nothing here can be told from chance" in page.inner_text("#differences .callout")
+    page.select_option("[data-views=domains]", label="condition")
+    label = page.locator("figure[data-view=domains]:visible svg").get_attribute("aria-label")
+    assert label == "Domains by condition"
+    with page.expect_download() as download:
+        page.click("figure[data-figure=matched_domains] [data-as=tsv]")
+    table = (matched_report.parent / "matched_domains.tsv").read_text().splitlines()
+    saved = Path(download.value.path()).read_text().splitlines()
+    assert [row.split("\t")[:3] for row in saved] == [row.split("\t")[:3] for row in table] and len(table) == 16
 
 
 def test_two_hundred_slices_are_shown_and_compared_by_condition(visit, wide_cohort_report: Path):

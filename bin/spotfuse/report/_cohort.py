@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spotfuse import __version__
+from spotfuse import __version__, matching
 from spotfuse.cohort import MEASURES, Row, duration, flatten, metadata, natural, read
+from spotfuse.differences import FEWEST
 from spotfuse.report import _figures as figures
 from spotfuse.report._maps import Layers, bins_of, spacing
 from spotfuse.report._page import VIRIDIS, Pack, domain_colours, grouped, palette, render
@@ -34,7 +35,8 @@ def of_cohort(
     composition: pd.DataFrame,
     failures: pd.DataFrame,
     parameters: Mapping[str, Any],
-    differences: pd.DataFrame | None = None,
+    matched: pd.DataFrame,
+    differences: pd.DataFrame,
 ) -> str:
     """Write the report of the cohort.
 
@@ -48,8 +50,10 @@ def of_cohort(
         From `spotfuse.cohort`.
     parameters
         The run's.
+    matched
+        From `spotfuse.matching`; composition's domains are named by it.
     differences
-        What was found between conditions, as it is to be shown.
+        From `spotfuse.differences`.
 
     Returns
     -------
@@ -59,11 +63,14 @@ def of_cohort(
     done = [row["sample"] for row in sheet if row["sample"] in slices]
     domains = sorted(_names(composition, "domain"), key=natural)
     types = sorted(_names(composition, "cell_type"))
+    called = matching.names(matched)
     pack = Pack()
     tables: dict[str, list[list[Any]]] = {}  # what the page offers as TSV
     header = {
         "tables": tables,
-        "slices": [_thumbnail(slices[name], name, len(done), domains, types, pack) for name in done],
+        "slices": [
+            _thumbnail(slices[name], name, len(done), domains, types, pack, called.get(name, {})) for name in done
+        ],
         "domains": [domains, domain_colours(domains)],
         "types": [types, palette(len(types))],
         "scale": VIRIDIS,
@@ -90,10 +97,12 @@ def of_cohort(
             for row in whole.to_dict("records")
         ],
         "domain_colours": list(zip(domains, domain_colours(domains), strict=True)),
-        "domain_figures": _shares(composition, "domain", domains, {}, done, tables),
+        "domain_figures": _shares(composition, "domain", domains, facts if called else {}, done, tables),
         "type_figures": _shares(composition, "cell_type", types, facts, done, tables),
         "agreement": _agreement(metrics, tables),
-        "differences": None if differences is None else _differences(differences, tables),
+        "matching": _matching_note(matched),
+        "matched": _matched(matched, done, tables) if called else None,
+        "differences": _differences(differences, tables) if len(differences) else None,
         "times": _times(metrics, tables),
         "steps": _steps(metrics, tables),
         "parameters": flatten(parameters),
@@ -106,7 +115,13 @@ def _names(composition: pd.DataFrame, kind: str) -> set[str]:
 
 
 def _thumbnail(
-    folder: Path, sample: str, n_slices: int, domains: list[str], types: list[str], pack: Pack
+    folder: Path,
+    sample: str,
+    n_slices: int,
+    domains: list[str],
+    types: list[str],
+    pack: Pack,
+    called: Mapping[str, str],
 ) -> dict[str, Any]:
     """Pack the spots of one slice, without opening its counts."""
     with h5py.File(folder / f"{sample}.h5ad") as file:
@@ -123,7 +138,8 @@ def _thumbnail(
     }
     if (folder / "domains.tsv").exists():
         table = read(folder / "domains.tsv").set_index("spot").loc[spots]
-        codes = pd.Categorical(table["domain"].astype(str), domains).codes.astype(int)
+        names = table["domain"].astype(str).map(lambda name: called.get(name, name))
+        codes = pd.Categorical(names, domains).codes.astype(int)
         found["domain"] = pack.codes(layers.most(codes, len(domains)))
         found["confidence"] = pack.numbers(layers.means(table["confidence"].to_numpy(float)), 1)
     if (folder / "proportions.tsv").exists():
@@ -194,13 +210,16 @@ def _shares(
     drawn = []
     for key, view in views.items():
         rows = [str(name) for name in view.index]
-        tables[f"{kind}s_{key}"] = [[key, *names]] + [
+        shown, colours = names, domain_colours(names) if kind == "domain" else []
+        if kind == "domain" and key != "slice":
+            view, shown, colours = _own_joined(view, colours)
+        tables[f"{kind}s_{key}"] = [[key, *shown]] + [
             [row, *(None if np.isnan(value) else round(value, 6) for value in values)]
             for row, values in zip(rows, view.to_numpy(float).tolist(), strict=True)
         ]
         if kind == "domain":
             figure = figures.stacked(
-                view.to_numpy(float), rows, [f"domain {n}" for n in names], domain_colours(names), f"Domains by {key}"
+                view.to_numpy(float), rows, [f"domain {n}" for n in shown], colours, f"Domains by {key}"
             )
         else:
             # the longer list goes down the page
@@ -212,6 +231,52 @@ def _shares(
             figure = figures.heat(shares, down, across, label, numbers=numbered)
         drawn.append((key, figure))
     return drawn
+
+
+def _own_joined(view: pd.DataFrame, colours: list[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Take domains that are like none of another slice as one: their numbers mean nothing beyond their slice."""
+    kept = [(name, colour) for name, colour in zip(view, colours, strict=True) if not name.startswith("own ")]
+    joined = view[[name for name, _ in kept]]
+    if len(kept) < view.shape[1]:
+        joined = joined.assign(own=view.drop(columns=joined.columns).sum(axis=1))
+    return joined, list(joined), [*(colour for _, colour in kept), "var(--line)"][: joined.shape[1]]
+
+
+def _matching_note(matched: pd.DataFrame) -> str:
+    """Say what equal numbers in two slices mean."""
+    n_slices, n_sets = matched["sample"].nunique(), matched["matched"].nunique()
+    if n_slices < 2:
+        return ""
+    if not n_sets:
+        return (
+            "Slices were learned alone, and no domain of one expresses what a domain of another does: domain 1 is the "
+            "largest domain of its own slice, and equal numbers in two slices are not the same tissue."
+        )
+    text = (
+        f"Slices were learned alone; domains whose mean profiles correlate by {matching.LEAST_SCORE:g} or more were "
+        "then matched and have one number and one colour in all slices of this page. "
+    )
+    if matched["matched"].isna().any():
+        text += "“own 3” is domain 3 of its slice, which is like no domain of another slice. "
+    return text + "In a slice’s own report domains keep their own numbers and colours."
+
+
+def _matched(matched: pd.DataFrame, done: list[str], tables: dict[str, list[list[Any]]]) -> dict[str, Any]:
+    """Lay out which domain of each slice is which of the cohort."""
+    tables["matched_domains"] = [
+        list(matched),
+        *([None if pd.isna(value) else value for value in row] for row in matched.to_numpy(object).tolist()),
+    ]
+    numbers = [str(number) for number in range(1, int(matched["matched"].max()) + 1)]
+    rows = []
+    for sample in done:
+        part = matched[matched["sample"] == sample]
+        cells = {
+            str(row.matched): f"{row.domain} ({row.score:.2f})" for row in part.itertuples() if pd.notna(row.matched)
+        }
+        own = ", ".join(str(domain) for domain in part.loc[part["matched"].isna(), "domain"])
+        rows.append((sample, [cells.get(number, "–") for number in numbers], own or "–"))
+    return {"columns": list(zip(numbers, domain_colours(numbers), strict=True)), "rows": rows}
 
 
 def _agreement(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> list[tuple[str, Any]]:
@@ -234,8 +299,17 @@ def _agreement(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> lis
 
 
 def _differences(found: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any]:
-    tables["differences"] = [list(found), *found.astype(object).where(found.notna(), None).to_numpy().tolist()]
-    return {"columns": list(found), "rows": tables["differences"][1 : MOST_DIFFERENCES + 1], "n": len(found)}
+    rows = found.astype(object).where(found.notna(), None).to_numpy().tolist()
+    tables["differences"] = [list(found), *rows]
+    few = found[(found[["n", "n_reference"]].astype(int) < FEWEST).any(axis=1)]
+    if not len(few):
+        warning = ""
+    elif len(few) == len(found):
+        warning = f"Fewer than {FEWEST} donors or slices stand on a side: nothing here can be told from chance."
+    else:
+        sides = dict.fromkeys(f"{row.level} against {row.reference_level}" for row in few.itertuples())
+        warning = f"Fewer than {FEWEST} donors or slices stand on a side of {', '.join(sides)}: too few to tell chance."
+    return {"columns": list(found), "rows": rows[:MOST_DIFFERENCES], "n": len(found), "warning": warning}
 
 
 def _steps(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> list[list[str]]:
