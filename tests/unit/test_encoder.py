@@ -6,7 +6,7 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 from spotfuse import encoder, graphs, preparation
-from spotfuse.encoder import _spotfuse, _training
+from spotfuse.encoder import _spotfuse
 from spotfuse.errors import InputError
 
 
@@ -49,21 +49,6 @@ def test_a_seed_decides_everything(prepared):
     assert np.array_equal(first.values, again.values)
     assert first.losses.equals(again.losses)
     assert not np.array_equal(first.values, other.values)
-
-
-def test_steps_are_those_of_torchs_adam():
-    random = torch.Generator().manual_seed(0)
-    start, target = torch.randn(5, 3, generator=random), torch.randn(5, 3, generator=random)
-    ends = []
-    for optimiser in (lambda w: _training._Adam(w, 0.01, 0.1), lambda w: torch.optim.Adam(w, 0.01, weight_decay=0.1)):
-        weight = torch.nn.Parameter(start.clone())
-        stepping = optimiser([weight])
-        for _ in range(50):
-            weight.grad = None
-            (weight - target).square().sum().backward()
-            stepping.step()
-        ends.append(weight.detach())
-    torch.testing.assert_close(*ends)
 
 
 def test_tiles_cover_the_slice_once_and_train_as_well(prepared, monkeypatch):

@@ -135,13 +135,13 @@ def _build(encoder: str | Callable[[AnnData, int], Encoder], adata: AnnData, see
 
 
 def _minimise(model: Encoder, steps: int, what: str) -> list[dict[str, float]]:
-    optimiser = _Adam(list(model.parameters()), model.learning_rate, model.weight_decay)
+    optimiser = torch.optim.Adam(model.parameters(), lr=model.learning_rate, weight_decay=model.weight_decay)
     history = []
     start = time.perf_counter()
     model.train()
     for step in range(1, steps + 1):
         began = time.perf_counter()
-        model.zero_grad()
+        optimiser.zero_grad()
         terms = model.losses()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -154,28 +154,6 @@ def _minimise(model: Encoder, steps: int, what: str) -> list[dict[str, float]]:
             said = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
             log.info("epoch %d of %d: %s; %.0f s left", step, steps, said, left)
     return history
-
-
-class _Adam:
-    """Adam (Kingma & Ba 2015, ICLR): torch's own brings torch's compilers along, five seconds of importing."""
-
-    def __init__(self, weights: list[torch.nn.Parameter], rate: float, decay: float) -> None:
-        self.weights, self.rate, self.decay, self.steps = weights, rate, decay, 0
-        self.mean = [torch.zeros_like(weight) for weight in weights]
-        self.square = [torch.zeros_like(weight) for weight in weights]
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Move all weights that have a gradient."""
-        self.steps += 1
-        for weight, mean, square in zip(self.weights, self.mean, self.square, strict=True):
-            if weight.grad is None:
-                continue
-            gradient = weight.grad.add(weight, alpha=self.decay)
-            mean.lerp_(gradient, 0.1)
-            square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-            scale = (square / (1 - 0.999**self.steps)).sqrt_().add_(1e-8)
-            weight.addcdiv_(mean, scale, value=-self.rate / (1 - 0.9**self.steps))
 
 
 def _device(name: str) -> torch.device:
