@@ -110,7 +110,7 @@ def run_peer(peer: str, name: str, work: Path) -> Row:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     known = truth(name, work)
-    command = [str(environment / "bin/python"), str(HERE / f"peers/{peer}.py"), str(DATA / SLICES[name])]
+    command = [str(environment / "bin/python"), str(HERE / f"peers/run_{peer}.py"), str(DATA / SLICES[name])]
     try:
         wall, processor, memory = measured([*command, str(known.nunique()), "domains.tsv"], folder)
     except SystemExit:

@@ -165,9 +165,9 @@ def _device(name: str) -> torch.device:
 
 
 def _size(model: torch.nn.Module) -> int:
-    """Estimate the peak memory in MB: Python with its libraries, and what the model holds, twice over."""
+    """Estimate the peak memory in MB: Python with its libraries, and what the model holds, four times over."""
     held = sum(_bytes(tensor) for tensor in (*model.buffers(), *model.parameters()))
-    return round(700 + 2 * held / 2**20)
+    return round(750 + 4 * held / 2**20)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""SpaGCN without histology, as its tutorial calls it. Usage: spagcn.py SLICE K OUT."""
+"""SpaGCN without histology, as its tutorial calls it. Usage: run_spagcn.py SLICE K OUT."""
 
 import random
 

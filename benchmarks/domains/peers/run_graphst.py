@@ -1,4 +1,4 @@
-"""GraphST as its tutorial calls it. Usage: graphst.py SLICE K OUT."""
+"""GraphST as its tutorial calls it. Usage: run_graphst.py SLICE K OUT."""
 
 import torch
 from _common import arguments, write

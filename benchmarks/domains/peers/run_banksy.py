@@ -1,4 +1,4 @@
-"""BANKSY with its advice for domains: lambda 0.8, on Visium 0.2. Usage: banksy.py SLICE K OUT."""
+"""BANKSY with its advice for domains: lambda 0.8, on Visium 0.2. Usage: run_banksy.py SLICE K OUT."""
 
 import anndata
 import numpy as np

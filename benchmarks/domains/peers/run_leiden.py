@@ -1,4 +1,4 @@
-"""scanpy without space: variable genes, 30 components, Leiden. Usage: leiden.py SLICE K OUT."""
+"""scanpy without space: variable genes, 30 components, Leiden. Usage: run_leiden.py SLICE K OUT."""
 
 import scanpy as sc
 from _common import arguments, leiden, write
