@@ -1,4 +1,4 @@
-"""STAGATE (its maintained distribution for torch-geometric) as its tutorial calls it. Usage: run_stagate.py SLICE K OUT."""
+"""STAGATE (its maintained distribution) as its tutorial calls it. Usage: run_stagate.py SLICE K OUT."""
 
 import scanpy as sc
 import STAGATE_pyG
