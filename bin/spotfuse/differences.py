@@ -13,6 +13,7 @@ COLUMNS = [
     *("kind", "name", "column", "level", "reference_level", "n", "n_reference"),
     *("effect", "low", "high", "p", "p_adjusted", "note"),
 ]
+_FIGURES = COLUMNS[7:12]
 PSEUDO_SHARE = 1e-3  # added to every share, so that none is 0
 FEWEST = 3  # donors on a side that say anything of chance
 _DONORS = ("donor", "patient", "subject", "individual")
@@ -58,7 +59,8 @@ def find(sheet: Sequence[Row], composition: pd.DataFrame, matched: pd.DataFrame)
             rows.append(found.assign(kind=kind)[COLUMNS])
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
-    whole = pd.concat(rows, ignore_index=True)
+    whole = pd.concat(rows, ignore_index=True).astype(dict.fromkeys(_FIGURES, float))
+    whole["effect"] = whole["effect"].round(9) + 0.0  # equal shares differ by nothing
     order = sorted(
         range(len(whole)),
         key=lambda i: (

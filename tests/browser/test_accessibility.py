@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
-@pytest.mark.parametrize("report", ["slice_report", "cohort_report"])
+@pytest.mark.parametrize("report", ["slice_report", "cohort_report", "matched_report"])
 def test_no_serious_violation(visit, axe: str, report: str, width: int, scheme: str, request: pytest.FixtureRequest):
     path: Path = request.getfixturevalue(report)
     page = visit(path, width, color_scheme=scheme)

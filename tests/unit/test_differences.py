@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from spotfuse import differences
+from spotfuse import differences, tables
 
 NONE_MATCHED = pd.DataFrame({"sample": [], "domain": [], "matched": [], "score": []})
 
@@ -54,6 +54,16 @@ def test_nothing_is_found_where_nothing_is():
     # with so many names shares are near the pseudo-share, for all alike
     assert stats.kstest(table["p"], "uniform").pvalue > 0.05
     assert (table["p_adjusted"] < 0.05).sum() == 0
+
+
+def test_the_table_is_written_with_six_digits(tmp_path):
+    for n in (4, 1):
+        tables.write(differences.find(*cohort(n, 4, 0)), tmp_path / "differences.tsv")
+        lines = [line.split("\t") for line in (tmp_path / "differences.tsv").read_text().splitlines()]
+        assert lines[0] == differences.COLUMNS and len(lines) == 5
+        assert all(
+            len(cell.split("e")[0].strip("-0.").replace(".", "")) <= 6 for row in lines[1:] for cell in row[7:12]
+        )
 
 
 def test_slices_of_a_donor_count_once():
@@ -127,7 +137,7 @@ def test_equal_slices_and_other_references_are_no_fault():
     sheet, composition, matched = cohort(3, 4, 8)
     composition["share"] = 0.25
     table = differences.find(sheet, composition, matched)
-    assert table["effect"].abs().max() < 1e-9 and table["p"].isna().all()
+    assert (table["effect"] == 0).all() and table["p"].isna().all()
     composition.loc[composition["sample"] == "S0_0", "name"] += " of another reference"
     assert (differences.find(sheet, composition, matched)["n"] == 2).all()
     assert len(differences.find([], composition[:0], matched)) == 0

@@ -257,7 +257,10 @@ def _matching_note(matched: pd.DataFrame) -> str:
         "then matched and have one number and one colour in all slices of this page. "
     )
     if matched["matched"].isna().any():
-        text += "“own 3” is domain 3 of its slice, which is like no domain of another slice. "
+        text += (
+            "“own 3” is domain 3 of its slice, which is like no domain of another slice; own 3 of two slices is not "
+            "the same tissue. "
+        )
     return text + "In a slice’s own report domains keep their own numbers and colours."
 
 
