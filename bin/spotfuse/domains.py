@@ -33,7 +33,7 @@ Labels = npt.NDArray[np.int64]
 
 _SCALES = (0, 2, 6, 14)  # steps of averaging over the tissue, on top of the encoder's own
 _ENCODER_STEPS = 2  # which components that did not go through an encoder get here
-_PLAIN = ("X_pca", "X_pca_log")  # components that vote beside the embedding
+PLAIN = ("X_pca", "X_pca_log")  # components that vote beside the embedding
 _DIMENSIONS = (8, 15)  # principal components of the averaged embedding
 _STARTS = 8
 _PRIOR = 20  # spots a dimension that the common covariance counts for: averaged spots are far from independent
@@ -120,7 +120,7 @@ def _views(adata: AnnData, embedding: Floats, graph: sparse.csr_matrix) -> list[
     """Leading components of the embedding and of the plain components, at every scale."""
     average = averaging(graph, self_weight=0.5)
     views = []
-    for values, steps in [(embedding, 0)] + [(adata.obsm[key], _ENCODER_STEPS) for key in _PLAIN if key in adata.obsm]:
+    for values, steps in [(embedding, 0)] + [(adata.obsm[key], _ENCODER_STEPS) for key in PLAIN if key in adata.obsm]:
         averaged = np.asarray(values, dtype=np.float64)
         for _ in range(steps):
             averaged = average @ averaged

@@ -139,9 +139,10 @@ class SpatialFusion:
         AnnData
             With ``obsm['emb']`` (n_spots, d), float32; ``obsm['attention']`` (n_spots, 2): the weights of the spatial
             and the feature branch; ``obsp['spatial_connectivities']`` and ``obsp['feature_connectivities']``;
-            ``uns['spotfuse']``. The published ``emb`` is the reconstructed expression, n_spots × 3000; this one has
-            the same distances between spots, and so the same principal components, in `dim_output` columns. The
-            history of the loss is left in `losses`.
+            ``uns['spotfuse']``; with Spotfuse's own encoder, the components that vote beside it in `clustering`,
+            ``obsm['emb_X_pca']`` and ``obsm['emb_X_pca_log']``. The published ``emb`` is the reconstructed expression,
+            n_spots × 3000; this one has the same distances between spots, and so the same principal components, in
+            `dim_output` columns. The history of the loss is left in `losses`.
         """
         order = np.argsort(self.adata.obs_names, kind="stable")
         prepared = _counts(self.adata)[order]
@@ -166,6 +167,9 @@ class SpatialFusion:
         adata.obsm["attention"] = embedding.attention[back]
         for name in ("spatial_connectivities", "feature_connectivities"):
             adata.obsp[name] = prepared.obsp[name][back][:, back]
+        if self.encoder != "published":
+            for name in domains.PLAIN:
+                adata.obsm[f"emb_{name}"] = prepared.obsm[name][back]
         adata.uns["spotfuse"] = {
             "encoder": self.encoder,
             "datatype": self.datatype,
@@ -281,8 +285,13 @@ def clustering(
     order = np.argsort(adata.obs_names, kind="stable")
     graph = adata.obsp["spatial_connectivities"] if "spatial_connectivities" in adata.obsp else None
     graph = sparse.csr_matrix(graphs.spatial_graph(adata) if graph is None else graph)
+    plain = {name: adata.obsm[f"emb_{name}"][order] for name in domains.PLAIN if f"emb_{name}" in adata.obsm}
     found = domains.assign(
-        AnnData(obs=adata.obs[[]].iloc[order], obsp={"spatial_connectivities": graph[order][:, order]}),
+        AnnData(
+            obs=adata.obs[[]].iloc[order],
+            obsm=plain if key == "emb" else {},
+            obsp={"spatial_connectivities": graph[order][:, order]},
+        ),
         embedding[order],
         n_clusters,
         seed=adata.uns.get("spotfuse", {}).get("seed", 1),
