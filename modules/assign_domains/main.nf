@@ -2,7 +2,7 @@ process ASSIGN_DOMAINS {
     tag "${meta.id}"
     label 'process_low'
     container 'spotfuse/core:0.1.0'
-    ext sources: Sources.digest('assign_domains')
+    ext sources: Sources.digest('assign_domains'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(embedding), val(n_domains)

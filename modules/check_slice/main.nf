@@ -23,7 +23,7 @@ process CHECK_SLICE {
 
     stub:
     """
-    echo '{"kind": "stub", "n_spots": 0, "n_genes": 0, "n_counts": 0, "notes": []}' > check.json
+    echo '{"kind": "stub", "n_spots": 0, "n_genes": 0, "n_counts": 16777216, "notes": []}' > check.json
     ${Stub.notes(meta.id, 'check_slice')}
     """
 }

@@ -2,7 +2,7 @@ process COLLECT_SLICE {
     tag "${meta.id}"
     label 'process_low'
     container 'spotfuse/core:0.1.0'
-    ext sources: Sources.digest('collect_slice')
+    ext sources: Sources.digest('collect_slice'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(parts, stageAs: '_parts/*'), val(row), path(annotation, stageAs: '_annotation/*'), val(column)

@@ -3,7 +3,7 @@ process DECONVOLVE {
     label 'process_medium'
     label 'process_gpu'
     container 'spotfuse/cuda:0.1.0'
-    ext sources: Sources.digest('deconvolve')
+    ext sources: Sources.digest('deconvolve'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(reference)

@@ -2,7 +2,7 @@ process FIND_MARKERS {
     tag "${meta.id}"
     label 'process_low'
     container 'spotfuse/core:0.1.0'
-    ext sources: Sources.digest('find_markers')
+    ext sources: Sources.digest('find_markers'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(domains)

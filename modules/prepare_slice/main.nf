@@ -2,7 +2,7 @@ process PREPARE_SLICE {
     tag "${meta.id}"
     label 'process_low'
     container 'spotfuse/core:0.1.0'
-    ext sources: Sources.digest('prepare_slice')
+    ext sources: Sources.digest('prepare_slice'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), val(platform)

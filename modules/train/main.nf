@@ -3,7 +3,7 @@ process TRAIN {
     label 'process_medium'
     label 'process_gpu'
     container 'spotfuse/cuda:0.1.0'
-    ext sources: Sources.digest('train')
+    ext sources: Sources.digest('train'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared)
