@@ -777,7 +777,8 @@ def run(step: str, folder: Path, given: dict[str, Any], monkeypatch: pytest.Monk
     work = folder / step
     work.mkdir()
     options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    monkeypatch.setattr(sys, "argv", [f"{step}.py", "--sample", "S", *options])
+    threads = str(len(os.sched_getaffinity(0)))  # what numba has begun with: it takes no other number later
+    monkeypatch.setattr(sys, "argv", [f"{step}.py", "--sample", "S", "--threads", threads, *options])
     command = importlib.import_module(step)
     with contextlib.chdir(work), pytest.raises(SystemExit) as end:
         cli.run(step, command.__doc__, command.arguments, command.main)

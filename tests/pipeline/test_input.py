@@ -222,7 +222,7 @@ def test_an_absent_image_or_sheet_is_one_line(pipeline, tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     run = pipeline.run("-profile", "docker", "--input", "gone.csv", outdir="refused")
     assert run.exit_status == 1
-    assert "--input no such file:" in run.output and "gone.csv" in run.output
+    assert re.search(r"--input .*gone\.csv", run.output)
     for image in ("core", "cuda"):
         assert len(re.findall(f"image spotfuse/{image}:.* is not here: `make images` builds it", run.output)) == 1
     assert run.trace == []
