@@ -133,7 +133,7 @@ def _write_status(path: Path, sample: str, step: str, seconds: float, failure: s
 
 
 def _peak_rss() -> float:
-    """Megabytes at most held in memory. What getrusage tells is the parent's where that held more, hence Linux's own."""
+    """Megabytes at most held in memory; getrusage tells the parent's where that held more, so Linux is asked itself."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
