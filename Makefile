@@ -1,4 +1,4 @@
-.PHONY: setup demo test fuzz test-executors bench-deconvolution images images-sif lint outdated
+.PHONY: setup demo test fuzz test-executors test-gpu bench-domains bench-deconvolution images images-sif lint outdated
 
 setup:
 	tools/setup
@@ -32,6 +32,7 @@ test-gpu: setup
 bench-domains: setup
 	.venv/bin/python benchmarks/domains/peers.py $(if $(QUICK),--quick)
 	$(if $(QUICK),,.venv/bin/python benchmarks/domains/scale.py)
+	$(if $(QUICK),,.venv/bin/python benchmarks/domains/ablation.py)
 
 # OPTIONS: those that the head of tools/images tells, such as OPTIONS="--ca company.pem"
 images:
