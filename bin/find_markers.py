@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Find the genes that tell each domain from the rest of the slice."""
+"""Find the genes that tell each domain from the rest, those with a pattern in space, and each domain's counts."""
 
 import argparse
 from pathlib import Path
@@ -15,13 +15,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write markers.tsv."""
+    """Write markers.tsv, spatial_genes.tsv, domain_counts.tsv and domain_profiles.tsv."""
     import anndata
-    from spotfuse import markers, tables
+    from spotfuse import markers, matching, spatial_genes, tables
 
     adata = anndata.read_h5ad(args.prepared)
     domains = tables.read(args.domains)["domain"]
-    tables.write(markers.find(adata, domains, n_genes=args.n_markers), "markers.tsv")
+    found = {
+        "markers.tsv": markers.find(adata, domains, n_genes=args.n_markers),
+        "spatial_genes.tsv": spatial_genes.find(adata),
+        "domain_counts.tsv": matching.counts(adata, domains),
+        "domain_profiles.tsv": matching.profiles(adata, domains),
+    }
+    for name, table in found.items():
+        tables.write(table, name)
 
 
 if __name__ == "__main__":

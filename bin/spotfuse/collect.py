@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spotfuse import __version__, io, matching, metrics, tables
+from spotfuse import __version__, io, metrics, tables
 from spotfuse.errors import InputError
 
 _COPIED = (
@@ -21,6 +21,9 @@ _COPIED = (
     "proportions_cell_mapping.tsv",
     "cell_map.h5ad",
     "markers.tsv",
+    "spatial_genes.tsv",
+    "domain_counts.tsv",
+    "domain_profiles.tsv",
     "qc.tsv",
     "loss.tsv",
     "deconvolution_fit.tsv",
@@ -122,7 +125,7 @@ def assemble(
 
 
 def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) -> None:
-    """Write a slice's folder: the h5ad, metrics.json, status.tsv, its domains' profiles, and the tables as they are.
+    """Write a slice's folder: the h5ad, metrics.json, status.tsv, and the tables as they are.
 
     Parameters
     ----------
@@ -137,8 +140,6 @@ def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) ->
     io.write(adata, folder / f"{folder.name}.h5ad")
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     tables.write(_status(parts), folder / "status.tsv")
-    if "domain" in adata.obs:
-        tables.write(matching.profiles(adata, adata.obs["domain"]), folder / "domain_profiles.tsv")
     for name in _COPIED:
         if (parts / name).exists():
             shutil.copyfile(parts / name, folder / name)

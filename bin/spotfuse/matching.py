@@ -22,6 +22,26 @@ _COLUMNS = ["sample", "domain", "matched", "score"]
 Floats = npt.NDArray[np.float64]
 
 
+def counts(adata: AnnData, domains: pd.Series) -> pd.DataFrame:
+    """Sum the counts of each domain of a slice: what expression is compared by between donors.
+
+    Parameters
+    ----------
+    adata
+        A prepared slice, of shape (n_spots, n_genes).
+    domains
+        The domain of each spot, indexed by spot.
+
+    Returns
+    -------
+    DataFrame with a row a gene: ``gene``, then a column a domain.
+    """
+    member, names = _members(adata, domains)
+    sums = (member @ sparse.csr_matrix(adata.X)).toarray().round().astype(np.int64)
+    columns = {name: sums[i] for i, name in enumerate(names)}
+    return pd.DataFrame({"gene": adata.var_names.astype(str), **columns})
+
+
 def profiles(adata: AnnData, domains: pd.Series, n_genes: int = N_GENES) -> pd.DataFrame:
     """Give what each domain of a slice expresses, in the genes that tell its domains apart most.
 
@@ -40,17 +60,16 @@ def profiles(adata: AnnData, domains: pd.Series, n_genes: int = N_GENES) -> pd.D
     those variable ones whose means differ most between domains, sorted by name.
     """
     variable = adata.var["highly_variable"].to_numpy(bool)
-    labels = pd.Categorical(domains.loc[adata.obs_names].astype(int))
-    member = sparse.csr_matrix((np.ones(adata.n_obs), (labels.codes, np.arange(adata.n_obs))))
-    sums = np.zeros((len(labels.categories), int(variable.sum())))
+    member, names = _members(adata, domains)
+    sums = np.zeros((len(names), int(variable.sum())))
     for start in range(0, adata.n_obs, _BLOCK):
         rows = slice(start, start + _BLOCK)
         sums += (member[:, rows] @ log_normalised(adata[rows])[:, variable]).toarray()
-    means = sums / np.bincount(labels.codes)[:, None]
+    means = sums / np.asarray(member.sum(axis=1)).reshape(-1, 1)
     genes = adata.var_names[variable].astype(str)
     best = np.argsort(-means.var(axis=0).round(9), kind="stable")[:n_genes]
     best = best[np.argsort(genes[best], kind="stable")]
-    columns = {str(name): means[i, best] for i, name in enumerate(labels.categories)}
+    columns = {name: means[i, best] for i, name in enumerate(names)}
     return pd.DataFrame({"gene": genes[best], **columns})
 
 
@@ -144,6 +163,13 @@ def names(matched: pd.DataFrame) -> dict[str, dict[str, str]]:
         name = f"own {row.domain}" if pd.isna(row.matched) else str(row.matched)
         called.setdefault(str(row.sample), {})[str(row.domain)] = name
     return called
+
+
+def _members(adata: AnnData, domains: pd.Series) -> tuple[sparse.csr_matrix, list[str]]:
+    """Give which spot is of which domain, as domains × spots, and the domains' names."""
+    labels = pd.Categorical(domains.loc[adata.obs_names].astype(int))
+    member = sparse.csr_matrix((np.ones(adata.n_obs), (labels.codes, np.arange(adata.n_obs))))
+    return member, [str(name) for name in labels.categories]
 
 
 def _laid_out(table: pd.DataFrame, genes: pd.Index) -> Floats:

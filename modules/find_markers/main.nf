@@ -8,8 +8,8 @@ process FIND_MARKERS {
     tuple val(meta), path(prepared), path(domains)
 
     output:
-    tuple val(meta), path('{markers.tsv,*.status.json}')    , emit: parts
-    path 'versions.yml'                                     , emit: versions
+    tuple val(meta), path('{markers.tsv,spatial_genes.tsv,domain_*.tsv,*.status.json}')    , emit: parts
+    path 'versions.yml'                                                                    , emit: versions
 
     script:
     """
@@ -20,7 +20,7 @@ process FIND_MARKERS {
 
     stub:
     """
-    touch markers.tsv
+    touch markers.tsv spatial_genes.tsv domain_counts.tsv domain_profiles.tsv
     ${Stub.notes(meta.id, 'find_markers')}
     """
 }

@@ -92,6 +92,14 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0, scatter: f
         share_out=rank / len(names),
     )
     table(
+        "spatial_genes",
+        gene=[EVIL, *[f"G{i}" for i in range(15)]],
+        morans_i=0.8 - np.arange(16) / 40,
+        z=20.0 - np.arange(16),
+        p_adjusted=10.0 ** -(20 - np.arange(16)),
+        share=0.9,
+    )
+    table(
         "qc",
         spot=[*spots, "lost"],
         n_counts=[*counts.sum(axis=1), 1],

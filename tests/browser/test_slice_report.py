@@ -174,6 +174,16 @@ def save(page, selector: str) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
+def test_genes_with_a_pattern_are_listed_and_shown_on_the_tissue(page):
+    rows = [row.split("\t") for row in page.locator("#patterns tbody tr").all_inner_texts()]
+    assert len(rows) == 12 and rows[0] == [EVIL, "0.800", "20.0", "1e-20", "90 %"]
+    page.click("#patterns button[data-gene=G3]")
+    assert page.locator("#layer").evaluate("menu => menu.value") == "gene:G3"
+    with page.expect_download() as download:
+        page.click("figure[data-table=spatial_genes] [data-as=tsv]")
+    assert Path(download.value.path()).read_text().splitlines()[0] == "gene\tmorans_i\tz\tp_adjusted\tshare"
+
+
 def test_figures_and_their_data_are_saved(page):
     svg = save(page, "[data-plot=map] [data-as=svg]").decode()
     assert svg.startswith("<svg") and svg.count("<path") > 324 and "var(--" not in svg

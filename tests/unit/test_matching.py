@@ -108,6 +108,9 @@ def test_profiles_are_means_of_the_genes_that_tell_domains_apart():
     expected = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)[labels == 2, 4].mean()
     assert table.set_index("gene").loc["b", "2"] == pytest.approx(expected, rel=1e-5)
     assert list(matching.profiles(adata, domains, 1)["gene"]) == ["b"]
+    sums = matching.counts(adata, domains)
+    assert list(sums["gene"]) == list("fedcba") and sums["2"].tolist() == counts[labels == 2].sum(axis=0).tolist()
+    assert sums["1"].dtype.kind == "i"
 
 
 def test_composition_speaks_of_matched_domains(tmp_path: Path):

@@ -26,6 +26,7 @@ Drawn = list[tuple[str, str, Any]]  # figures with their names and captions
 
 MAX_POINTS = 40_000  # more spots than these are shown as square bins
 GENE_BYTES = 2_500_000  # of the page for the maps of genes, before compression
+PATTERNED = 12  # genes with a pattern in space that the page lists
 DOT_GENES = 4  # markers of a domain in the dot plot
 IMAGE_SIDE = 1400  # px
 MOST_CLASSES = 40  # an annotation with more is not a map of regions
@@ -85,6 +86,7 @@ def of_slice(folder: Path, sample: str) -> str:
         "has_attention": data.attention is not None,
         "has_markers": bool(markers),
         "dot_plot": _dot_plot(data, expression, genes, tables),
+        "patterned": _patterned(data, tables),
         "has_types": bool(data.types),
         "deconvolution": words.deconvolution(data),
         "composition": _composition(data, tables),
@@ -183,6 +185,16 @@ def _marker_rows(table: pd.DataFrame | None) -> list[list[Any]]:
     return [list(row) for row in up[columns].itertuples(index=False, name=None)]
 
 
+def _patterned(data: Slice, tables: Tables) -> list[tuple[Any, ...]]:
+    """Give the genes with the strongest pattern in space."""
+    table = data.tables["spatial_genes"]
+    if table is None or not len(table):
+        return []
+    first = table.astype({"gene": str}).head(PATTERNED)
+    tables["spatial_genes"] = [list(first), *first.to_numpy(object).tolist()]
+    return list(first.itertuples(index=False))
+
+
 def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
     """Read normalised log expression, ln(1 + counts per 10,000), of the genes that the page maps."""
     adata = data.adata
@@ -192,6 +204,9 @@ def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
         for of_domain in data.markers.values():
             if rank < len(of_domain) and len(genes) < room and of_domain[rank] in adata.var_names:
                 genes[of_domain[rank]] = None
+    table = data.tables["spatial_genes"]
+    if table is not None:
+        genes |= dict.fromkeys(gene for gene in table["gene"].astype(str).head(PATTERNED) if gene in adata.var_names)
     order = sorted(genes, key=str.lower)
     columns = adata.var_names.get_indexer(order)
     parts = []
