@@ -105,6 +105,8 @@ class Scratch:
         return {
             "SPOTFUSE_CACHE": str(self.folder / "cache"),
             "SLURM_CONF": str(self.folder / "slurm/slurm.conf"),
+            "CONTAINERS_CONF": str(self.folder / "podman/containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(self.folder / "podman/storage.conf"),
         }
 
     def command(self, folder: Path, profile: str, *options: str, settings: str = "") -> list[str]:

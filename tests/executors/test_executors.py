@@ -42,6 +42,13 @@ def test_local_environment(local, undisturbed) -> None:
             assert (one - other).abs().to_numpy().max() <= 1e-4, name
 
 
+def test_podman(scratch, undisturbed) -> None:
+    scratch.machine("podman")
+    there = scratch.run("podman", "test,podman")
+    assert there.status == 0, there.output
+    assert there.differences(undisturbed) == []
+
+
 def test_slurm(scratch, undisturbed) -> None:
     scratch.machine("slurm")
     there = scratch.run("slurm", "test,slurm,docker", settings=scratch.slurm)
