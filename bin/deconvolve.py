@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--k-neighbors", type=int, default=6, help="spatial neighbours (default 6)")
     parser.add_argument("--seed", type=int, default=1, help="seed (default 1)")
     parser.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="for the cell mapping (default auto)"
+        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="where to work (default auto)"
     )
 
 
@@ -42,9 +42,10 @@ def main(args: argparse.Namespace) -> None:
     import pandas as pd
     from anndata import AnnData
     from scipy import sparse
-    from spotfuse import tables
+    from spotfuse import arrays, tables
     from spotfuse.deconvolution import AttentionRegressionDeconv
 
+    device = arrays.device(args.device)
     st, sc = anndata.read_h5ad(args.prepared), anndata.read_h5ad(args.reference)
     order = tables.in_input_order(st)
 
@@ -72,17 +73,14 @@ def main(args: argparse.Namespace) -> None:
             k_neighbors=args.k_neighbors,
             output=args.output,
             seed=args.seed,
+            device=device,
         )
         proportions, _ = model.run()
         summary = model.summary()
         weights = model.map_cells()
     if args.method != "attention_regression":
-        import torch
         from spotfuse import cell_mapping
 
-        device = args.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         mapped = cell_mapping.map_cells(
             st,
             sc,

@@ -1,5 +1,9 @@
-"""Peers, each a program of its own: an environment a peer, made once; a limit of processor time; nothing imported."""
+"""Peers, each a program of its own: an environment a peer, made once; a limit of processor time; nothing imported.
 
+What a peer answered to an input is kept beside its environment, so that a table is made again in minutes.
+"""
+
+import hashlib
 import os
 import resource
 import subprocess
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import anndata
 import pandas as pd
+from scipy import sparse
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("SPOTFUSE_CACHE", Path.home() / ".cache/spotfuse")) / "peers"
@@ -53,7 +58,28 @@ def version(name: str) -> str:
 
 
 def run(name: str, st: anndata.AnnData, sc: anndata.AnnData) -> tuple[pd.DataFrame, float]:
-    """Give a peer's proportions and its seconds of processor time."""
+    """Give a peer's proportions and its seconds of processor time, kept ones if it was given the same before."""
+    kept = CACHE / name / f"{_digest(version(name), st, sc)}.tsv"
+    if not kept.exists():
+        table, seconds = _run(name, st, sc)
+        table.rename_axis(f"{seconds:.1f}").to_csv(kept, sep="\t")
+    table = pd.read_csv(kept, sep="\t", index_col=0)
+    seconds, table.index = float(str(table.index.name)), table.index.astype(str)
+    return table, seconds
+
+
+def _digest(used: str, st: anndata.AnnData, sc: anndata.AnnData) -> str:
+    """Tell one input of one version from any other."""
+    parts = [(HERE / "peer.py").read_bytes(), used.encode(), st.obsm["spatial"].tobytes()]
+    parts += [" ".join(map(str, names)).encode() for names in (st.obs_names, st.var_names, sc.var_names)]
+    parts.append(" ".join(map(str, sc.obs["cell_type"])).encode())
+    for matrix in (st.X, sc.X):
+        whole = sparse.csr_matrix(matrix)
+        parts += [whole.data.tobytes(), whole.indices.tobytes(), whole.indptr.tobytes()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _run(name: str, st: anndata.AnnData, sc: anndata.AnnData) -> tuple[pd.DataFrame, float]:
     programs = environment(name)
     with tempfile.TemporaryDirectory() as given:
         folder = Path(given)

@@ -16,7 +16,7 @@ left out: raw counts go in.
 """
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from spotfuse import cell_mapping, domains, encoder, graphs, preparation, qc
+from spotfuse import arrays, cell_mapping, domains, encoder, graphs, preparation, qc
 from spotfuse.encoder._published import Published
 from spotfuse.errors import InputError
 
@@ -148,16 +148,14 @@ class SpatialFusion:
         prepared = _counts(self.adata)[order]
         prepared = prepared[:, np.argsort(prepared.var_names, kind="stable")].copy()
         preparation.prepare(prepared)
-        place: AbstractContextManager[object] = nullcontext()
-        if self.device is not None and self.device.type == "cuda" and torch.cuda.is_available():
-            place = torch.cuda.device(self.device)
-        with place:
+        place = self._place()
+        with torch.cuda.device(place) if place.type == "cuda" else nullcontext():
             embedding = encoder.train(
                 prepared,
                 encoder=self._published if self.encoder == "published" else self.encoder,
                 epochs=self.epochs,
                 seed=self.random_seed,
-                device="auto" if self.device is None else self.device.type,
+                device=place.type,
                 threads=torch.get_num_threads(),
             )
         self.losses = embedding.losses
@@ -196,7 +194,6 @@ class SpatialFusion:
             raise InputError("names of the reference's cells are not unique: call adata_sc.obs_names_make_unique()")
         order = np.argsort(self.adata.obs_names, kind="stable")
         slice_, cells = _counts(self.adata)[order].copy(), _whole_numbers(self.adata_sc)
-        place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if self.device is None else self.device
         found = cell_mapping.map_cells(
             slice_,
             cells,
@@ -205,7 +202,7 @@ class SpatialFusion:
             learning_rate=self.learning_rate_sc,
             max_cells_per_type=cells.n_obs,
             seed=self.random_seed,
-            device=place if place.type != "cuda" or torch.cuda.is_available() else "cpu",
+            device=self._place(),
         )
         back = np.argsort(order)
         adata, adata_sc = self.adata.copy(), self.adata_sc.copy()
@@ -219,6 +216,10 @@ class SpatialFusion:
         adata_sc.obsm["emb_sc"][column] = found.cell_features
         self.losses = found.losses
         return adata, adata_sc
+
+    def _place(self) -> torch.device:
+        kind = arrays.device("auto" if self.device is None else self.device.type)
+        return torch.device(kind) if self.device is None else self.device
 
     def _published(self, adata: AnnData, seed: int) -> Published:
         model = Published.from_slice(

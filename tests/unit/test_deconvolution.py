@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from scipy.optimize import minimize, nnls
 from scipy.spatial.distance import jensenshannon
-from spotfuse import AttentionRegressionDeconv
+from spotfuse import AttentionRegressionDeconv, arrays
 from spotfuse.deconvolution import _posterior, _profiles, _type_level
 from spotfuse.errors import InputError
 
@@ -48,7 +48,9 @@ def test_a_general_solver_finds_the_same_optimum():
 
     def value(v):
         V = v.reshape(8, 3)
-        return _type_level.objective(gram, projected, V, given.means(V), given)
+        away = V - given.means(V)
+        smooth = 0.5 * np.sum(given.strength * away * given.pull(away))
+        return 0.5 * np.sum((V @ gram) * V) - np.sum(projected * V) + smooth
 
     best = minimize(value, np.full(24, 0.3), bounds=[(0, None)] * 24, method="L-BFGS-B", options={"ftol": 1e-14})
     assert history[-1] <= best.fun + 1e-6
@@ -59,6 +61,35 @@ def test_without_smoothing_it_is_nonnegative_least_squares():
     gram, projected, X, B, W = problem()
     V, *_ = _type_level.solve(gram, projected, prior(W, 5, 0.0), np.zeros((60, 5)), tolerance=1e-10)
     np.testing.assert_allclose(V, [nnls(B.T, x)[0] for x in X], atol=1e-6)
+
+
+def test_other_arrays_give_the_same():
+    pytest.importorskip("torch")
+    gram, projected, _, _, W = problem()
+    given = prior(W, 5, 0.5, ridge=0.1)
+    torch = arrays.library("cpu", "torch")
+    expected = _type_level.solve(gram, projected, given, np.zeros((60, 5)))
+    found = _type_level.solve(gram, projected, given, np.zeros((60, 5)), using=torch)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-9)
+    np.testing.assert_allclose(found[2], expected[2], rtol=1e-9)
+    scale = np.trace(gram) / 5
+    start = expected[0] / expected[0].sum(axis=1, keepdims=True)
+    spots = (gram / scale, projected / scale, np.full((60, 5), 0.05), np.full(60, 20.0), start, np.arange(1.0, 6.0))
+    one = _posterior.sample(*spots, n_draws=40, seed=1)
+    other = _posterior.sample(*spots, n_draws=40, seed=1, using=torch)
+    for name in ("mean", "deviation", "low", "high"):
+        np.testing.assert_allclose(getattr(other, name), getattr(one, name), atol=1e-5)
+    assert one.deviation.max() > 0.01
+
+
+def test_the_number_of_threads_changes_nothing():
+    sc, st, xy, labels, _ = tissue(n_spots=60)
+    found = []
+    for n_jobs in (1, 3):
+        model = AttentionRegressionDeconv(sc, st, xy, labels, n_iter=2, n_jobs=n_jobs)
+        found.append((model.run()[0].to_numpy(), model.map_cells().toarray()))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 def test_endless_smoothing_gives_the_mean_of_each_component():
@@ -307,9 +338,8 @@ def test_posterior_of_two_types_is_the_one_computed_by_hand():
     gram = np.array([[1.0, 0.2], [0.2, 1.0]])
     projected = np.array([[0.55, 0.65]])
     precision = np.array([8.0])
-    drawn = _posterior._chain(
-        gram, projected, np.zeros((1, 2)), precision, np.array([[0.5, 0.5]]), 0.4, n_draws=6_000, seed=0
-    )[:, 0, 0]
+    given = (arrays.library(), gram, projected, np.zeros((1, 2)), precision, np.array([[0.5, 0.5]]), 0.4)
+    drawn = _posterior._chain(*given, n_draws=6_000, seed=0)[:, 0, 0]
     x = np.linspace(0, 1, 20_001)
     V = np.c_[x, 1 - x]
     density = np.exp(precision * (V @ projected[0] - 0.5 * np.sum(V @ gram * V, axis=1)))

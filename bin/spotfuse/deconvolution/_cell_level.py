@@ -9,12 +9,16 @@ step 1's: where reference and spots share no cell, sums over cells know no bette
 they do, finding a cell again says nothing of a slice whose cells are not in the reference.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-Array = npt.NDArray[np.float64]
+from spotfuse.arrays import Array
+from spotfuse.deconvolution._profiles import shares
 
 _COMPONENTS = 50
 _CANDIDATES = 64  # cells a spot
@@ -31,13 +35,14 @@ def cell_map(
     spot_weights: Array,
     cell_weights: Array,
     strength: float,
+    threads: int = 1,
 ) -> sparse.csr_matrix:
     """Distribute each spot's proportions over cells.
 
     Parameters
     ----------
     spots, cells
-        Shares of counts, of shapes (n_spots, n_genes) and (n_cells, n_genes).
+        Counts, of shapes (n_spots, n_genes) and (n_cells, n_genes).
     types
         Type of each cell.
     proportions
@@ -46,59 +51,92 @@ def cell_map(
         Weight of each gene, the cells' with the platform's factors, of shape (n_genes,).
     strength
         λ, relative to the mean squared length of a cell.
+    threads
+        Batches of spots that are worked on at a time.
 
     Returns
     -------
     Sparse matrix of shape (n_spots, n_cells); a type's cells sum to its proportion, for types above 1 %.
     """
-    weighted = sparse.csr_matrix(cells @ sparse.diags(cell_weights))
+    weighted = sparse.csr_matrix(shares(cells) @ sparse.diags(cell_weights))
     n_components = min(_COMPONENTS, min(weighted.shape) - 1)
+    basis = np.eye(weighted.shape[1])
     if n_components >= 1:
         _, _, basis = svds(weighted, k=n_components, v0=np.ones(min(weighted.shape)))
-        Z, X = np.asarray(weighted @ basis.T), np.asarray(spots @ (spot_weights[:, None] * basis.T))
-    else:
-        Z, X = weighted.toarray(), np.asarray((spots @ sparse.diags(spot_weights)).todense())
+    Z = np.asarray(weighted @ basis.T)
     scale = np.sqrt(np.mean(np.sum(Z**2, axis=1)))
-    Z, X = Z / scale, X / scale
+    Z, to_spots = Z / scale, spot_weights[:, None] * basis.T / scale
     unit = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
-    n_cells = np.bincount(types, minlength=proportions.shape[1])
-    rows, columns, values = [], [], []
-    for first in range(0, len(X), _BATCH):
-        x, v = X[first : first + _BATCH], proportions[first : first + _BATCH]
-        every = np.arange(len(x))[:, None]
-        # the most alike cells, of types that are there, as many of a type as its proportion asks for
-        likeness = (x @ unit.T) / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-        wanted = np.ceil(v * _CANDIDATES) * (v > _PRESENT)
-        rank = np.empty_like(likeness)
-        for k in range(v.shape[1]):
-            own = np.flatnonzero(types == k)
-            order = np.argsort(-likeness[:, own], axis=1, kind="stable")
-            rank[every, own[order]] = np.where(np.arange(len(own)) < wanted[:, [k]], np.arange(len(own)), np.inf)
-        width = min(int(np.isfinite(rank).sum(axis=1).max(initial=1)), rank.shape[1])
-        chosen = np.argsort(rank, axis=1, kind="stable")[:, :width]
-        real = np.isfinite(rank[every, chosen])
-        z, kind = Z[chosen], types[chosen]
-        alike = (kind[:, :, None] == kind[:, None, :]) + np.eye(width)
-        gram = np.einsum("bcr,bdr->bcd", z, z) + strength * alike + 1e-9 * np.eye(width)
-        share = v[every, kind]
-        even = share / n_cells[kind]
-        target = np.einsum("bcr,br->bc", z, x) + strength * (share + even)
-        H = np.where(real, even, 0)
-        for _ in range(_SWEEPS):
-            for c in range(width):
-                slope = np.einsum("bd,bd->b", gram[:, c], H) - target[:, c]
-                H[:, c] = np.where(real[:, c], np.maximum(0, H[:, c] - slope / gram[:, c, c]), 0)
+    of_type = [np.flatnonzero(types == k) for k in range(proportions.shape[1])]
+    n_cells = np.array([len(own) for own in of_type])
+
+    def part(first: int) -> sparse.csr_matrix:
+        v = proportions[first : first + _BATCH]
+        x = np.asarray(shares(spots[first : first + _BATCH]) @ to_spots)
+        # as many of a type's cells as its proportion asks for; the smallest of types stay whole
+        wanted = np.minimum(np.ceil(v * _CANDIDATES) * (v > _PRESENT), n_cells).astype(np.intp)
+        cell, real = _side_by_side(_most_alike(x, unit, of_type, wanted), wanted.sum(axis=1))
+        kind = types[cell]
+        share = np.where(real, np.take_along_axis(v, kind, axis=1), 0)
+        H = np.where(real, _weights(x, Z[cell], kind, share, share / n_cells[kind], strength), 0)
+        rows = np.broadcast_to(np.arange(len(x))[:, None], H.shape)
+
+        def of_its_type(values: Array) -> Array:
+            place = rows * len(n_cells) + kind
+            return np.asarray(np.bincount(place.ravel(), values.ravel(), minlength=v.size)[place])
+
         # a type whose candidates all went to nothing is spread over them evenly
-        sums = np.zeros_like(v)
-        np.add.at(sums, (np.broadcast_to(every, kind.shape), kind), H)
-        lost = real & (sums[every, kind] <= 0)
-        H = np.where(lost, 1.0, H)
-        sums = np.zeros_like(v)
-        np.add.at(sums, (np.broadcast_to(every, kind.shape), kind), H)
-        H = np.where(real, H * share / np.where(sums[every, kind] > 0, sums[every, kind], 1), 0)
+        H = np.where(real & (of_its_type(H) <= 0), 1.0, H)
+        H *= share / np.where(real, of_its_type(H), 1)
         kept = H > 0
-        rows.append(np.broadcast_to(every + first, H.shape)[kept])
-        columns.append(chosen[kept])
-        values.append(H[kept])
-    index = (np.concatenate(rows), np.concatenate(columns))
-    return sparse.csr_matrix((np.concatenate(values), index), shape=(len(X), len(Z)))
+        return sparse.csr_matrix((H[kept], (rows[kept], cell[kept])), shape=(len(x), len(Z)))
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sparse.csr_matrix(sparse.vstack(list(pool.map(part, range(0, len(proportions), _BATCH))), format="csr"))
+
+
+def _most_alike(
+    x: Array, unit: Array, of_type: list[npt.NDArray[np.intp]], wanted: npt.NDArray[np.intp]
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """For each type give spots and, one by one, those of its cells that are most alike, as many as wanted."""
+    for k, own in enumerate(of_type):
+        rows = np.flatnonzero(wanted[:, k])
+        if not len(rows):
+            continue
+        likeness = x[rows] @ unit[own].T
+        most = int(wanted[rows, k].max())
+        first = np.argpartition(-likeness, most - 1, axis=1)[:, :most]
+        order = np.argsort(-np.take_along_axis(likeness, first, axis=1), axis=1, kind="stable")
+        chosen = np.arange(most) < wanted[rows, k][:, None]
+        yield (
+            np.broadcast_to(rows[:, None], chosen.shape)[chosen],
+            own[np.take_along_axis(first, order, axis=1)][chosen],
+        )
+
+
+def _side_by_side(
+    pairs: Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]], numbers: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Lay each spot's cells into a row, and tell which places of the rows are taken."""
+    found = [np.concatenate(values) for values in zip(*pairs, strict=True)]
+    real = np.arange(max(int(numbers.max(initial=0)), 1)) < numbers[:, None]
+    cell = np.zeros(real.shape, np.intp)
+    if found:
+        cell[real] = found[1][np.argsort(found[0], kind="stable")]
+    return cell, real
+
+
+def _weights(x: Array, z: Array, kind: npt.NDArray[np.intp], share: Array, even: Array, strength: float) -> Array:
+    """Solve for the weights of each spot's cells z, of shape (n_spots, n_cells, n_components), of types `kind`."""
+    width = z.shape[1]
+    alike = (kind[:, :, None] == kind[:, None, :]) + np.eye(width)
+    gram = z @ z.transpose(0, 2, 1) + strength * alike + 1e-9 * np.eye(width)
+    gram = gram.transpose(1, 0, 2).copy()  # cells first: a step reads a plane and a row
+    target = ((z @ x[:, :, None])[:, :, 0] + strength * (share + even)).T.copy()
+    diagonal = np.einsum("cbc->cb", gram)
+    H = even.copy()
+    for _ in range(_SWEEPS):
+        for c in range(width):
+            slope = np.einsum("bd,bd->b", gram[c], H) - target[c]
+            H[:, c] = np.where(share[:, c] > 0, np.maximum(0, H[:, c] - slope / diagonal[c]), 0)
+    return H

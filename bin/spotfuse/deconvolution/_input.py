@@ -1,5 +1,6 @@
 """A slice and a reference brought together: the same genes, cells with a type, counts on both sides."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from scipy import sparse
 
 from spotfuse import reference
 from spotfuse.errors import InputError
+
+type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,16 @@ def match(st: AnnData, cells: AnnData) -> Matched:
         From `spotfuse.reference.clean`.
     """
     same = reference.match_genes(st.var, cells.var)
-    counts = sparse.csr_matrix(st.X, dtype=np.float64)[:, same.slice_index]
-    cell_counts = sparse.csr_matrix(cells.X, dtype=np.float64)[:, same.reference_index]
+    counts, cell_counts = sparse.csr_matrix(st.X), sparse.csr_matrix(cells.X)
     for name, matrix in (("slice", counts), ("reference", cell_counts)):
         if matrix.nnz and matrix.data.min() < 0:
             raise InputError(f"the {name} has negative values; give raw counts")
-    seen = (np.asarray(counts.sum(axis=0)).ravel() > 0) & (np.asarray(cell_counts.sum(axis=0)).ravel() > 0)
+    in_spots = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()[same.slice_index] > 0
+    seen = in_spots & (np.asarray(cell_counts.sum(axis=0, dtype=np.float64)).ravel()[same.reference_index] > 0)
     if not seen.any():
         raise InputError("no gene has counts in both the slice and the reference")
-    cell_counts = sparse.csr_matrix(cell_counts[:, seen])
+    counts = _columns(counts, same.slice_index[seen])
+    cell_counts = _columns(cell_counts, same.reference_index[seen])
     has_counts = np.asarray(cell_counts.sum(axis=1)).ravel() > 0
     labels = cells.obs["cell_type"].astype(str)
     lost = sorted(set(labels) - set(labels[has_counts]))
@@ -102,8 +106,8 @@ def match(st: AnnData, cells: AnnData) -> Matched:
     if same.how != "compared as they are":
         notes.append(f"gene names {same.how}")
     return Matched(
-        sparse.csr_matrix(counts[:, seen]),
-        sparse.csr_matrix(cell_counts[has_counts]),
+        counts,
+        cell_counts if has_counts.all() else sparse.csr_matrix(cell_counts[has_counts]),
         np.asarray(st.obsm["spatial"], dtype=np.float64)[:, :2],
         pd.Categorical(labels, categories=types).codes.astype(np.intp),
         types,
@@ -112,3 +116,41 @@ def match(st: AnnData, cells: AnnData) -> Matched:
         len(same.slice_index),
         notes,
     )
+
+
+def _columns(counts: sparse.csr_matrix, index: npt.NDArray[np.intp]) -> sparse.csr_matrix:
+    """Take columns, without another copy of a large slice where all are taken as they are."""
+    whole = np.array_equal(index, np.arange(counts.shape[1]))
+    return counts if whole else sparse.csr_matrix(counts[:, index])
+
+
+def labels_of(celltype: pd.Series | pd.DataFrame | Sequence[str] | npt.NDArray[Any]) -> pd.Series:
+    """Find the labels of cells, in a table in the column named like it, or else its first."""
+    if isinstance(celltype, pd.DataFrame):
+        known = [c for c in celltype if str(c).lower().replace("_", "") in ("celltype", "annotation", "label")]
+        celltype = celltype[known[0]] if known else celltype.iloc[:, 0]
+    return pd.Series(np.asarray(celltype, dtype=object))
+
+
+def orientation(st_data: Table, sc_data: Table, n_spots: int, n_cells: int) -> tuple[bool, bool]:
+    """Tell whether spots, and whether cells, are rows: by shared names, or by shapes."""
+    if isinstance(st_data, pd.DataFrame) and isinstance(sc_data, pd.DataFrame):
+        st_axes = [set(map(str, st_data.columns)), set(map(str, st_data.index))]
+        sc_axes = [set(map(str, sc_data.columns)), set(map(str, sc_data.index))]
+        shared = {(i, j): len(st_axes[i] & sc_axes[j]) for i in (0, 1) for j in (0, 1)}
+        i, j = max(shared, key=lambda axes: (shared[axes], -sum(axes)))
+        return i == 0, j == 0
+    st_shape, sc_shape = np.shape(st_data), np.shape(sc_data)
+    return st_shape[0] == n_spots, sc_shape[0] == n_cells
+
+
+def to_anndata(data: Table, rows_first: bool) -> AnnData:
+    """Make a slice or a reference of a table or an array."""
+    if isinstance(data, pd.DataFrame):
+        data = data if rows_first else data.T
+        matrix = sparse.csr_matrix(data.to_numpy(dtype=np.float64))
+        rows, columns = data.index.astype(str), data.columns.astype(str)
+    else:
+        matrix = sparse.csr_matrix(data if rows_first else data.T)
+        rows, columns = (pd.RangeIndex(n).astype(str) for n in matrix.shape)
+    return AnnData(matrix, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))

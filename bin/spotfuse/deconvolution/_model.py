@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -12,45 +11,12 @@ from anndata import AnnData
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from spotfuse import graphs, reference
-from spotfuse.deconvolution import _cell_level, _input, _posterior, _profiles, _type_level
+from spotfuse import reference
+from spotfuse.deconvolution import _cell_level, _fit, _input, _profiles
 from spotfuse.deconvolution._evaluation import evaluate
+from spotfuse.deconvolution._fit import Settings
+from spotfuse.deconvolution._input import Table
 from spotfuse.errors import InputError
-
-Array = npt.NDArray[np.float64]
-type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
-
-_NUMERICAL_RIDGE = 1e-6  # against two types with one profile; shrinking is the posterior's
-_DRAWS = 2_000_000  # times spots, within bounds
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `AttentionRegressionDeconv` is told, checked; see there."""
-
-    phi: float | str = 0.8
-    lambda_cell: float = 1.0
-    lambda_spatial: float = 1.0
-    lambda_ridge: float = 1.0
-    n_iter: int = 5
-    n_jobs: int = -1
-    k_neighbors: int = 6
-    lambda_mode: str = "auto"
-    output: str = "cells"
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.phi != "estimated" and not (isinstance(self.phi, int | float) and 0 <= self.phi < 1):
-            raise InputError(f"phi is {self.phi}; it must be at least 0 and below 1, or 'estimated'")
-        for name in ("lambda_cell", "lambda_spatial", "lambda_ridge"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
-        if self.n_iter < 1:
-            raise InputError(f"n_iter is {self.n_iter}; it must be at least 1")
-        if self.lambda_mode not in ("auto", "absolute"):
-            raise InputError(f"lambda_mode is '{self.lambda_mode}'; it must be auto or absolute")
-        if self.output not in ("cells", "molecules"):
-            raise InputError(f"output is '{self.output}'; it must be cells or molecules")
 
 
 class AttentionRegressionDeconv:
@@ -87,6 +53,8 @@ class AttentionRegressionDeconv:
         ``"cells"``: shares of cells; ``"molecules"``: shares of counts.
     seed
         Decides which cells are drawn.
+    device
+        ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
 
     Attributes
     ----------
@@ -135,14 +103,15 @@ class AttentionRegressionDeconv:
         lambda_mode: str = "auto",
         output: str = "cells",
         seed: int = 1,
+        device: str = "auto",
     ) -> None:
         coordinates = np.asarray(st_coordinates, dtype=np.float64)
         if coordinates.ndim != 2 or coordinates.shape[1] < 2:
             raise InputError(f"st_coordinates must have two columns, x and y; its shape is {coordinates.shape}")
-        labels = _labels(celltype)
-        spots_first, cells_first = _orientation(st_data, sc_data, len(coordinates), len(labels))
-        st = _anndata(st_data, spots_first)
-        sc = _anndata(sc_data, cells_first)
+        labels = _input.labels_of(celltype)
+        spots_first, cells_first = _input.orientation(st_data, sc_data, len(coordinates), len(labels))
+        st = _input.to_anndata(st_data, spots_first)
+        sc = _input.to_anndata(sc_data, cells_first)
         for name, n_rows, given, what in (
             ("st_data", st.n_obs, len(coordinates), "st_coordinates"),
             ("sc_data", sc.n_obs, len(labels), "celltype"),
@@ -172,6 +141,7 @@ class AttentionRegressionDeconv:
                 lambda_mode=lambda_mode,
                 output=output,
                 seed=seed,
+                device=device,
             ),
         )
 
@@ -217,8 +187,8 @@ class AttentionRegressionDeconv:
         seconds : float
         """
         start = time.perf_counter()
-        with threadpool_limits(self.settings.n_jobs if self.settings.n_jobs > 0 else None):
-            self._fit()
+        with threadpool_limits(1):  # batches of spots are what threads share, so that their number changes nothing
+            self._learn()
         self.elapsed_time_ = time.perf_counter() - start
         return self.proportions_, self.elapsed_time_
 
@@ -250,15 +220,16 @@ class AttentionRegressionDeconv:
         spot's proportion, so that proportions are step 1's.
         """
         weights, factors = self.gene_weights_.to_numpy(), self.platform_factors_.to_numpy()
-        with threadpool_limits(self.settings.n_jobs if self.settings.n_jobs > 0 else None):
+        with threadpool_limits(1):
             return _cell_level.cell_map(
-                _profiles.shares(self._data.counts),
-                _profiles.shares(self._data.cells),
+                self._data.counts,
+                self._data.cells,
                 self._data.codes,
                 self.proportions_.to_numpy(),
                 weights,
                 weights * factors,
                 self.settings.lambda_cell,
+                self.settings.threads,
             )
 
     def summary(self) -> dict[str, Any]:
@@ -278,158 +249,40 @@ class AttentionRegressionDeconv:
             "notes": self.notes_,
         }
 
-    def _fit(self) -> None:
-        told = self.settings
-        n_types = len(self.types_)
-        profiles = _profiles.type_profiles(self._data.cells, self._data.codes, n_types)
-        doubtful = _profiles.doubtful(profiles)
-        sure, support = profiles.mean - doubtful, 0.5  # to start with; then as much of it as the spots show
-        spots = _profiles.shares(self._data.counts)
-        n_spots, n_genes = spots.shape
-        observed = np.asarray(spots.mean(axis=0)).ravel()
-        weights = _profiles.gene_weights(observed, profiles)
-        squares = np.asarray(spots.multiply(spots) @ weights**2).ravel()
-        graph = _neighbours(self._data.coordinates, told.k_neighbors)
-        W = distance_only = _type_level.attention(graph, self._data.coordinates, None)
-
-        V = np.zeros((n_spots, n_types))
-        factors = np.ones(n_genes)
-        strength = np.zeros(n_types)
-        phi = 0.0 if told.phi == "estimated" else float(told.phi)
-        for iteration in range(told.n_iter):
-            means = sure + support * doubtful
-            weighted = means * (factors * weights)
-            gram = weighted @ weighted.T
-            scale = float(np.trace(gram)) / n_types
-            gram, projected = gram / scale, np.asarray(spots @ (weighted * weights).T) / scale
-            ridge = told.lambda_ridge
-            if told.lambda_mode == "absolute":
-                strength = np.full(n_types, told.lambda_spatial)
-            else:
-                ridge *= _NUMERICAL_RIDGE
-            prior = _type_level.Prior(W, phi, strength, ridge)
-            V, b, self.objective_, self.converged_ = _type_level.solve(gram, projected, prior, V)
-            residual = squares / scale - 2 * np.sum(projected * V, axis=1) + np.sum((V @ gram) * V, axis=1)
-            residual = np.maximum(residual, 0)
-            shares = _rows_to_one(V)
-            if told.phi == "estimated" and iteration == 0:
-                phi = _type_level.estimate_phi(distance_only, V)
-            if iteration < told.n_iter - 1:
-                doubted = doubtful * (factors * weights)
-                support += _profiles.support(
-                    projected * scale, np.asarray(spots @ (doubted * weights).T), weighted, doubted
-                )
-                support = min(max(support, 0.0), 1.0)
-                factors = _profiles.platform_factors(observed, shares.mean(axis=0), means, profiles, n_spots)
-                W = _type_level.attention(graph, self._data.coordinates, shares)
-                if told.lambda_mode == "auto" and told.lambda_spatial > 0:
-                    noise = float(residual.sum()) / (n_spots * max(n_genes - n_types, 1))
-                    near = _type_level.Prior(distance_only, phi, strength, ridge)
-                    strength = told.lambda_spatial * _type_level.variance_ratios(gram, V, near, noise)
-
+    def _learn(self) -> None:
+        found = _fit.Regression(self._data, self.settings)
+        n_spots, n_genes = self._data.counts.shape
         # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
         self.scaled_spots_ = _profiles.totals_are_even(self._data.counts)
-        sizes = np.ones(n_types)
-        if told.output == "cells" and not self.scaled_spots_:
+        sizes = np.ones(len(self.types_))
+        if self.settings.output == "cells" and not self.scaled_spots_:
             # half of their logs is believed, or as much as of other detail
-            sizes = profiles.size ** max(support, _profiles.SIZE_SHARE)
-        cells, codes = _profiles.shares(self._data.cells), self._data.codes
-        statistics = np.asarray(cells @ (weighted * weights * factors).T) / scale
-        distance = np.asarray(cells.multiply(cells) @ (weights * factors) ** 2).ravel() / scale
-        distance += (
-            gram[self._data.codes, self._data.codes] - 2 * statistics[np.arange(len(distance)), self._data.codes]
-        )
-        spread, apart = _posterior.cell_noise(statistics, codes, np.maximum(distance, 0), gram, shares.mean(axis=0))
-        # as many cells as make a spot fit as well as it does; 1 / noise keeps the prior's scale
-        noise = max(float(np.trace(np.linalg.solve(gram, spread))) / n_types, np.finfo(float).tiny)
-        n_cells = shares @ apart / np.maximum(residual, 1e-3 * float(np.median(residual)) + np.finfo(float).tiny)
-        metric = noise * np.linalg.solve(spread, gram)
-        total = V.sum(axis=1)
-        total = np.where(total > 0, total, 1)[:, None]
-        around = prior.degree[:, None] * shares - prior.pull(shares - b)  # what a spot's own share does not enter
-        posterior = _posterior.sample(
-            gram @ metric,
-            projected / total @ metric + strength * around,
-            strength * prior.degree[:, None],
-            n_cells / noise,
-            shares,
-            sizes,
-            n_draws=int(np.clip(_DRAWS / n_spots, 60, 300)),
-            seed=told.seed,
-        )
-
+            sizes = found.profiles.size ** max(found.support, _profiles.SIZE_SHARE)
+        posterior = found.posterior(sizes)
         # the point and the mean of the draws err differently: halfway is nearer than either, on slices of both kinds
-        mode = _rows_to_one(V / sizes)
+        mode = _fit.rows_to_one(found.V / sizes)
         estimate = (mode + posterior.mean) / 2
         low, high = np.minimum(posterior.low, estimate), np.maximum(posterior.high, estimate)
-        empty = squares == 0
+        empty = found.squares == 0
         estimate[empty], low[empty], high[empty] = mode.mean(axis=0), 0.0, 1.0
 
-        frame = {"index": self._index, "columns": self.types_}
-        self.proportions_ = pd.DataFrame(estimate, **frame)
-        self.uncertainty_ = pd.DataFrame(posterior.deviation, **frame)
-        self.interval_ = (pd.DataFrame(low, **frame), pd.DataFrame(high, **frame))
-        self.mode_ = pd.DataFrame(mode, **frame)
-        self.abundance_ = pd.DataFrame(V, **frame)
-        whole = squares / scale
+        def frame(values: npt.NDArray[np.float64]) -> pd.DataFrame:
+            return pd.DataFrame(values, self._index, self.types_)
+
+        self.proportions_, self.mode_, self.abundance_ = frame(estimate), frame(mode), frame(found.V)
+        self.uncertainty_, self.interval_ = frame(posterior.deviation), (frame(low), frame(high))
+        whole = found.squares / found.scale
         self.fit_ = pd.DataFrame(
             {
-                "residual": np.sqrt(residual / n_genes),
-                "explained": 1 - np.divide(residual, whole, out=np.ones(n_spots), where=whole > 0),
+                "residual": np.sqrt(found.residual / n_genes),
+                "explained": 1 - np.divide(found.residual, whole, out=np.ones(n_spots), where=whole > 0),
                 "uncertainty": np.sqrt(np.sum(posterior.deviation**2, axis=1)),
             },
             index=self._index,
         )
-        self.profiles_ = pd.DataFrame(means, index=self.types_, columns=self.genes_)
-        self.platform_factors_ = pd.Series(factors, index=self.genes_)
-        self.gene_weights_ = pd.Series(weights, index=self.genes_)
-        self.lambda_k_ = pd.Series(strength, index=self.types_)
-        self.attention_, self.phi_, self.support_ = W, phi, support
-
-
-def _rows_to_one(V: Array) -> Array:
-    """Scale rows to sum to 1; those without anything get the mean of the others."""
-    total = V.sum(axis=1, keepdims=True)
-    scaled = V / np.where(total > 0, total, 1)
-    empty = total[:, 0] <= 0
-    if empty.any():
-        rest = scaled[~empty]
-        scaled[empty] = rest.mean(axis=0) if len(rest) else 1 / V.shape[1]
-    return np.asarray(scaled)
-
-
-def _neighbours(coordinates: Array, k: int) -> sparse.csr_matrix:
-    if len(coordinates) < 3 or k < 1:
-        return sparse.csr_matrix((len(coordinates), len(coordinates)))
-    slice_ = AnnData(obs=pd.DataFrame(index=[str(i) for i in range(len(coordinates))]), obsm={"spatial": coordinates})
-    return graphs.spatial_graph(slice_, k)
-
-
-def _labels(celltype: pd.Series | pd.DataFrame | Sequence[str] | npt.NDArray[Any]) -> pd.Series:
-    if isinstance(celltype, pd.DataFrame):
-        known = [c for c in celltype if str(c).lower().replace("_", "") in ("celltype", "annotation", "label")]
-        celltype = celltype[known[0]] if known else celltype.iloc[:, 0]
-    return pd.Series(np.asarray(celltype, dtype=object))
-
-
-def _orientation(st_data: Table, sc_data: Table, n_spots: int, n_cells: int) -> tuple[bool, bool]:
-    """Tell whether spots, and whether cells, are rows: by shared names, or by shapes."""
-    if isinstance(st_data, pd.DataFrame) and isinstance(sc_data, pd.DataFrame):
-        st_axes = [set(map(str, st_data.columns)), set(map(str, st_data.index))]
-        sc_axes = [set(map(str, sc_data.columns)), set(map(str, sc_data.index))]
-        shared = {(i, j): len(st_axes[i] & sc_axes[j]) for i in (0, 1) for j in (0, 1)}
-        i, j = max(shared, key=lambda axes: (shared[axes], -sum(axes)))
-        return i == 0, j == 0
-    st_shape, sc_shape = np.shape(st_data), np.shape(sc_data)
-    return st_shape[0] == n_spots, sc_shape[0] == n_cells
-
-
-def _anndata(data: Table, rows_first: bool) -> AnnData:
-    if isinstance(data, pd.DataFrame):
-        data = data if rows_first else data.T
-        matrix = sparse.csr_matrix(data.to_numpy(dtype=np.float64))
-        rows, columns = data.index.astype(str), data.columns.astype(str)
-    else:
-        matrix = sparse.csr_matrix(data if rows_first else data.T)
-        rows, columns = (pd.RangeIndex(n).astype(str) for n in matrix.shape)
-    return AnnData(matrix, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))
+        self.profiles_ = pd.DataFrame(found.means, index=self.types_, columns=self.genes_)
+        self.platform_factors_ = pd.Series(found.factors, index=self.genes_)
+        self.gene_weights_ = pd.Series(found.weights, index=self.genes_)
+        self.lambda_k_ = pd.Series(found.prior.strength, index=self.types_)
+        self.attention_, self.phi_, self.support_ = found.prior.W, found.prior.phi, found.support
+        self.objective_, self.converged_ = found.objective, found.converged

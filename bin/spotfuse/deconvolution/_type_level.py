@@ -10,14 +10,14 @@ estimated from the slice, so that a slice whose neighbours differ is smoothed li
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import splu
 
-Array = npt.NDArray[np.float64]
+from spotfuse.arrays import Array, Library, library
 
 _LEAST_VARIANCE = 1e-8  # of a type that is the same everywhere, in squared shares
 _SHARPNESS = 0.1  # temperature of the attention between proportions
@@ -54,34 +54,8 @@ class Prior:
 
     def means(self, V: Array) -> Array:
         """Give the b that minimises the objective, of shape (n_types,)."""
-        weights = self.degree - self.phi * self.degree
-        total = weights.sum()
-        return np.asarray(weights @ V / total) if total > 0 else np.zeros(V.shape[1])
-
-
-def objective(gram: Array, projected: Array, V: Array, b: Array, prior: Prior) -> float:
-    """Value of the objective, but for the constant ½‖X‖².
-
-    Parameters
-    ----------
-    gram
-        B Bᵀ, of shape (n_types, n_types).
-    projected
-        X Bᵀ, of shape (n_spots, n_types).
-    V
-        Abundances, of shape (n_spots, n_types).
-    b
-        Mean of each type.
-    prior
-        Spatial prior and ridge.
-    """
-    away = V - b
-    data = 0.5 * np.sum((V @ gram) * V) - np.sum(projected * V)
-    return float(
-        data
-        + 0.5 * np.sum(prior.strength * np.sum(away * prior.pull(away), axis=0))
-        + 0.5 * prior.ridge * np.sum(V * V)
-    )
+        total = self.degree.sum()
+        return np.asarray(self.degree @ V / total) if total > 0 else np.zeros(V.shape[1])
 
 
 def solve(
@@ -92,6 +66,7 @@ def solve(
     *,
     tolerance: float = 1e-7,
     max_sweeps: int = 1000,
+    using: Library | None = None,
 ) -> tuple[Array, Array, list[float], bool]:
     """Minimise the objective by Gauss–Seidel over types, each for all spots at once.
 
@@ -100,40 +75,61 @@ def solve(
 
     Parameters
     ----------
-    gram, projected, prior
-        As for `objective`.
+    gram
+        B Bᵀ, of shape (n_types, n_types).
+    projected
+        X Bᵀ, of shape (n_spots, n_types).
+    prior
+        Spatial prior and ridge.
     start
         V to start from, of shape (n_spots, n_types).
     tolerance
         Stop when no abundance changed by more in a sweep.
     max_sweeps
         Stop after so many.
+    using
+        Kind of arrays to work with; NumPy's by default.
 
     Returns
     -------
-    V, b, the objective after each sweep, and whether the tolerance was met.
+    V, b, the objective after each sweep (but for the constant ½‖X‖²), and whether the tolerance was met.
     """
-    V = start.copy()
-    b = prior.means(V)
-    history = [objective(gram, projected, V, b, prior)]
+    using = using or library()
+    xp, n_types = using.xp, len(gram)
+    strength = [float(value) for value in prior.strength]
+    b = [float(value) for value in prior.means(start)]
+    V = using.put(start.T.copy())  # types first: a step reads and writes a row
+    goal = using.put(np.ascontiguousarray(projected.T))
+    B, W, degree = using.put(gram), using.put(prior.W), using.put(prior.degree)
+    weight = degree / max(float(prior.degree.sum()), np.finfo(float).tiny)
+
+    def pull(k: int) -> Any:
+        away = V[k, :] - b[k]
+        return degree * away - prior.phi * (W @ away)
+
+    def objective() -> float:
+        value = 0.5 * float(xp.sum((B @ V + prior.ridge * V) * V)) - float(xp.sum(goal * V))
+        smooth = (strength[k] * float(xp.sum((V[k, :] - b[k]) * pull(k))) for k in range(n_types) if strength[k] > 0)
+        return value + 0.5 * sum(smooth)
+
+    history = [objective()]
     for _ in range(max_sweeps):
-        change = 0.0
-        for k in range(V.shape[1]):
-            strength = prior.strength[k]
-            gradient = V @ gram[:, k] - projected[:, k] + prior.ridge * V[:, k]
-            curvature = np.full(len(V), gram[k, k] + prior.ridge)
-            if strength > 0:
-                gradient += strength * prior.pull(V[:, k] - b[k])
-                curvature += strength * (1 + prior.phi) * prior.degree
-            updated = np.maximum(V[:, k] - gradient / curvature, 0.0)
-            change = max(change, float(np.max(np.abs(updated - V[:, k]), initial=0.0)))
-            V[:, k] = updated
-            if strength > 0:
-                b[k] = prior.means(V[:, [k]])[0]
-        history.append(objective(gram, projected, V, b, prior))
-        if change <= tolerance:
-            return V, b, history, True
-    return V, b, history, False
+        changes = []
+        for k in range(n_types):
+            gradient = B[k, :] @ V - goal[k, :] + prior.ridge * V[k, :]
+            curvature = gram[k, k] + prior.ridge
+            if strength[k] > 0:
+                gradient = gradient + strength[k] * pull(k)
+                curvature = curvature + strength[k] * (1 + prior.phi) * degree
+            updated = xp.clip(V[k, :] - gradient / curvature, min=0.0)
+            changes.append(xp.max(xp.abs(updated - V[k, :])))
+            V[k, :] = updated
+            if strength[k] > 0:
+                b[k] = float(weight @ updated)
+        history.append(objective())
+        if max(map(float, changes)) <= tolerance:
+            return using.get(V).T.copy(), np.array(b), history, True
+    return using.get(V).T.copy(), np.array(b), history, False
 
 
 def attention(graph: sparse.csr_matrix, coordinates: Array, proportions: Array | None) -> sparse.csr_matrix:

@@ -14,6 +14,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
+from spotfuse import arrays
 from spotfuse.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def train(
     """
     if isinstance(encoder, str) and encoder not in ENCODERS:
         raise InputError(f"--encoder {encoder}: not known; take one of {', '.join(ENCODERS)}")
-    place = _device(device)
+    place = torch.device(arrays.device(device))
     torch.set_num_threads(threads)
     deterministic = torch.are_deterministic_algorithms_enabled()
     if place.type == "cuda":  # on the CPU all repeats itself anyhow, and the call would import torch's compilers
@@ -154,14 +155,6 @@ def _minimise(model: Encoder, steps: int, what: str) -> list[dict[str, float]]:
             said = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
             log.info("epoch %d of %d: %s; %.0f s left", step, steps, said, left)
     return history
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {name}: take auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: no CUDA device is found here; take --device cpu or auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _size(model: torch.nn.Module) -> int:
