@@ -28,6 +28,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lambda-ridge", type=float, default=1.0, help="times the numerical ridge (default 1)")
     parser.add_argument("--n-iter", type=int, default=5, help="outer iterations (default 5)")
     parser.add_argument("--k-neighbors", type=int, default=6, help="spatial neighbours (default 6)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the cell mapping's weights (default 1)")
+    parser.add_argument(
+        "--retain-percent",
+        type=float,
+        default=1.0,
+        help="share of a spot's cells, the heaviest, that the cell mapping counts (default 1)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed (default 1)")
     parser.add_argument(
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="where to work (default auto)"
@@ -86,12 +93,15 @@ def main(args: argparse.Namespace) -> None:
             sc,
             max_cells_per_type=sc.n_obs,
             k_neighbors=args.k_neighbors,
+            temperature=args.temperature,
             output=args.output,
             seed=args.seed,
             device=device,
         )
+        shares = mapped.proportions(args.retain_percent)
     if args.method == "cell_mapping":
-        write(mapped.proportions(), "proportions.tsv")
+        write(shares, "proportions.tsv")
+        write(mapped.fit(), "deconvolution_fit.tsv")
         write_map(mapped.weights, mapped.cells, pd.Series(mapped.types))
         summary = mapped.summary
     else:
@@ -100,7 +110,7 @@ def main(args: argparse.Namespace) -> None:
         write(model.fit_, "deconvolution_fit.tsv")
         write_map(weights, model.cells_, model.cell_types_)
         if args.method == "both":
-            write(mapped.proportions(), "proportions_cell_mapping.tsv")
+            write(shares, "proportions_cell_mapping.tsv")
             summary["cell_mapping"] = mapped.summary
     Path("deconvolution.json").write_text(json.dumps(summary, indent=1) + "\n")
 

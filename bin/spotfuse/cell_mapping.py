@@ -89,6 +89,20 @@ class CellMap:
         shares = project(self.weights, self.types, retain) / self.sizes.to_numpy()
         return pd.DataFrame(shares / shares.sum(axis=1, keepdims=True), self.spots, self.types.categories)
 
+    def fit(self) -> pd.DataFrame:
+        """Say how well each spot's mixture of cells fits it, whatever its scale.
+
+        Returns
+        -------
+        DataFrame of n_spots rows: ``residual`` (root mean square) and ``explained`` (share of the sum of squares)
+        """
+        mixture, spots = self.weights @ self.cell_features.astype(np.float64), self.spot_features.astype(np.float64)
+        length = np.sum(mixture**2, axis=1)
+        scale = np.sum(mixture * spots, axis=1) / np.where(length > 0, length, 1)
+        left, whole = np.sum((spots - scale[:, None] * mixture) ** 2, axis=1), np.sum(spots**2, axis=1)
+        explained = 1 - np.divide(left, whole, out=np.ones_like(left), where=whole > 0)
+        return pd.DataFrame({"residual": np.sqrt(left / spots.shape[1]), "explained": explained}, self.spots)
+
 
 def map_cells(
     st: AnnData,

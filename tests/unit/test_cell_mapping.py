@@ -48,6 +48,16 @@ def test_weights_are_a_sparse_mixture_and_types_are_found(mapped) -> None:
     assert found.losses.iloc[-1]["reconstruction"] < 0.5 * found.losses.iloc[0]["reconstruction"]
 
 
+def test_the_fit_tells_a_spot_that_is_like_no_cell() -> None:
+    spots, cells, _ = tissue()
+    counts = spots.X.toarray()
+    counts[3] = np.random.default_rng(1).poisson(20, 150)
+    spots.X = sparse.csr_matrix(counts)
+    fit = cell_mapping.map_cells(spots, cells).fit()
+    assert fit["residual"].idxmax() == fit["explained"].idxmin() == "s003"
+    assert fit["explained"].drop("s003").min() > 0.7
+
+
 def test_candidates_bound_the_map() -> None:
     spots, cells, truth = tissue()
     found = cell_mapping.map_cells(spots, cells, n_candidates=12)

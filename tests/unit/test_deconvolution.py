@@ -448,6 +448,7 @@ def test_both_methods_of_the_command(tmp_path):
     ):
         done = run(tmp_path, step, *options)
         assert done.returncode == 0, done.stderr
+    assert "iteration 5 of 5" in done.stderr and "uncertainty of" in done.stderr
     tables = [
         pd.read_csv(tmp_path / name, sep="\t", index_col="spot")
         for name in ("proportions.tsv", "proportions_cell_mapping.tsv")
@@ -456,3 +457,11 @@ def test_both_methods_of_the_command(tmp_path):
     assert 0 < rmse(*tables) < 0.15
     note = json.loads((tmp_path / "deconvolution.json").read_text())
     assert note["method"] == "attention_regression" and note["cell_mapping"]["method"] == "cell_mapping"
+    assert "leaves them as they are" in note["proportions"]
+    options = ["--method", "cell_mapping", "--temperature", "0.5", "--retain-percent", "0.1"]
+    done = run(tmp_path, "deconvolve", "--prepared", "prepared.h5ad", "--reference", "reference.h5ad", *options)
+    assert done.returncode == 0, done.stderr
+    heavy = pd.read_csv(tmp_path / "proportions.tsv", sep="\t", index_col="spot")
+    assert (heavy == 0).mean().mean() > 0.2 + (tables[1] == 0).mean().mean()
+    fit = pd.read_csv(tmp_path / "deconvolution_fit.tsv", sep="\t", index_col="spot")
+    assert list(fit) == ["residual", "explained"] and fit["explained"].median() > 0.5

@@ -237,6 +237,7 @@ class AttentionRegressionDeconv:
         return {
             "method": "attention_regression",
             "output": self.settings.output,
+            "proportions": "of the type level; the cell level divides them over cells and leaves them as they are",
             "spots_scaled_to_one_depth": self.scaled_spots_,
             **self._data.summary(),
             "phi": self.phi_,

@@ -167,7 +167,7 @@ def domains(data: Slice) -> list[dict[str, Any]]:
 def deconvolution(data: Slice) -> str:
     """Say how the cell types were found."""
     note = data.deconvolution
-    text = ""
+    text = f"Shares are of {note['output']}. " if note.get("output") else ""
     if note.get("n_cells") is not None:
         text = (
             f"The reference has {note['n_cells']:,} cells of {note['n_types']} types and shares "
@@ -176,7 +176,9 @@ def deconvolution(data: Slice) -> str:
     if note.get("explained") is not None:
         text += f"The types explain {percent(note['explained'])} of a spot's expression in the median. "
     if note.get("converged"):
-        text += f"The fit converged after {note['sweeps']} sweeps."
+        text += f"The fit converged after {note['sweeps']} sweeps. "
+    if note.get("proportions"):
+        text += f"Proportions are {note['proportions']}."
     return text
 
 
