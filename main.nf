@@ -10,6 +10,7 @@ include { FIND_MARKERS      } from './modules/find_markers'
 include { EVALUATE          } from './modules/evaluate'
 include { COLLECT_SLICE     } from './modules/collect_slice'
 include { REPORT_SLICE      } from './modules/report_slice'
+include { COMPARE_SLICES    } from './modules/compare_slices'
 include { REPORT_COHORT     } from './modules/report_cohort'
 
 workflow {
@@ -86,17 +87,22 @@ workflow SPOTFUSE {
         .filter { file -> file.name.endsWith('.status.json') }
     notes.map { note -> Run.news(note) }.filter { line -> line }.view { line -> line }
 
+    rows = Run.toJson(sheet.values().collect { row -> row.given })
+    folders = COLLECT_SLICE.out.slice.map { _meta, folder -> folder }.toSortedList { a, b -> a.name <=> b.name }
+    COMPARE_SLICES(rows, folders)
+    // the report comes whether or not the comparison does
     REPORT_COHORT(
-        Run.toJson(sheet.values().collect { row -> row.given }),
+        rows,
         settings,
-        COLLECT_SLICE.out.slice.map { _meta, folder -> folder }.toSortedList { a, b -> a.name <=> b.name },
-        notes.toSortedList { a, b -> a.name <=> b.name }
+        folders,
+        COMPARE_SLICES.out.tables.ifEmpty([]),
+        notes.mix(COMPARE_SLICES.out.status).toSortedList { a, b -> a.name <=> b.name }
     )
 
     versions = CHECK_SLICE.out.versions.mix(
         PREPARE_SLICE.out.versions, TRAIN.out.versions, ASSIGN_DOMAINS.out.versions, FIND_MARKERS.out.versions,
         PREPARE_REFERENCE.out.versions, DECONVOLVE.out.versions, EVALUATE.out.versions, COLLECT_SLICE.out.versions,
-        REPORT_SLICE.out.versions, REPORT_COHORT.out.versions
+        REPORT_SLICE.out.versions, COMPARE_SLICES.out.versions, REPORT_COHORT.out.versions
     )
 
     emit:

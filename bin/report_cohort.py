@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the cohort's tables and report, and print what came of each slice."""
+"""Write the cohort's report and metrics, and print what came of each slice."""
 
 import argparse
 import json
@@ -12,33 +12,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--sheet", type=Path, required=True, help="the sample sheet as a JSON list of rows")
     parser.add_argument("--slices", type=Path, nargs="*", default=[], help="folders that collect_slice wrote")
+    parser.add_argument("--tables", type=Path, nargs="*", default=[], help="what compare_slices wrote")
     parser.add_argument("--statuses", type=Path, nargs="*", default=[], help="the steps' status notes")
     parser.add_argument("--params", type=Path, help="the run's parameters as JSON")
 
 
 def main(args: argparse.Namespace) -> None:
     """Write the folder cohort and print the closing table."""
-    from spotfuse import cohort, differences, matching, report, tables
+    from spotfuse import cohort, report, tables
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
     notes = [json.loads(path.read_text()) for path in args.statuses]
     params = json.loads(args.params.read_text()) if args.params else {}
+    compared = {path.stem: cohort.read(path) for path in args.tables}
     metrics = cohort.metrics(sheet, slices)
-    matched = matching.of_slices(slices)
-    composition = cohort.composition(sheet, slices, matching.names(matched))
-    differing = differences.find(sheet, composition, matched)
     failures = cohort.failures(sheet, notes)
-    page = report.of_cohort(sheet, slices, metrics, composition, failures, params, matched, differing)
+    page = report.of_cohort(sheet, slices, metrics, failures, params, compared)
 
     out = Path("cohort")
     out.mkdir(exist_ok=True)
     tables.write(metrics, out / "metrics.tsv")
-    tables.write(composition, out / "composition.tsv")
-    tables.write(matched, out / "matched_domains.tsv")
-    tables.write(differing, out / "differences.tsv")
     tables.write(failures, out / "failures.tsv")
-    for name, content in cohort.multiqc(metrics, composition).items():
+    for name, content in cohort.multiqc(metrics, compared.get("composition")).items():
         (out / name).write_text(json.dumps(content, indent=1) + "\n")
     (out / "report.html").write_text(page, encoding="utf-8")
     print(cohort.closing_table(metrics, failures))

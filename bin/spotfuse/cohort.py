@@ -158,6 +158,12 @@ def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
                 rows.append((row["sample"], step, failure))
             elif step not in steps and (any if step == "evaluate" else all)(need in well for need in needs):
                 rows.append((row["sample"], step, f"killed or out of memory in {step}"))
+    # of the cohort's own steps
+    compared = said.get("cohort", {})
+    if failure := compared.get("compare_slices"):
+        rows.append(("cohort", "compare_slices", failure))
+    elif "compare_slices" not in compared and any("collect_slice" in steps for steps in said.values()):
+        rows.append(("cohort", "compare_slices", "killed or out of memory in compare_slices"))
     return pd.DataFrame(rows, columns=["sample", "step", "reason"])
 
 
@@ -202,19 +208,19 @@ def closing_table(metrics: pd.DataFrame, failures: pd.DataFrame) -> str:
         for cells in lines
     ]
     if len(failures):
-        n = failures["sample"].nunique()
-        text += ["", f"{n} slice{'s' * (n != 1)} failed in part or in whole:"]
+        n = failures.loc[failures["sample"] != "cohort", "sample"].nunique()
+        text += ["", f"{n} slice{'s' * (n != 1)} failed in part or in whole:" if n else "The comparison failed:"]
         text += [f"{row.sample}: {row.step}: {row.reason}" for row in failures.itertuples()]
     return "\n".join(text)
 
 
-def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
     """Give the same tables as MultiQC's custom content, for facilities that gather all their reports there.
 
     Parameters
     ----------
     metrics, composition
-        From the functions of these names.
+        From the functions of these names; without a comparison the latter is None.
 
     Returns
     -------
@@ -228,6 +234,8 @@ def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame) -> dict[str, dict[
             "headers": {key: {"title": title, "format": form} for key, (title, form) in columns.items()},
         }
     for kind, title in (("domain", "Spatial domains"), ("cell_type", "Cell types")):
+        if composition is None:
+            break
         part = composition[composition["kind"] == kind]
         if len(part):
             table = part.pivot(index="sample", columns="name", values="share")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spotfuse import __version__, io, metrics, tables
+from spotfuse import __version__, io, metrics, neighbourhoods, tables
 from spotfuse.errors import InputError
 
 _COPIED = (
@@ -125,7 +125,7 @@ def assemble(
 
 
 def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) -> None:
-    """Write a slice's folder: the h5ad, metrics.json, status.tsv, and the tables as they are.
+    """Write a slice's folder: the h5ad, metrics.json, status.tsv, what lies beside what, and the tables as they are.
 
     Parameters
     ----------
@@ -140,6 +140,8 @@ def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) ->
     io.write(adata, folder / f"{folder.name}.h5ad")
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     tables.write(_status(parts), folder / "status.tsv")
+    if "domain" in adata.obs or "proportions" in adata.obsm:
+        tables.write(neighbourhoods.find(adata), folder / "neighbourhoods.tsv")
     for name in _COPIED:
         if (parts / name).exists():
             shutil.copyfile(parts / name, folder / name)

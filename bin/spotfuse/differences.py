@@ -1,4 +1,4 @@
-"""How the composition of slices differs between conditions."""
+"""How the composition of slices, and what lies beside what in them, differ between conditions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from spotfuse.cohort import Row, metadata, natural
+from spotfuse.cohort import Row, natural
+from spotfuse.conditions import Design, compared, donors, facts, ordered
 
 COLUMNS = [
     *("kind", "name", "column", "level", "reference_level", "n", "n_reference"),
@@ -15,43 +16,52 @@ COLUMNS = [
 ]
 _FIGURES = COLUMNS[7:12]
 PSEUDO_SHARE = 1e-3  # added to every share, so that none is 0
-FEWEST = 3  # donors on a side that say anything of chance
-_DONORS = ("donor", "patient", "subject", "individual")
-# levels that others are compared with; without one of them the first by name
-_REFERENCES = ("control", "ctrl", "healthy", "normal", "untreated", "wildtype", "wt", "baseline")
 
 
-def find(sheet: Sequence[Row], composition: pd.DataFrame, matched: pd.DataFrame) -> pd.DataFrame:
-    """Compare the shares of matched domains and of cell types between the levels of the sheet's columns.
+def find(
+    sheet: Sequence[Row], composition: pd.DataFrame, matched: pd.DataFrame, beside: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Compare shares of matched domains and of cell types, and neighbourhoods, between levels of the sheet's columns.
 
     Shares become centred log-ratios (Aitchison 1982, J R Stat Soc B 44:139), which are averaged over the slices of a
     donor; a linear model a name gives the difference of each level to the reference level. Where every donor stands on
-    every level, donors are terms of the model: for two levels, a paired t-test.
+    every level, donors are terms of the model: for two levels, a paired t-test. Neighbourhoods are log-ratios to chance
+    already, and go through the same model.
 
     Parameters
     ----------
     sheet
-        The sample sheet, a mapping a row. Compared are ``condition`` and the other columns of text that have at least
-        two values and, on average, two slices a value; the donor is ``donor``, ``patient``, ``subject`` or
-        ``individual``, and a slice without one counts as a donor of its own.
+        The sample sheet, a mapping a row; which columns are compared, and who a donor is, `spotfuse.conditions` says.
     composition
         From `spotfuse.cohort.composition`.
     matched
         From `spotfuse.matching`.
+    beside
+        From `spotfuse.recurring.neighbourhoods`.
 
     Returns
     -------
-    DataFrame, smallest p first: ``kind`` (domain or cell_type), ``name``, ``column``, ``level``, ``reference_level``,
-    ``n`` and ``n_reference`` (donors), ``effect`` (of the centred log-ratio, base e), ``low`` and ``high`` (its 95 %
-    interval), ``p``, ``p_adjusted`` (Benjamini and Hochberg 1995, within a kind and a column), ``note``.
+    DataFrame, smallest p first: ``kind`` (domain, cell_type, or one of the neighbourhoods'), ``name``, ``column``,
+    ``level``, ``reference_level``, ``n`` and ``n_reference`` (donors), ``effect`` (of shares the difference of the
+    centred log-ratio, base e; of neighbourhoods that of the log-ratio to chance, base 2), ``low`` and ``high`` (its 95
+    % interval), ``p``, ``p_adjusted`` (Benjamini and Hochberg 1995, within a kind and a column), ``note``.
     """
-    facts = {row["sample"]: metadata(row) for row in sheet}
+    measured = {
+        kind: _shares(composition[composition["kind"] == kind], matched if kind == "domain" else None)
+        for kind in ("domain", "cell_type")
+    }
+    if beside is not None:
+        for kind, part in beside.groupby("kind", sort=False):
+            named = part.assign(
+                pair=part["name"] + (" in domain " if "_in_" in str(kind) else " – ") + part["neighbour"]
+            )
+            measured[str(kind)] = named.pivot(index="sample", columns="pair", values="log2_ratio").sort_index()
     rows = []
-    for kind in ("domain", "cell_type"):
-        shares = _shares(composition[composition["kind"] == kind], matched if kind == "domain" else None)
-        of = pd.DataFrame({name: facts[name] for name in shares.index}, dtype=object).T
-        for column in _compared(of):
-            found = pd.DataFrame(_compare(shares, of, column), columns=[*COLUMNS[2:11], "note", "name"])
+    for kind, table in measured.items():
+        of = facts(sheet, list(table.index))
+        for column in compared(of):
+            values = _log_ratios(table, of[column].dropna()) if kind in ("domain", "cell_type") else table
+            found = pd.DataFrame(compare(values, of, column), columns=[*COLUMNS[2:11], "note", "name"])
             found["p_adjusted"] = np.nan
             tested = found["p"].notna()
             if tested.any():
@@ -85,58 +95,53 @@ def _shares(part: pd.DataFrame, matched: pd.DataFrame | None) -> pd.DataFrame:
     return table.loc[:, table.notna().mean() > 0.5].dropna()
 
 
-def _compared(facts: pd.DataFrame) -> list[str]:
-    columns = []
-    for name in sorted(facts):
-        values = facts[name].dropna()
-        described = name == "condition" or 2 * values.nunique() <= len(values)
-        if name not in {"group", *_DONORS} and described and values.nunique() > 1 and values.map(_is_text).all():
-            columns.append(name)
-    return columns
-
-
-def _is_text(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return isinstance(value, str)
-    return False
-
-
-def _compare(shares: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[tuple[Any, ...]]:
-    level = facts[column].dropna()
+def _log_ratios(shares: pd.DataFrame, level: pd.Series) -> pd.DataFrame:
+    """Give the centred log-ratios of the names that half of the slices of a level have at least."""
     shares = shares.loc[level.index]
-    found = (shares > 0).groupby(level).mean().ge(0.5).any()
-    shares = shares.loc[:, found]
+    shares = shares.loc[:, (shares > 0).groupby(level).mean().ge(0.5).any()]
     shares = shares[shares.sum(axis=1) > 0]
-    level = level[shares.index]
-    if level.nunique() < 2 or shares.shape[1] < 2:
-        return []
+    if shares.shape[1] < 2:
+        return shares.iloc[:, :0]
     logs = np.log(shares.div(shares.sum(axis=1), axis=0) + PSEUDO_SHARE)
-    ratios = logs.sub(logs.mean(axis=1), axis=0)
-    key = next((name for name in _DONORS if name in facts), None)
-    donor = pd.Series([f"slice {name}" for name in level.index], index=level.index)
-    if key is not None:
-        donor = facts.loc[level.index, key].map(lambda name: f"donor {name}", na_action="ignore").fillna(donor)
-    ratios = ratios.groupby([level, donor]).mean()
-    levels, donors = (ratios.index.get_level_values(i) for i in (0, 1))
-    order = sorted(set(levels), key=lambda name: (name.lower() not in _REFERENCES, natural(name)))
-    per_donor = donors.value_counts()
-    paired = bool((per_donor == len(order)).all())
-    design = pd.DataFrame({name: levels == name for name in order[1:]}).assign(intercept=1.0)
-    if paired:
-        design = design.join(pd.get_dummies(pd.Series(donors), drop_first=True))
-    n = levels.value_counts()
+    return logs.sub(logs.mean(axis=1), axis=0)
+
+
+def compare(values: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[tuple[Any, ...]]:
+    """Compare each column of values between the levels of a column of the sheet.
+
+    Parameters
+    ----------
+    values
+        Slices × names; a slice without a value counts as absent for that name.
+    facts
+        From `spotfuse.conditions.facts`.
+    column
+        What is compared.
+
+    Returns
+    -------
+    For each name and level but the reference: column, level, reference_level, n, n_reference, effect, low, high, p,
+    note, name. A name of which a level has no slice is not compared with it.
+    """
+    values = values.loc[[name for name in values.index if pd.notna(facts[column][name])]]
+    level, donor = facts.loc[values.index, column], donors(facts).loc[values.index]
+    levels = ordered(level)
     rows = []
-    fits = _fits(design.to_numpy(float), ratios.to_numpy(float), len(order) - 1)
-    for place, name in enumerate(order[1:]):
-        notes = []
-        if (fewest := min(n[name], n[order[0]])) < FEWEST:
-            notes.append(f"{'only one' if fewest == 1 else 'two'} on a side: too few to tell a difference from chance")
-        if not paired and (donors[levels == name].isin(donors[levels == order[0]])).any():
-            notes.append("some donors stand on both sides and are taken as independent")
-        for part, figures in zip(ratios, fits[place], strict=True):
-            rows.append((column, name, order[0], n[name], n[order[0]], *figures, "; ".join(notes), part))
+    alike: dict[bytes, list[str]] = {}  # names that the same slices have
+    for name in values:
+        alike.setdefault(values[name].notna().to_numpy().tobytes(), []).append(name)
+    for names in alike.values():
+        there = values[names[0]].notna()
+        ratios = values.loc[there, names].groupby([level[there], donor[there]]).mean()
+        present = [name for name in levels if name in ratios.index.get_level_values(0)]
+        if len(present) < 2 or present[0] != levels[0]:
+            continue
+        design = Design.of(ratios.index, present)
+        fits = _fits(design.matrix.to_numpy(float), ratios.to_numpy(float), len(present) - 1)
+        for place, name in enumerate(present[1:]):
+            sides = (column, name, levels[0], design.n[name], design.n[levels[0]])
+            note = design.note(name, levels[0])
+            rows += [(*sides, *figures, note, part) for part, figures in zip(ratios, fits[place], strict=True)]
     return rows
 
 

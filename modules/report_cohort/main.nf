@@ -7,6 +7,7 @@ process REPORT_COHORT {
     val rows
     val parameters
     path slices, stageAs: 'slices/*'
+    path tables, stageAs: 'tables/*'
     path statuses, stageAs: 'statuses/*'
 
     output:
@@ -25,14 +26,14 @@ process REPORT_COHORT {
     ${parameters}
     JSON
     report_cohort.py --sample cohort --threads ${task.cpus} --status cohort.report_cohort.status.json \\
-        --sheet sheet.json --slices ${slices} --statuses statuses/* --params params.json \\
+        --sheet sheet.json --slices ${slices} --tables ${tables} --statuses statuses/* --params params.json \\
         ${task.ext.args ?: ''}
     """
 
     stub:
     """
     mkdir cohort
-    touch cohort/metrics.tsv cohort/composition.tsv cohort/matched_domains.tsv cohort/differences.tsv cohort/report.html
+    touch cohort/metrics.tsv cohort/report.html
     printf 'sample\\tstep\\treason\\n' > cohort/failures.tsv
     ${Stub.notes('cohort', 'report_cohort')}
     """

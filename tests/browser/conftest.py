@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import combinations, combinations_with_replacement
 from pathlib import Path
 
 import anndata as ad
@@ -99,6 +100,13 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0, scatter: f
         p_adjusted=10.0 ** -(20 - np.arange(16)),
         share=0.9,
     )
+    pairs = [("domain_contact", a, b) for a, b in combinations("123", 2)]
+    pairs += [("cell_type_contact", a, b) for a, b in combinations_with_replacement(TYPES, 2)]
+    beside = pd.DataFrame(pairs, columns=["kind", "name", "neighbour"])
+    beside = beside.assign(observed=2, expected=1, log2_ratio=1.0, z=1)
+    beside.to_csv(folder / "neighbourhoods.tsv", sep="\t", index=False)
+    sums = {str(k): counts[labels == k].sum(axis=0) for k in (1, 2, 3)}
+    table("domain_counts", gene=names, **sums)
     table(
         "qc",
         spot=[*spots, "lost"],
@@ -134,6 +142,13 @@ def write_report(step: str, folder: Path, *options: str | Path) -> None:
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
+def write_cohort(folder: Path, slices: list[Path], *options: str | Path) -> Path:
+    common = ["--sample", "cohort", "--sheet", "sheet.json", "--slices", *slices]
+    write_report("compare_slices", folder, *common)
+    write_report("report_cohort", folder, *common, "--tables", *sorted((folder / "cohort").glob("*.tsv")), *options)
+    return folder / "cohort/report.html"
+
+
 @pytest.fixture(scope="session")
 def huge_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a slice with 501,264 spots and more markers than its page can map."""
@@ -154,8 +169,7 @@ def wide_cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in made.iterdir():
             (folder / row["sample"] / file.name.replace("made", row["sample"])).symlink_to(file)
     (folder / "sheet.json").write_text(json.dumps(sheet))
-    options = ["--sheet", "sheet.json", "--slices", *(folder / row["sample"] for row in sheet)]
-    write_report("report_cohort", folder, "--sample", "cohort", *options)
+    write_cohort(folder, [folder / row["sample"] for row in sheet])
     return folder / "cohort/report.html"
 
 
@@ -211,11 +225,10 @@ def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("S1", "S2")
         for step in (*steps, "find_markers", "collect_slice", "report_slice")
     ]
+    notes.append({"sample": "cohort", "step": "compare_slices", "failure": None, "seconds": 1, "peak_rss_mb": 1})
     for i, note in enumerate(notes):
         (folder / f"{i}.status.json").write_text(json.dumps(note))
-    options = ["--sheet", "sheet.json", "--slices", *slices, "--statuses", *sorted(folder.glob("*.status.json"))]
-    write_report("report_cohort", folder, "--sample", "cohort", *options)
-    return folder / "cohort/report.html"
+    return write_cohort(folder, slices, "--statuses", *sorted(folder.glob("*.status.json")))
 
 
 @pytest.fixture(scope="session")
@@ -242,8 +255,7 @@ def matched_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             domains.to_csv(slices[-1] / "domains.tsv", sep="\t", index=False)
         sheet.append({"sample": f"M{i}", "data": "x", "condition": condition, "donor": f"{EVIL} {donor}"})
     (folder / "sheet.json").write_text(json.dumps(sheet))
-    write_report("report_cohort", folder, "--sample", "cohort", "--sheet", "sheet.json", "--slices", *slices)
-    return folder / "cohort/report.html"
+    return write_cohort(folder, slices)
 
 
 @pytest.fixture(scope="session")

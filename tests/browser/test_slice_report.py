@@ -184,6 +184,15 @@ def test_genes_with_a_pattern_are_listed_and_shown_on_the_tissue(page):
     assert Path(download.value.path()).read_text().splitlines()[0] == "gene\tmorans_i\tz\tp_adjusted\tshare"
 
 
+def test_neighbourhoods_are_drawn_beside_their_numbers(page):
+    figure = page.locator("figure[data-table=domain_contact]")
+    assert figure.locator("svg g text").all_text_contents() == ["+1.0"] * 6
+    with page.expect_download() as download:
+        page.click("figure[data-table=cell_type_contact] [data-as=tsv]")
+    rows = [line.split("\t") for line in Path(download.value.path()).read_text().splitlines()]
+    assert rows[0][:3] == ["kind", "name", "neighbour"] and len(rows) == 7
+
+
 def test_figures_and_their_data_are_saved(page):
     svg = save(page, "[data-plot=map] [data-as=svg]").decode()
     assert svg.startswith("<svg") and svg.count("<path") > 324 and "var(--" not in svg

@@ -75,7 +75,7 @@ def test_stub_run_takes_the_whole_graph(pipeline) -> None:
     assert run.exit_status == 0, run.output
     steps = {step for step, _slice in run.tasks("COMPLETED")}
     assert steps == {module.parent.name.upper() for module in pipeline.folder.glob("modules/*/main.nf")}
-    assert len(run.trace) == 28
+    assert len(run.trace) == 29
     asked = {row["process"].split(":")[-1]: row["memory"] for row in run.trace}
     assert (asked["CHECK_SLICE"], asked["TRAIN"]) == ("4 GB", "5 GB")  # 64 bytes for each count that is not zero
     assert len(run.table("cohort/failures.tsv")) == 0

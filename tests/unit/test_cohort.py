@@ -20,6 +20,10 @@ def went_well(sample: str, *steps: str) -> list[dict]:
     return [note(sample, step) for step in steps]
 
 
+def failures_of(sheet: list[dict], notes: list[dict]) -> pd.DataFrame:
+    return cohort.failures(sheet, [*notes, note("cohort", "compare_slices")])
+
+
 TO_DOMAINS = ("check_slice", "prepare_slice", "train", "assign_domains")
 WHOLE = (*TO_DOMAINS, "find_markers", "collect_slice", "report_slice")
 
@@ -83,36 +87,45 @@ def test_composition_sums_to_one_and_keeps_odd_names(slices):
 
 
 def test_a_refusal_keeps_its_reason():
-    failures = cohort.failures([{"sample": "C"}], [note("C", "check_slice", "c.h5ad: no counts")])
+    failures = failures_of([{"sample": "C"}], [note("C", "check_slice", "c.h5ad: no counts")])
     assert failures.values.tolist() == [["C", "check_slice", "c.h5ad: no counts"]]
 
 
 def test_a_killed_step_is_named_and_those_after_it_are_not():
     notes = went_well("C", "check_slice", "prepare_slice", "collect_slice", "report_slice")
-    failures = cohort.failures([{"sample": "C", "annotation": "label"}], notes)
+    failures = failures_of([{"sample": "C", "annotation": "label"}], notes)
     assert failures.values.tolist() == [["C", "train", "killed or out of memory in train"]]
 
 
 def test_a_killed_deconvolution_does_not_hide_behind_a_finished_slice():
     row = {"sample": "C", "reference": "r.h5ad", "proportions": "p.tsv"}
     notes = went_well("C", *WHOLE, "prepare_reference", "evaluate")
-    assert cohort.failures([row], notes)["step"].tolist() == ["deconvolve"]
-    assert len(cohort.failures([row], [*notes, note("C", "deconvolve")])) == 0
+    assert failures_of([row], notes)["step"].tolist() == ["deconvolve"]
+    assert len(failures_of([row], [*notes, note("C", "deconvolve")])) == 0
+
+
+@pytest.mark.parametrize("said", [[], [note("cohort", "compare_slices", "defect in compare_slices")]])
+def test_a_comparison_that_failed_is_told(said: list[dict]):
+    failures = cohort.failures([{"sample": "C"}], [*went_well("C", *WHOLE), *said])
+    reason = "defect in compare_slices" if said else "killed or out of memory in compare_slices"
+    assert failures.values.tolist() == [["cohort", "compare_slices", reason]]
+    table = cohort.closing_table(pd.DataFrame(), failures)
+    assert table.splitlines()[-2:] == ["The comparison failed:", f"cohort: compare_slices: {reason}"]
 
 
 def test_known_proportions_without_a_reference_ask_for_no_evaluation():
-    assert len(cohort.failures([{"sample": "C", "proportions": "p.tsv"}], went_well("C", *WHOLE))) == 0
-    failures = cohort.failures([{"sample": "C", "annotation": "label"}], went_well("C", *WHOLE))
+    assert len(failures_of([{"sample": "C", "proportions": "p.tsv"}], went_well("C", *WHOLE))) == 0
+    failures = failures_of([{"sample": "C", "annotation": "label"}], went_well("C", *WHOLE))
     assert failures["step"].tolist() == ["evaluate"]
 
 
 def test_a_refused_reference_is_the_only_failure_of_its_slice():
     notes = [*went_well("C", *WHOLE), note("C", "prepare_reference", "r.h5ad: no column cell_type")]
-    assert cohort.failures([{"sample": "C", "reference": "r.h5ad"}], notes)["step"].tolist() == ["prepare_reference"]
+    assert failures_of([{"sample": "C", "reference": "r.h5ad"}], notes)["step"].tolist() == ["prepare_reference"]
 
 
 def test_the_closing_table_is_aligned_and_says_what_failed(slices):
-    failures = cohort.failures([{"sample": "C"}], [note("C", "check_slice", "no counts")])
+    failures = failures_of([{"sample": "C"}], [note("C", "check_slice", "no counts")])
     lines = cohort.closing_table(cohort.metrics(SHEET, slices), failures).splitlines()
     assert lines[0].split() == ["slice", "spots", "domains", "ARI", "RMSE", "time"]
     assert lines[1].split() == ["B", "3", "3", "0.500", "-", "0", "s"]

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spotfuse import __version__, matching
+from spotfuse import __version__, expression, matching
 from spotfuse.cohort import MEASURES, Row, duration, flatten, metadata, natural, read
-from spotfuse.differences import FEWEST
+from spotfuse.conditions import FEWEST
+from spotfuse.differences import COLUMNS
+from spotfuse.recurring import MARKERS, NEIGHBOURHOODS
 from spotfuse.report import _figures as figures
 from spotfuse.report._maps import Layers, bins_of, spacing
 from spotfuse.report._page import VIRIDIS, Pack, domain_colours, grouped, palette, render
@@ -22,9 +24,23 @@ Array = npt.NDArray[Any]
 POINTS = 1_000_000  # of all thumbnails together
 MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail
 NUMBERED = 40  # rows; a longer table of shares has no numbers in its cells
-MOST_DIFFERENCES = 100  # rows of them on the page
+MOST_DIFFERENCES, MOST_SAVED = 100, 2_000  # rows of them on the page, and in the table that it saves
 ACCENT = "var(--accent)"
 
+_COMPARED = {
+    "composition": ["sample", "group", "kind", "name", "share"],
+    "matched_domains": ["sample", "domain", "matched", "score"],
+    "differences": COLUMNS,
+    "neighbourhoods": NEIGHBOURHOODS,
+    "markers": MARKERS,
+    "differential_expression": expression.COLUMNS,
+}
+_TEXT = {"sample", "group", "kind", "name", "neighbour", "column", "level", "reference_level", "note", "gene", "domain"}
+_NEIGHBOURS = {
+    "domain_contact": "Domains that touch",
+    "cell_type_contact": "Cell types in neighbouring spots",
+    "cell_type_in_domain": "Cell types in domains",
+}
 _COLUMNS = {**MEASURES, "seconds": ("Time", ""), "memory": ("Peak memory", "{:.1f} GB")}
 
 
@@ -32,11 +48,9 @@ def of_cohort(
     sheet: Sequence[Row],
     slices: Mapping[str, Path],
     metrics: pd.DataFrame,
-    composition: pd.DataFrame,
     failures: pd.DataFrame,
     parameters: Mapping[str, Any],
-    matched: pd.DataFrame,
-    differences: pd.DataFrame,
+    compared: Mapping[str, pd.DataFrame],
 ) -> str:
     """Write the report of the cohort.
 
@@ -46,19 +60,20 @@ def of_cohort(
         The sample sheet, a mapping a row.
     slices
         Folder of each finished slice, by sample.
-    metrics, composition, failures
+    metrics, failures
         From `spotfuse.cohort`.
     parameters
         The run's.
-    matched
-        From `spotfuse.matching`; composition's domains are named by it.
-    differences
-        From `spotfuse.differences`.
+    compared
+        The tables of `compare_slices`, by name; none where it failed.
 
     Returns
     -------
     The page: HTML that holds all it shows and links to ``../<sample>/report.html``.
     """
+    tables_of = {name: _as_said(compared.get(name), columns) for name, columns in _COMPARED.items()}
+    composition, matched, differences = (tables_of[name] for name in ("composition", "matched_domains", "differences"))
+    matched = matched.astype({"matched": "Int64"})
     facts = {row["sample"]: metadata(row) for row in sheet}
     done = [row["sample"] for row in sheet if row["sample"] in slices]
     domains = sorted(_names(composition, "domain"), key=natural)
@@ -102,7 +117,10 @@ def of_cohort(
         "agreement": _agreement(metrics, tables),
         "matching": _matching_note(matched),
         "matched": _matched(matched, done, tables) if called else None,
-        "differences": _differences(differences, tables) if len(differences) else None,
+        "differences": _differences("differences", differences, tables),
+        "neighbours": _neighbours(tables_of["neighbourhoods"], tables),
+        "markers": _markers(tables_of["markers"], tables),
+        "expression": _differences("differential_expression", tables_of["differential_expression"], tables),
         "times": _times(metrics, tables),
         "steps": _steps(metrics, tables),
         "parameters": flatten(parameters),
@@ -301,9 +319,23 @@ def _agreement(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> lis
     return drawn
 
 
-def _differences(found: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any]:
-    rows = found.astype(object).where(found.notna(), None).to_numpy().tolist()
-    tables["differences"] = [list(found), *rows]
+def _as_said(table: pd.DataFrame | None, columns: Sequence[str]) -> pd.DataFrame:
+    """Give a table with its names as text; an empty one for none."""
+    if table is None:
+        return pd.DataFrame(columns=columns)
+    return table.assign(**{key: table[key].fillna("").astype(str) for key in _TEXT & set(table)})
+
+
+def _differences(name: str, found: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any] | None:
+    """Show the first rows: the smallest p and, of genes without one, the largest changes."""
+    if not len(found):
+        return None
+    if "gene" in found:  # stands domain by domain
+        size = -found["log2_fold_change"].abs()
+        found = found.assign(size=size).sort_values(["p", "size"], kind="stable").drop(columns="size")
+    first = found.head(MOST_SAVED)
+    rows = first.astype(object).where(first.notna(), None).to_numpy().tolist()
+    tables[name] = [list(found), *rows]
     few = found[(found[["n", "n_reference"]].astype(int) < FEWEST).any(axis=1)]
     if not len(few):
         warning = ""
@@ -313,6 +345,41 @@ def _differences(found: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dic
         sides = dict.fromkeys(f"{row.level} against {row.reference_level}" for row in few.itertuples())
         warning = f"Fewer than {FEWEST} donors or slices stand on a side of {', '.join(sides)}: too few to tell chance."
     return {"columns": list(found), "rows": rows[:MOST_DIFFERENCES], "n": len(found), "warning": warning}
+
+
+def _neighbours(
+    found: pd.DataFrame, tables: dict[str, list[list[Any]]]
+) -> list[tuple[str, str, list[tuple[str, Any]]]]:
+    """Draw what lies beside what, over all slices and for each level of the sheet's columns."""
+    kinds = []
+    for kind, caption in _NEIGHBOURS.items():
+        drawn = []
+        for (column, level), part in found[found["kind"] == kind].groupby(["column", "level"], sort=False):
+            key = f"{column} {level}" if column else "all slices"
+            tables[f"{kind}_{key}"] = [list(part), *part.astype(object).where(part.notna(), None).to_numpy().tolist()]
+            if kind == "cell_type_in_domain":
+                table = part.pivot(index="name", columns="neighbour", values="log2_ratio")
+                table = table[sorted(table, key=natural)]
+                laid = table.to_numpy(float), list(table.index), list(table)
+            else:
+                laid = figures.symmetric(part)
+            drawn.append((key, figures.ratios(*laid, f"{caption}: {key}")))
+        if drawn:
+            kinds.append((kind, caption, drawn))
+    return kinds
+
+
+def _markers(found: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Give the first markers of each domain that slices share, and in how many of them they are."""
+    if not len(found):
+        return []
+    tables["markers"] = [list(found), *found.to_numpy(object).tolist()]
+    names = list(dict.fromkeys(found["domain"]))
+    colours = dict(zip(names, domain_colours(names), strict=True))
+    return [
+        (name, colours[name], [(row.gene, f"{row.n_marker} of {row.n_slices}") for row in part.head(12).itertuples()])
+        for name, part in found.groupby("domain", sort=False)
+    ]
 
 
 def _steps(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> list[list[str]]:

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from markupsafe import Markup
 
+from spotfuse.cohort import natural
 from spotfuse.report._page import VIRIDIS
 
 Array = npt.NDArray[np.floating[Any]]
@@ -137,6 +139,80 @@ def heat(
             )
     width = left + step * len(columns) + (_width(columns[-1:]) * 0.72 if slanted else 0) + 8
     return _svg(width, top + tall * len(rows) + 4, label, parts)
+
+
+def ratios(values: Array, rows: Sequence[str], columns: Sequence[str], label: str) -> Markup:
+    """Draw a table of logarithms of ratios: red is more than chance, blue less, white as chance has it.
+
+    Parameters
+    ----------
+    values
+        Logarithms to base 2, shape (rows, columns); nan is nothing.
+    rows, columns
+        Their names.
+    label
+        What the figure shows.
+
+    Returns
+    -------
+    SVG.
+    """
+    left, step, tall = _width(rows) + 14, 44, 22
+    slanted = max((len(name) for name in columns), default=0) > 4
+    top = (_width(columns) * 0.72 + 10) if slanted else 24
+    parts = []
+    for j, name in enumerate(columns):
+        x = left + step * (j + 0.5)
+        turn = Markup(' transform="rotate(-45 {} {})"').format(_n(x - 2), _n(top - 8)) if slanted else ""
+        anchor = "start" if slanted else "middle"
+        parts.append(
+            Markup('<text x="{}" y="{}" text-anchor="{}"{}>{}</text>').format(
+                _n(x - 2), _n(top - 8), anchor, turn, name
+            )
+        )
+    for i, name in enumerate(rows):
+        y = top + tall * i
+        parts.append(_text(left - 8, y + 15, name, "end"))
+        for j in np.flatnonzero(np.isfinite(values[i])).tolist():
+            value = float(values[i, j])
+            parts.append(
+                Markup(
+                    '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" fill="{}"/><text x="{}" y="{}" '
+                    'text-anchor="middle" style="fill:#000;font-size:11px">{}</text></g>'
+                ).format(
+                    f"{name}, {columns[j]}: {2**value:.2g} times what chance has",
+                    *(_n(left + step * j), _n(y), step - 1, tall - 1, _diverging(value)),
+                    *(_n(left + step * (j + 0.5)), _n(y + 15), f"{value:+.1f}"),
+                )
+            )
+    width = left + step * len(columns) + (_width(columns[-1:]) * 0.72 if slanted else 0) + 8
+    return _svg(width, top + tall * len(rows) + 4, label, parts)
+
+
+def symmetric(pairs: pd.DataFrame) -> tuple[Array, list[str], list[str]]:
+    """Lay pairs of like things out as a table.
+
+    Parameters
+    ----------
+    pairs
+        ``name``, ``neighbour`` and ``log2_ratio``; each pair once.
+
+    Returns
+    -------
+    Values, rows and columns for `ratios`.
+    """
+    names = sorted({*pairs["name"], *pairs["neighbour"]}, key=natural)
+    values = np.full((len(names), len(names)), np.nan)
+    i, j = (pd.Categorical(pairs[side], names).codes for side in ("name", "neighbour"))
+    values[i, j] = values[j, i] = pairs["log2_ratio"].to_numpy(float)
+    return values, names, names
+
+
+def _diverging(value: float) -> str:
+    """Give the colour of a logarithm, from blue at −3 through white to red at 3."""
+    at = min(abs(value) / 3, 1.0)
+    end = (239, 138, 98) if value > 0 else (103, 169, 207)  # ColorBrewer's RdBu, light enough for black numbers
+    return "#{:02x}{:02x}{:02x}".format(*(round(247 + (c - 247) * at) for c in end))
 
 
 def stacked(

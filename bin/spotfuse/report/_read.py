@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 LISTED_GENES = 60  # markers of a domain that the page lists
 
-_TABLES = ("markers", "spatial_genes", "qc", "loss", "n_domains", "deconvolution_fit", "status")
+_TABLES = ("markers", "spatial_genes", "neighbourhoods", "qc", "loss", "n_domains", "deconvolution_fit", "status")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ DOT_GENES = 4  # markers of a domain in the dot plot
 IMAGE_SIDE = 1400  # px
 MOST_CLASSES = 40  # an annotation with more is not a map of regions
 GREY = "#b0b0b0"
+NEIGHBOURS = {
+    "domain_contact": "Domains that touch: borders beside what their sizes give",
+    "cell_type_contact": "Cell types in neighbouring spots",
+}
 CAPTIONS = {
     "stability": "Stability: how well independent labellings agree (1: they are the same)",
     "bic": "BIC of the mixtures, mean over the labellings",
@@ -87,6 +91,7 @@ def of_slice(folder: Path, sample: str) -> str:
         "has_markers": bool(markers),
         "dot_plot": _dot_plot(data, expression, genes, tables),
         "patterned": _patterned(data, tables),
+        "neighbours": _neighbours(data, tables),
         "has_types": bool(data.types),
         "deconvolution": words.deconvolution(data),
         "composition": _composition(data, tables),
@@ -193,6 +198,21 @@ def _patterned(data: Slice, tables: Tables) -> list[tuple[Any, ...]]:
     first = table.astype({"gene": str}).head(PATTERNED)
     tables["spatial_genes"] = [list(first), *first.to_numpy(object).tolist()]
     return list(first.itertuples(index=False))
+
+
+def _neighbours(data: Slice, tables: Tables) -> Drawn:
+    """Draw which domains touch and which types lie together."""
+    table = data.tables["neighbourhoods"]
+    if table is None:
+        return []
+    table = table.astype({"name": str, "neighbour": str, "log2_ratio": float})
+    drawn: Drawn = []
+    for kind, caption in NEIGHBOURS.items():
+        part = table[table["kind"] == kind]
+        if len(part):
+            tables[kind] = [list(part), *part.to_numpy(object).tolist()]
+            drawn.append((kind, caption, figures.ratios(*figures.symmetric(part), caption)))
+    return drawn
 
 
 def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:

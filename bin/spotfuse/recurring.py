@@ -1,0 +1,172 @@
+"""What comes again in slice after slice: neighbourhoods, and the markers of domains."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from spotfuse import matching
+from spotfuse.cohort import Row, natural, read
+from spotfuse.conditions import FEWEST, compared, donors, facts
+
+NEIGHBOURHOODS = [
+    *("kind", "name", "neighbour", "column", "level", "n", "n_slices"),
+    *("log2_ratio", "low", "high", "p", "p_adjusted", "note"),
+]
+MARKERS = ["domain", "gene", "n_slices", "n_marker", "log_fold_change", "lowest", "highest"]
+_ALPHA = 0.05  # adjusted p up to which a gene counts as a slice's marker
+_PSEUDO_COUNT = 1.0  # a million, added to both sides of a fold change
+
+
+def neighbourhoods(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
+    """Put the slices' neighbourhoods together, in the cohort's names of domains.
+
+    Parameters
+    ----------
+    slices
+        Folder of each finished slice, by sample.
+    matched
+        From `spotfuse.matching`.
+
+    Returns
+    -------
+    DataFrame: ``sample``, ``kind``, ``name``, ``neighbour``, ``log2_ratio``. Domains that are like none of another
+    slice are left out.
+    """
+    rows = []
+    for sample, called in _named(slices, matched).items():
+        if not (path := slices[sample] / "neighbourhoods.tsv").exists():
+            continue
+        for row in read(path).astype({"name": str, "neighbour": str}).itertuples():
+            name, neighbour = row.name, row.neighbour
+            if row.kind == "domain_contact":
+                name, neighbour = sorted((called.get(name, ""), called.get(neighbour, "")), key=natural)
+            elif row.kind == "cell_type_in_domain":
+                neighbour = called.get(neighbour, "")
+            if name and neighbour:
+                rows.append((sample, row.kind, name, neighbour, float(row.log2_ratio)))
+    return pd.DataFrame(rows, columns=["sample", "kind", "name", "neighbour", "log2_ratio"])
+
+
+def mean_neighbourhoods(sheet: Sequence[Row], beside: pd.DataFrame) -> pd.DataFrame:
+    """Average neighbourhoods over the donors of the cohort, and of each level of the sheet's columns.
+
+    Parameters
+    ----------
+    sheet
+        The sample sheet, a mapping a row.
+    beside
+        From `neighbourhoods`.
+
+    Returns
+    -------
+    DataFrame: ``kind``, ``name``, ``neighbour``; ``column`` and ``level`` (empty and ``all`` for all slices); ``n``
+    donors and ``n_slices``; ``log2_ratio``, the mean over donors, with ``low`` and ``high``, its 95 % interval; ``p``
+    of a t-test over donors against 0; ``p_adjusted`` (Benjamini & Hochberg, within a kind and level); ``note``.
+    """
+    samples = sorted(set(beside["sample"]))
+    of = facts(sheet, samples)
+    donor = donors(of)
+    wanted = [("", "all", samples)]
+    for column in compared(of):
+        levels = sorted(set(of[column].dropna()), key=natural)
+        wanted += [(column, level, list(of.index[of[column] == level])) for level in levels]
+    frames = []
+    for kind, part in beside.groupby("kind", sort=False):
+        table = part.pivot(index=["name", "neighbour"], columns="sample", values="log2_ratio")
+        for column, level, names in wanted:
+            found = _averaged(table.reindex(columns=names), donor)
+            frames.append(found.assign(kind=kind, column=column, level=level))
+    if not frames:
+        return pd.DataFrame(columns=NEIGHBOURHOODS)
+    return pd.concat(frames, ignore_index=True)[NEIGHBOURHOODS]
+
+
+def markers(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
+    """Give the genes that mark a domain in one slice after another.
+
+    Parameters
+    ----------
+    slices
+        Folder of each finished slice, by sample.
+    matched
+        From `spotfuse.matching`: only domains that are the same in several slices have rows.
+
+    Returns
+    -------
+    DataFrame, most reproducible first within a domain: ``domain`` (its matched number); ``gene``; ``n_slices`` that
+    have both; ``n_marker``, in how many of them it is a marker, two and a half of them at least; ``log_fold_change``,
+    base 2, of the domain's summed counts against the rest of its slice, the mean over the slices, with ``lowest`` and
+    ``highest``.
+    """
+    found, changes = [], []
+    for sample, of in _named(slices, matched).items():
+        folder = slices[sample]
+        paths = folder / "markers.tsv", folder / "domain_counts.tsv"
+        if not of or not all(path.exists() for path in paths):
+            continue
+        table = read(paths[0]).astype({"gene": str})
+        table = table[table["p_adjusted"] <= _ALPHA]
+        named = [of.get(name) for name in table["domain"].astype(str)]
+        found.append(table.assign(sample=sample, domain=named).dropna(subset=["domain"]))
+        change = _fold_changes(pd.read_csv(paths[1], sep="\t", dtype={"gene": str}, keep_default_na=False))
+        changes.append(change.reindex(columns=list(of)).rename(columns=of).stack().rename(sample))
+    if not found:
+        return pd.DataFrame(columns=MARKERS)
+    n_marker = pd.concat(found).groupby(["gene", "domain"])["sample"].nunique()
+    n_marker = n_marker[n_marker > 1]
+    every = pd.concat([change.reindex(n_marker.index) for change in changes], axis=1)
+    table = pd.DataFrame(
+        {
+            "n_slices": every.notna().sum(axis=1),
+            "n_marker": n_marker,
+            "log_fold_change": every.mean(axis=1),
+            "lowest": every.min(axis=1),
+            "highest": every.max(axis=1),
+        }
+    ).reset_index()
+    table = table[2 * table["n_marker"] >= table["n_slices"]]
+    table["share"] = -table["n_marker"] / table["n_slices"]
+    table["order"] = table["domain"].map({name: i for i, name in enumerate(sorted(set(table["domain"]), key=natural))})
+    table["size"] = -table["log_fold_change"]
+    return table.sort_values(["order", "share", "size", "gene"], kind="stable")[MARKERS].reset_index(drop=True)
+
+
+def _named(slices: Mapping[str, Path], matched: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Give the cohort's names of each slice's domains, without those that are like none of another slice."""
+    called = matching.names(matched)
+    return {
+        sample: {own: name for own, name in called.get(sample, {}).items() if not name.startswith("own ")}
+        for sample in sorted(slices)
+    }
+
+
+def _fold_changes(counts: pd.DataFrame) -> pd.DataFrame:
+    """Give, of genes × domains, the logarithm to base 2 of each domain's counts a million to those of all others."""
+    table = counts.drop_duplicates("gene").set_index("gene").astype(float)
+    rest = (-table).add(table.sum(axis=1), axis=0)
+    inside, outside = (part / part.sum().clip(lower=1) * 1e6 + _PSEUDO_COUNT for part in (table, rest))
+    return np.log2(inside / outside)
+
+
+def _averaged(table: pd.DataFrame, donor: pd.Series) -> pd.DataFrame:
+    """Average pairs × samples over samples of a donor and then over donors."""
+    table = table.dropna(how="all")
+    values = table.T.groupby(donor[table.columns]).mean().T
+    n = values.notna().sum(axis=1)
+    mean, error = values.mean(axis=1), values.std(axis=1) / np.sqrt(n)
+    known = (n >= FEWEST) & (error > 1e-12)
+    half = (error * stats.t.ppf(0.975, (n - 1).clip(lower=1))).where(known)
+    tails = 2 * stats.t.sf((mean / error.where(known)).abs(), (n - 1).clip(lower=1))
+    p = pd.Series(tails, index=table.index).where(known)
+    adjusted = p.copy()
+    if known.any():
+        adjusted[known] = stats.false_discovery_control(p[known].to_numpy(float))
+    figures = {"n": n, "n_slices": table.notna().sum(axis=1), "log2_ratio": mean}
+    figures |= {"low": mean - half, "high": mean + half, "p": p, "p_adjusted": adjusted}
+    notes = np.where(n < FEWEST, f"fewer than {FEWEST} donors: too few to tell from chance", "")
+    found = pd.DataFrame({**figures, "note": notes}).reset_index()
+    order = sorted(range(len(found)), key=lambda i: (natural(found["name"][i]), natural(found["neighbour"][i])))
+    return found.iloc[order]

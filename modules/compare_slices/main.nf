@@ -1,0 +1,33 @@
+process COMPARE_SLICES {
+    label 'process_single'
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('compare_slices')
+
+    input:
+    val rows
+    path slices, stageAs: 'slices/*'
+
+    output:
+    path 'cohort/*.tsv'           , emit: tables, optional: true
+    path '*.status.json'          , emit: status
+    path 'versions.yml'           , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    cat > sheet.json <<'JSON'
+    ${rows}
+    JSON
+    compare_slices.py --sample cohort --threads ${task.cpus} --status cohort.compare_slices.status.json \\
+        --sheet sheet.json --slices ${slices} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    mkdir cohort
+    for table in matched_domains composition neighbourhoods differences markers differential_expression; do
+        touch cohort/\$table.tsv
+    done
+    ${Stub.notes('cohort', 'compare_slices')}
+    """
+}
