@@ -21,8 +21,7 @@ from spotfuse.arrays import Array
 from spotfuse.deconvolution._profiles import shares
 
 _COMPONENTS = 50
-_CANDIDATES = 64  # cells a spot
-_PRESENT = 0.01  # least proportion of a type that gets cells
+CANDIDATES = 64  # cells a spot; a type with less than one of them is not there
 _SWEEPS = 30
 _BATCH = 500
 
@@ -56,7 +55,7 @@ def cell_map(
 
     Returns
     -------
-    Sparse matrix of shape (n_spots, n_cells); a type's cells sum to its proportion, for types above 1 %.
+    Sparse matrix of shape (n_spots, n_cells); a type's cells sum to its proportion.
     """
     weighted = sparse.csr_matrix(shares(cells) @ sparse.diags(cell_weights))
     n_components = min(_COMPONENTS, min(weighted.shape) - 1)
@@ -74,7 +73,7 @@ def cell_map(
         v = proportions[first : first + _BATCH]
         x = np.asarray(shares(spots[first : first + _BATCH]) @ to_spots)
         # as many of a type's cells as its proportion asks for; the smallest of types stay whole
-        wanted = np.minimum(np.ceil(v * _CANDIDATES) * (v > _PRESENT), n_cells).astype(np.intp)
+        wanted = np.minimum(np.ceil(v * CANDIDATES), n_cells).astype(np.intp)
         cell, real = _side_by_side(_most_alike(x, unit, of_type, wanted), wanted.sum(axis=1))
         kind = types[cell]
         share = np.where(real, np.take_along_axis(v, kind, axis=1), 0)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from spotfuse import arrays, graphs
 from spotfuse.arrays import Array
-from spotfuse.deconvolution import _posterior, _profiles, _type_level
+from spotfuse.deconvolution import _cell_level, _posterior, _profiles, _type_level
 from spotfuse.deconvolution._input import Matched
 from spotfuse.errors import InputError
 
@@ -195,6 +195,12 @@ def rows_to_one(V: Array) -> Array:
         rest = scaled[~empty]
         scaled[empty] = rest.mean(axis=0) if len(rest) else 1 / V.shape[1]
     return np.asarray(scaled)
+
+
+def drop_traces(proportions: Array) -> Array:
+    """Take less than a cell of a spot for none: such shares are the estimate's doubt more than they are cells."""
+    least = np.minimum(1 / _cell_level.CANDIDATES, proportions.max(axis=1, keepdims=True))
+    return rows_to_one(np.where(proportions < least, 0, proportions))
 
 
 def _neighbours(coordinates: Array, k: int) -> sparse.csr_matrix:

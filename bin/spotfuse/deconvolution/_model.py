@@ -59,7 +59,7 @@ class AttentionRegressionDeconv:
     Attributes
     ----------
     proportions_ : DataFrame of shape (n_spots, n_types)
-        Rows sum to 1.
+        Rows sum to 1; a share below 1/64 is none.
     mode_, uncertainty_ : DataFrame of shape (n_spots, n_types)
         The regression's own proportions, and posterior standard deviations.
     interval_ : two DataFrames of shape (n_spots, n_types)
@@ -216,8 +216,8 @@ class AttentionRegressionDeconv:
 
         Returns
         -------
-        Sparse matrix of shape (n_spots, n_cells). Cells stand as in ``cells_``; for types above 1 % they sum to the
-        spot's proportion, so that proportions are step 1's.
+        Sparse matrix of shape (n_spots, n_cells). Cells stand as in ``cells_``; those of a type sum to the spot's
+        proportion, so that proportions are step 1's.
         """
         weights, factors = self.gene_weights_.to_numpy(), self.platform_factors_.to_numpy()
         with threadpool_limits(1):
@@ -262,7 +262,7 @@ class AttentionRegressionDeconv:
         posterior = found.posterior(sizes)
         # the point and the mean of the draws err differently: halfway is nearer than either, on slices of both kinds
         mode = _fit.rows_to_one(found.V / sizes)
-        estimate = (mode + posterior.mean) / 2
+        estimate = _fit.drop_traces((mode + posterior.mean) / 2)
         low, high = np.minimum(posterior.low, estimate), np.maximum(posterior.high, estimate)
         empty = found.squares == 0
         estimate[empty], low[empty], high[empty] = mode.mean(axis=0), 0.0, 1.0
