@@ -101,23 +101,25 @@ def markers(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
     base 2, of the domain's summed counts against the rest of its slice, the mean over the slices, with ``lowest`` and
     ``highest``.
     """
-    found, changes = [], []
-    for sample, of in _named(slices, matched).items():
-        folder = slices[sample]
-        paths = folder / "markers.tsv", folder / "domain_counts.tsv"
-        if not of or not all(path.exists() for path in paths):
-            continue
-        table = read(paths[0]).astype({"gene": str})
-        table = table[table["p_adjusted"] <= _ALPHA]
-        named = [of.get(name) for name in table["domain"].astype(str)]
-        found.append(table.assign(sample=sample, domain=named).dropna(subset=["domain"]))
-        change = _fold_changes(pd.read_csv(paths[1], sep="\t", dtype={"gene": str}, keep_default_na=False))
-        changes.append(change.reindex(columns=list(of)).rename(columns=of).stack().rename(sample))
+    called = {name: of for name, of in _named(slices, matched).items() if of}
+    found = []
+    for sample, of in called.items():
+        if (path := slices[sample] / "markers.tsv").exists():
+            table = read(path).astype({"gene": str})
+            table = table[table["p_adjusted"] <= _ALPHA]
+            named = [of.get(name) for name in table["domain"].astype(str)]
+            found.append(table[["gene"]].assign(sample=sample, domain=named).dropna(subset=["domain"]))
     if not found:
         return pd.DataFrame(columns=MARKERS)
     n_marker = pd.concat(found).groupby(["gene", "domain"])["sample"].nunique()
     n_marker = n_marker[n_marker > 1]
-    every = pd.concat([change.reindex(n_marker.index) for change in changes], axis=1)
+    changes = []
+    for sample, of in called.items():
+        if (path := slices[sample] / "domain_counts.tsv").exists():
+            change = _fold_changes(pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False))
+            change = change.reindex(columns=list(of)).rename(columns=of).rename_axis(columns="domain")
+            changes.append(change.stack().reindex(n_marker.index).rename(sample))
+    every = pd.concat(changes, axis=1) if changes else pd.DataFrame(index=n_marker.index)
     table = pd.DataFrame(
         {
             "n_slices": every.notna().sum(axis=1),
