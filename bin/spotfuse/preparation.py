@@ -1,7 +1,7 @@
 """From raw counts to what the encoder reads: variable genes, principal components, and the two graphs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from spotfuse.errors import InputError
 log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
+Part = tuple[sparse.csr_matrix, Floats]  # a slice's counts, and its spots' totals
 
 _TARGET_SUM = 1e4
 _CLIP = 10.0  # standard deviations above the mean
@@ -52,24 +53,37 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
         raise InputError(
             f"{adata.n_obs} spots and {adata.n_vars} genes are left; at least 3 and 2 are needed: filter less"
         )
-    adata.var["highly_variable"] = _variable_genes(adata, n_top_genes)
-    # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
-    adata.obsm["X_pca"] = _components(adata, n_components, residual)
-    adata.obsm["X_pca_log"] = _components(adata, n_components, log_scale)
-    spatial = graphs.spatial_graph(adata, n_neighbors)
-    smoothed: npt.NDArray[np.float32] = adata.obsm["X_pca"]
-    average = graphs.averaging(spatial, self_weight=0.5)
-    for _ in range(_FEATURE_SMOOTHING):
-        smoothed = average @ smoothed
-    adata.obsp["spatial_connectivities"] = spatial
-    adata.obsp["feature_connectivities"] = graphs.feature_graph(smoothed)
+    adata.var["highly_variable"] = np.isin(np.arange(adata.n_vars), most_variable(adata, n_top_genes))
+    counts = sparse.csr_matrix(adata.X, dtype=np.float32)
+    totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
+    adata.obsp["spatial_connectivities"] = graphs.spatial_graph(adata, n_neighbors)
+    add_components(adata, [(counts[:, adata.var["highly_variable"].to_numpy()], totals)], n_components)
     log.info(
         "%d spots, %d variable genes, %d components, %.1f neighbours a spot",
         adata.n_obs,
         int(adata.var["highly_variable"].sum()),
-        smoothed.shape[1],
-        spatial.nnz / adata.n_obs,
+        adata.obsm["X_pca"].shape[1],
+        adata.obsp["spatial_connectivities"].nnz / adata.n_obs,
     )
+
+
+def add_components(adata: AnnData, slices: Sequence[Part], n_components: int) -> None:
+    """Add components and the feature graph, in place.
+
+    Parameters
+    ----------
+    adata
+        One or several slices with their ``obsp['spatial_connectivities']``.
+    slices, n_components
+        As for `principal_components`, in the order of the spots.
+    """
+    # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
+    adata.obsm["X_pca"] = smoothed = principal_components(slices, n_components, residual)
+    adata.obsm["X_pca_log"] = principal_components(slices, n_components, log_scale)
+    average = graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
+    for _ in range(_FEATURE_SMOOTHING):
+        smoothed = average @ smoothed
+    adata.obsp["feature_connectivities"] = graphs.feature_graph(smoothed)
 
 
 def log_normalised(adata: AnnData) -> sparse.csr_matrix:
@@ -81,18 +95,20 @@ def log_normalised(adata: AnnData) -> sparse.csr_matrix:
 
 
 def principal_components(
-    counts: sparse.csr_matrix, totals: Floats, n_components: int, transform: Callable[[Floats, Floats, Floats], Floats]
+    slices: Sequence[Part],
+    n_components: int,
+    transform: Callable[[Floats, Floats, Floats], Floats],
 ) -> Floats:
     """Scores on the leading components of standardised genes, exact and with fixed signs, block of spots by block.
 
-    Genes are centred, divided by their standard deviation and clipped from above.
+    Genes are centred, divided by their standard deviation and clipped from above, in each slice by itself; slices have
+    their components together.
 
     Parameters
     ----------
-    counts
-        CSR of shape (n_spots, n_genes).
-    totals
-        Counts of each spot over all genes, of shape (n_spots, 1).
+    slices
+        Of each slice, the counts, CSR of shape (n_spots, n_genes), and the counts of each spot over all genes, of shape
+        (n_spots, 1).
     n_components
         Components wanted.
     transform
@@ -100,19 +116,45 @@ def principal_components(
 
     Returns
     -------
-    Scores, float32 of shape (n_spots, n_components).
+    Scores, float32 of shape (n_spots of all slices, n_components).
     """
+    n_spots, n_genes = sum(counts.shape[0] for counts, _ in slices), slices[0][0].shape[1]
+    standard = [_standardised(counts, totals, transform) for counts, totals in slices]
+    covariance = np.zeros((n_genes, n_genes))
+    step = -(-n_spots // _COVARIANCE_SPOTS)
+    for (counts, _), block in zip(slices, standard, strict=True):
+        for start in range(0, counts.shape[0], step * _BLOCK):
+            sample = block(start, step)
+            covariance += sample.T @ sample
+    k = min(n_components, n_genes - 1, n_spots - 1)
+    if n_genes <= 4 * k:
+        vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :k]
+    else:
+        vectors = eigsh(covariance, k=k, v0=np.ones(n_genes))[1][:, ::-1]
+    weights = _fixed_signs(vectors).astype(np.float32)
+    scores: Floats = np.vstack(
+        [
+            _centred(np.vstack([block(start, 1) @ weights for start in range(0, counts.shape[0], _BLOCK)]))
+            for (counts, _), block in zip(slices, standard, strict=True)
+        ]
+    )
+    return scores
+
+
+def _standardised(
+    counts: sparse.csr_matrix, totals: Floats, transform: Callable[[Floats, Floats, Floats], Floats]
+) -> Callable[[int, int], Floats]:
+    """Give what standardises the genes of a block of spots, told its first spot and the step to the next."""
     n_spots, n_genes = counts.shape
     share: Floats = np.asarray(counts.sum(axis=0) / totals.sum(dtype=np.float64), dtype=np.float32)
 
-    def block(start: int, step: int = 1) -> Floats:
+    def block(start: int, step: int) -> Floats:
         rows = slice(start, start + step * _BLOCK, step)
         return transform(counts[rows].toarray(), totals[rows], share)
 
-    starts = range(0, n_spots, _BLOCK)
     total, square = np.zeros(n_genes), np.zeros(n_genes)
-    for start in starts:
-        values = block(start)
+    for start in range(0, n_spots, _BLOCK):
+        values = block(start, 1)
         total += values.sum(axis=0, dtype=np.float64)
         square += np.square(values).sum(axis=0, dtype=np.float64)
     mean = total / n_spots
@@ -120,24 +162,16 @@ def principal_components(
     deviation[deviation < 1e-6] = np.inf
     centre, scale = mean.astype(np.float32), deviation.astype(np.float32)
 
-    def standard(start: int, step: int = 1) -> Floats:
+    def standard(start: int, step: int) -> Floats:
         values = block(start, step)
         values -= centre
         values /= scale
         return np.minimum(values, np.float32(_CLIP), out=values)
 
-    covariance = np.zeros((n_genes, n_genes))
-    step = -(-n_spots // _COVARIANCE_SPOTS)
-    for start in range(0, n_spots, step * _BLOCK):
-        sample = standard(start, step)
-        covariance += sample.T @ sample
-    k = min(n_components, n_genes - 1, n_spots - 1)
-    if n_genes <= 4 * k:
-        vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :k]
-    else:
-        vectors = eigsh(covariance, k=k, v0=np.ones(n_genes))[1][:, ::-1]
-    weights = _fixed_signs(vectors).astype(np.float32)
-    scores: Floats = np.vstack([standard(start) @ weights for start in starts])
+    return standard
+
+
+def _centred(scores: Floats) -> Floats:
     return scores - scores.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
@@ -167,15 +201,10 @@ def _fixed_signs(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])]))
 
 
-def _components(adata: AnnData, n_components: int, transform: Callable[[Floats, Floats, Floats], Floats]) -> Floats:
-    counts = sparse.csr_matrix(adata.X, dtype=np.float32)
-    totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
-    return principal_components(counts[:, adata.var["highly_variable"].to_numpy()], totals, n_components, transform)
-
-
-def _variable_genes(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.bool_]:
+def most_variable(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.int64]:
+    """Give the columns of the most variable genes, the most variable one first; all where there are no more."""
     if adata.n_vars <= n_top_genes:
-        return np.ones(adata.n_vars, dtype=bool)
+        return np.arange(adata.n_vars)
     from skmisc.loess import loess  # type: ignore[import-untyped]
 
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
@@ -196,9 +225,7 @@ def _variable_genes(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.bool_]:
         total, square = _sums(counts, most)
         deviation = square - 2 * mean * total + n_spots * mean**2
         standardised = np.divide(deviation, expected, out=np.zeros(adata.n_vars), where=varies)
-        chosen = np.zeros(adata.n_vars, dtype=bool)
-        chosen[np.argsort(-standardised.round(9), kind="stable")[:n_top_genes]] = True  # of equals the first
-        return chosen
+        return np.argsort(-standardised.round(9), kind="stable")[:n_top_genes]  # of equals the first
     raise InputError(f"variable genes cannot be told apart among {adata.n_vars}: filter genes seen in few spots")
 
 

@@ -42,7 +42,7 @@ def test_components_are_those_of_the_dense_standardised_matrix(transform, monkey
     values = transform(dense, totals, share).astype(float)
     standard = (values - values.mean(axis=0)) / values.std(axis=0)
     assert standard.max() < 10  # nothing is clipped here
-    scores = preparation.principal_components(sparse.csr_matrix(adata.X), totals, 6, transform)
+    scores = preparation.principal_components([(sparse.csr_matrix(adata.X), totals)], 6, transform)
     left, singular, _ = np.linalg.svd(standard, full_matrices=False)
     expected = (left * singular)[:, :6]
     expected *= np.sign((expected * scores).sum(axis=0))
