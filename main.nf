@@ -2,8 +2,10 @@
 
 include { CHECK_SLICE       } from './modules/check_slice'
 include { PREPARE_SLICE     } from './modules/prepare_slice'
+include { JOIN_GROUP        } from './modules/join_group'
 include { TRAIN             } from './modules/train'
 include { ASSIGN_DOMAINS    } from './modules/assign_domains'
+include { SPLIT_GROUP       } from './modules/split_group'
 include { PREPARE_REFERENCE } from './modules/prepare_reference'
 include { DECONVOLVE        } from './modules/deconvolve'
 include { FIND_MARKERS      } from './modules/find_markers'
@@ -41,9 +43,8 @@ workflow SPOTFUSE {
     // from here on with the slice's size, which says what memory to ask for, e.g. [[id: 'A', n_counts: 2396581], …]
     PREPARE_SLICE(CHECK_SLICE.out.check.map { meta, check -> [meta + Run.sizeOf(check), sheet[meta.id].data, sheet[meta.id].platform] })
     prepared = PREPARE_SLICE.out.prepared
-    TRAIN(prepared)
-    ASSIGN_DOMAINS(prepared.join(TRAIN.out.embedding).map { meta, h5ad, embedding -> [meta, h5ad, embedding, sheet[meta.id].n_domains] })
-    FIND_MARKERS(prepared.join(ASSIGN_DOMAINS.out.domains))
+    LEARN(prepared, sheet)
+    FIND_MARKERS(prepared.join(LEARN.out.domains))
 
     // a reference is prepared once for all its slices, e.g. [[id: 'atlas.h5ad', path: …, cell_type_key: …], reference.h5ad],
     // and its note goes to each of them, e.g. [[id: 'A'], A.prepare_reference.status.json]
@@ -56,12 +57,12 @@ workflow SPOTFUSE {
             .map { _reference, meta, h5ad, reference -> [meta, h5ad, reference] }
     )
     reference_notes = PREPARE_REFERENCE.out.status.flatMap { reference, note ->
-        references[reference].collect { row -> [[id: row.id], Run.noteFor(row.id, note, workflow.workDir)] }
+        references[reference].collect { row -> [[id: row.id], Run.noteFor(row.id, note, 1, workflow.workDir)] }
     }
 
     // what can be scored of a slice whose truth is known, in one go, e.g. [[id: 'A'], [domains.tsv, proportions.tsv, qc.tsv]]
     scorable = gather(
-        PREPARE_SLICE.out.parts.mix(ASSIGN_DOMAINS.out.parts, DECONVOLVE.out.parts).filter { meta, _files -> sheet[meta.id].has_truth },
+        PREPARE_SLICE.out.parts.mix(LEARN.out.domains, DECONVOLVE.out.parts).filter { meta, _files -> sheet[meta.id].has_truth },
         sheet.collectEntries { id, row -> [id, row.reference ? 3 : 2] }
     )
     EVALUATE(
@@ -73,10 +74,10 @@ workflow SPOTFUSE {
 
     // a slice's folder from whatever its steps made
     parts = CHECK_SLICE.out.parts.mix(
-        PREPARE_SLICE.out.parts, TRAIN.out.parts, ASSIGN_DOMAINS.out.parts, FIND_MARKERS.out.parts,
+        PREPARE_SLICE.out.parts, LEARN.out.parts, FIND_MARKERS.out.parts,
         reference_notes, DECONVOLVE.out.parts, EVALUATE.out.parts
     )
-    collected = gather(parts, sheet.collectEntries { id, row -> [id, 5 + (row.reference ? 2 : 0) + (row.has_truth ? 1 : 0)] })
+    collected = gather(parts, sheet.collectEntries { id, row -> [id, 5 + (row.group ? 2 : 0) + (row.reference ? 2 : 0) + (row.has_truth ? 1 : 0)] })
         .filter { _meta, files -> files.any { file -> file.name == 'prepared.h5ad' } }
         .map { meta, files -> [meta, files, Run.toJson(sheet[meta.id].given), sheet[meta.id].annotation, sheet[meta.id].column] }
     COLLECT_SLICE(collected, settings)
@@ -89,7 +90,7 @@ workflow SPOTFUSE {
 
     rows = Run.toJson(sheet.values().collect { row -> row.given })
     folders = COLLECT_SLICE.out.slice.map { _meta, folder -> folder }.toSortedList { a, b -> a.name <=> b.name }
-    COMPARE_SLICES(rows, folders)
+    COMPARE_SLICES(rows, folders, LEARN.out.mixing.toSortedList { a, b -> a.name <=> b.name })
     // the report comes whether or not the comparison does
     REPORT_COHORT(
         rows,
@@ -100,7 +101,7 @@ workflow SPOTFUSE {
     )
 
     versions = CHECK_SLICE.out.versions.mix(
-        PREPARE_SLICE.out.versions, TRAIN.out.versions, ASSIGN_DOMAINS.out.versions, FIND_MARKERS.out.versions,
+        PREPARE_SLICE.out.versions, LEARN.out.versions, FIND_MARKERS.out.versions,
         PREPARE_REFERENCE.out.versions, DECONVOLVE.out.versions, EVALUATE.out.versions, COLLECT_SLICE.out.versions,
         REPORT_SLICE.out.versions, COMPARE_SLICES.out.versions, REPORT_COHORT.out.versions
     )
@@ -108,6 +109,53 @@ workflow SPOTFUSE {
     emit:
     table    = REPORT_COHORT.out.table
     versions = versions.toList().map { files -> Run.versions(files) }
+}
+
+// domains of each slice; slices of a group are joined, learned as one, and then each gets its part
+workflow LEARN {
+    take:
+    prepared
+    sheet
+
+    main:
+    // e.g. [[id: 'donor', n_counts: 5182091, slices: [[id: 'A', …], [id: 'B', …]]], [prepared.h5ad, prepared.h5ad]]; where
+    // all slices but one were refused, that one goes on alone
+    groups = prepared
+        .filter { meta, _h5ad -> sheet[meta.id].group }
+        .map { meta, h5ad -> [groupKey(sheet[meta.id].group, sheet[meta.id].n_slices), [meta, h5ad]] }
+        .groupTuple(remainder: true)
+        .map { group, slices -> Run.groupOf(group.toString(), slices) }
+        .branch { meta, _h5ads ->
+            together: meta.slices.size() > 1
+            alone: true
+        }
+    JOIN_GROUP(groups.together)
+    learning = prepared
+        .filter { meta, _h5ad -> !sheet[meta.id].group }
+        .mix(groups.alone.map { meta, h5ads -> [meta.slices[0], h5ads[0]] }, JOIN_GROUP.out.prepared)
+    TRAIN(learning)
+    ASSIGN_DOMAINS(
+        learning
+            .join(TRAIN.out.embedding)
+            .map { meta, h5ad, embedding -> [meta, h5ad, embedding, sheet[meta.slices ? meta.slices[0].id : meta.id].n_domains] }
+    )
+    SPLIT_GROUP(
+        JOIN_GROUP.out.prepared
+            .join(TRAIN.out.parts)
+            .join(ASSIGN_DOMAINS.out.parts)
+            .join(ASSIGN_DOMAINS.out.domains)
+            .map { meta, h5ad, trained, assigned, _domains -> [meta, h5ad, [trained, assigned].flatten()] }
+    )
+    // what a group's steps noted, and what they made of a slice, is the slice's
+    parts = JOIN_GROUP.out.parts
+        .mix(TRAIN.out.parts, ASSIGN_DOMAINS.out.parts, SPLIT_GROUP.out.parts)
+        .flatMap { meta, files -> meta.slices ? meta.slices.collect { slice -> [slice, Run.partOf(slice.id, [files].flatten(), meta.slices.size(), workflow.workDir)] } : [[meta, files]] }
+
+    emit:
+    domains  = parts.map { meta, files -> [meta, [files].flatten().find { file -> file.name == 'domains.tsv' }] }.filter { _meta, file -> file }
+    parts    = parts
+    mixing   = SPLIT_GROUP.out.mixing
+    versions = JOIN_GROUP.out.versions.mix(TRAIN.out.versions, ASSIGN_DOMAINS.out.versions, SPLIT_GROUP.out.versions)
 }
 
 // [meta, file or files] of several steps → [meta, all files]: a slice goes on as soon as as many steps as it has have

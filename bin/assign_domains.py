@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Divide a slice into domains by the embedding of its spots."""
+"""Divide a slice, or a group of slices, into domains by the embedding of its spots."""
 
 import argparse
 from pathlib import Path
@@ -35,7 +35,8 @@ def main(args: argparse.Namespace) -> None:
         spots, embedding = file["spot"], file["embedding"]
     if not np.array_equal(spots, adata.obs_names.to_numpy(str)):
         raise InputError(f"{args.embedding}: its spots are not those of {args.prepared}; train on that file")
-    found = domains.assign(adata, embedding, n_domains, seed=args.seed, refine=args.refinement)
+    slices = adata.obs["slice"] if "group" in adata.uns["spotfuse"] else None
+    found = domains.assign(adata, embedding, n_domains, slices=slices, seed=args.seed, refine=args.refinement)
     table = pd.DataFrame({"spot": spots, "domain": found.labels, "confidence": found.confidence})
     tables.write(table.iloc[tables.in_input_order(adata)], Path("domains.tsv"))
     np.savez("domains.npz", spot=spots, probabilities=found.probabilities)

@@ -12,6 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--sheet", type=Path, required=True, help="the sample sheet as a JSON list of rows")
     parser.add_argument("--slices", type=Path, nargs="*", default=[], help="folders that collect_slice wrote")
+    parser.add_argument("--mixing", type=Path, nargs="*", default=[], help="how groups mix, as split_group wrote it")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -20,11 +21,12 @@ def main(args: argparse.Namespace) -> None:
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
-    matched = matching.of_slices(slices)
+    matched = matching.of_slices(slices, cohort.together(sheet, slices))
     composition = cohort.composition(sheet, slices, matching.names(matched))
     beside = recurring.neighbourhoods(slices, matched)
     found = {
         "matched_domains": matched,
+        "mixing": cohort.mixing(args.mixing),
         "composition": composition,
         "neighbourhoods": recurring.mean_neighbourhoods(sheet, beside),
         "differences": differences.find(sheet, composition, matched, beside),

@@ -73,14 +73,31 @@ class Run {
         [n_counts: new JsonSlurper().parse(check).n_counts as long]
     }
 
+    /** A group of prepared slices [[meta, h5ad], …] as one, its slices in the order of their names. */
+    static List groupOf(String group, List<List> slices) {
+        def sorted = slices.sort { slice -> slice[0].id }
+        [[id: group, n_counts: sorted.sum { slice -> slice[0].n_counts }, slices: sorted*.first()], sorted*.last()]
+    }
+
+    /** Of what a step left of a group, what is one slice's: files in a folder of its name, and the note of how it went. */
+    static List<Path> partOf(String sample, List<Path> files, int nSlices, Path workDir) {
+        def own = files.findAll { file -> file.parent.name == sample && file.parent.parent.name == 'slices' }
+        if (own.any { file -> file.name.endsWith('.status.json') }) { // it was left out, and this says why
+            return own
+        }
+        def note = files.find { file -> file.name.endsWith('.status.json') && file.parent.parent.name != 'slices' }
+        own + [noteFor(sample, note, nSlices, workDir)] // a path alone is a list of names
+    }
+
     /**
-     * A reference's note of how it went, as the note of one slice that uses it. It stays the same file as long as it
-     * says the same, so that tasks that take it stay cached.
+     * The note of a step that several slices share as the note of one of them, with its part of the time. It stays the
+     * same file as long as it says the same, so that tasks that take it stay cached.
      */
-    static Path noteFor(String sample, Path note, Path workDir) {
-        def text = JsonOutput.toJson(new JsonSlurper().parse(note) + [sample: sample]) + '\n'
+    static Path noteFor(String sample, Path note, int nSlices, Path workDir) {
+        def said = new JsonSlurper().parse(note)
+        def text = JsonOutput.toJson(said + [sample: sample, seconds: said.seconds / nSlices]) + '\n'
         def folder = workDir.resolve("notes/${text.md5()}")
-        def copy = folder.resolve("${sample}.prepare_reference.status.json")
+        def copy = folder.resolve("${sample}.${said.step}.status.json")
         if (!Files.exists(copy)) {
             Files.createDirectories(folder)
             copy.text = text

@@ -91,6 +91,22 @@ class Sheet {
             }
             slices << slice(cells)
         }
+        slices.findAll { row -> row.group }.groupBy { row -> row.group }.each { group, together -> join(group, together) }
+    }
+
+    /** Slices of a group have one number of domains; rows without one take the others'. */
+    private void join(String group, List<Map> together) {
+        def numbers = together.findAll { row -> row.asked }.groupBy { row -> row.n_domains }
+        if (numbers.size() > 1) {
+            def said = numbers.collect { number, rows -> "${number} for ${rows*.id.join(', ')}" }.join(', ')
+            complain("column n_domains: group ${group} has ${said}; slices of a group are learned together: give them one number")
+        }
+        together.each { row ->
+            row.group = together.size() > 1 ? group : null
+            row.n_slices = together.size()
+            row.n_domains = numbers ? numbers.keySet()[0] : 'auto'
+            row.given.n_domains = row.n_domains.isInteger() ? row.n_domains.toInteger() : row.n_domains
+        }
     }
 
     private Map slice(Map cells) {
@@ -107,9 +123,11 @@ class Sheet {
         ] + cells.findAll { name, _value -> !rules[name] }
         [
             id: given.sample,
+            group: given.group,
             data: resolve(cells.data ?: '.'),
             platform: given.platform,
             n_domains: n_domains,
+            asked: cells.n_domains != null,
             reference: reference ? [id: reference.name, path: reference.toUriString(), cell_type_key: key, labels: labels] : null,
             annotation: annotated && isPath('annotation', cells.annotation) ? resolve(cells.annotation) : [],
             column: annotated && !isPath('annotation', cells.annotation) ? cells.annotation.toString() : '',

@@ -98,7 +98,7 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
             sys.exit(1)
         _discard(before)
     if args.status:
-        _write_status(args.status, args.sample, step, time.perf_counter() - start, failure)
+        write_status(args.status, args.sample, step, time.perf_counter() - start, failure)
     elif failure:
         sys.exit(2)
 
@@ -118,7 +118,8 @@ def _discard(before: set[Path]) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _write_status(path: Path, sample: str, step: str, seconds: float, failure: str | None) -> None:
+def write_status(path: Path, sample: str, step: str, seconds: float, failure: str | None) -> None:
+    """Write the note of how a step went, and the versions of what it used beside it."""
     note = {
         "sample": sample,
         "step": step,

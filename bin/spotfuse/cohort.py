@@ -16,17 +16,19 @@ _INPUTS = frozenset(
 )
 
 STEPS = (
-    *("check_slice", "prepare_slice", "train", "assign_domains", "prepare_reference", "deconvolve"),
-    *("find_markers", "evaluate", "collect_slice", "report_slice"),
+    *("check_slice", "prepare_slice", "join_group", "train", "assign_domains", "split_group"),
+    *("prepare_reference", "deconvolve", "find_markers", "evaluate", "collect_slice", "report_slice"),
 )
 # what must have gone well before a step can start; to evaluate, one of them is enough
 _NEEDS = {
     "prepare_slice": ("check_slice",),
-    "train": ("prepare_slice",),
+    "join_group": ("prepare_slice",),
+    "train": ("prepare_slice", "join_group"),
     "assign_domains": ("train",),
+    "split_group": ("assign_domains",),
     "deconvolve": ("prepare_slice", "prepare_reference"),
-    "find_markers": ("assign_domains",),
-    "evaluate": ("assign_domains", "deconvolve"),
+    "find_markers": ("assign_domains", "split_group"),
+    "evaluate": ("assign_domains", "split_group", "deconvolve"),
     "collect_slice": ("prepare_slice",),
     "report_slice": ("collect_slice",),
 }
@@ -41,6 +43,7 @@ MEASURES = {
     "proportions.pcc_per_type": ("Pearson r", "{:,.3f}"),
 }
 _SCORED = ("domains", "proportions")
+MIXING = ["group", "n_slices", "n_spots", "n_genes_shared", "n_domains", "ilisi", "ilisi_at_random", "ari"]
 _LAST = (*_SCORED, "seconds", "peak_rss_mb")
 
 
@@ -149,11 +152,15 @@ def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
     said: dict[str, dict[str, str | None]] = {}
     for note in notes:
         said.setdefault(note["sample"], {})[note["step"]] = note.get("failure")
+    prepared = [row.get("group") for row in sheet if said.get(row["sample"], {}).get("prepare_slice", "none") is None]
     for row in sheet:
         steps = said.get(row["sample"], {})
         well = {step for step, failure in steps.items() if not failure}
-        for step in _chain(row):
-            needs = _NEEDS.get(step, ())
+        chain = _chain(row, together=bool(row.get("group")) and prepared.count(row["group"]) > 1)
+        for step in chain:
+            needs = [need for need in _NEEDS.get(step, ()) if need in chain]
+            if step == "evaluate" and "split_group" in needs:
+                needs.remove("assign_domains")
             if failure := steps.get(step):
                 rows.append((row["sample"], step, failure))
             elif step not in steps and (any if step == "evaluate" else all)(need in well for need in needs):
@@ -167,9 +174,24 @@ def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sample", "step", "reason"])
 
 
-def _chain(row: Row) -> list[str]:
+def together(sheet: Sequence[Row], slices: Mapping[str, Path]) -> dict[str, str]:
+    """Give the group of each finished slice that was learned together with others."""
+    steps = {name: read(path) for name, folder in slices.items() if (path := folder / "status.tsv").exists()}
+    well = {name for name, table in steps.items() if (table["failure"].isna() & (table["step"] == "split_group")).any()}
+    return {row["sample"]: row["group"] for row in sheet if row["sample"] in well}
+
+
+def mixing(files: Sequence[Path]) -> pd.DataFrame:
+    """Join the groups' tables of how their slices mix (`spotfuse.groups.mixing`), sorted by group."""
+    found = [read(path) for path in files]
+    return pd.concat(found).sort_values("group", ignore_index=True) if found else pd.DataFrame(columns=MIXING)
+
+
+def _chain(row: Row, *, together: bool) -> list[str]:
     deconvolved = bool(row.get("reference"))
     skipped = set() if deconvolved else {"prepare_reference", "deconvolve"}
+    if not together:
+        skipped |= {"join_group", "split_group"}
     if not (row.get("annotation") or (row.get("proportions") and deconvolved)):
         skipped.add("evaluate")
     return [step for step in STEPS if step not in skipped]

@@ -34,8 +34,10 @@ _COPIED = (
 _STEPS = (
     "check_slice",
     "prepare_slice",
+    "join_group",
     "train",
     "assign_domains",
+    "split_group",
     "prepare_reference",
     "deconvolve",
     "find_markers",
@@ -90,8 +92,9 @@ def assemble(
     n_domains = None
     if (parts / "domains.tsv").exists():
         domains = tables.read(parts / "domains.tsv").loc[adata.obs_names]
-        n_domains = int(domains["domain"].astype(int).max())
-        names = [str(domain) for domain in range(1, n_domains + 1)]
+        found = domains["domain"].astype(int)
+        n_domains = found.nunique()  # a slice of a group may lack some of the group's
+        names = [str(domain) for domain in range(1, found.max() + 1)]
         adata.obs["domain"] = pd.Categorical(domains["domain"], categories=names)
         adata.obs["domain_confidence"] = domains["confidence"].astype(np.float32)
     if (parts / "embedding.npz").exists():

@@ -68,14 +68,25 @@ class Domains:
     curve: pd.DataFrame
 
 
-def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: int = 1, refine: bool = True) -> Domains:
-    """Divide a slice into domains.
+def assign(
+    adata: AnnData,
+    embedding: Floats,
+    n_domains: int | None,
+    *,
+    slices: pd.Series | None = None,
+    seed: int = 1,
+    refine: bool = True,
+) -> Domains:
+    """Divide a slice into domains, or a group of slices.
 
     The embedding is averaged over the spatial graph by several numbers of steps, and its leading components are
     clustered by Gaussian mixtures with one covariance (mclust's EEE), each from several starts; from there, each domain
     gets a covariance of its own, drawn towards the common one (mclust's VVV with its prior). The same is done with the
     components of residuals and of logarithms, where they are there. All probabilities are averaged, weighted by the
     mean agreement (adjusted Rand index) of each labelling with all.
+
+    Slices that were joined have their mixtures together. In each slice that has spots enough the mixture then goes on
+    alone: what a domain expresses differs a little from slice to slice, which is not to decide where it ends.
 
     Parameters
     ----------
@@ -86,6 +97,8 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
         Of shape (n_spots, d).
     n_domains
         K, exactly; None to choose one.
+    slices
+        Of each spot its slice, where several were joined (`spotfuse.groups.join`).
     seed
         Of the mixtures' starts.
     refine
@@ -106,7 +119,7 @@ def assign(adata: AnnData, embedding: Floats, n_domains: int | None, *, seed: in
         if n_domains is None:
             curve = _curve(views[::_CURVE_VIEWS], min(_MOST_DOMAINS, n_spots - 1), seed)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-        probabilities = _consensus(_members(views, n_domains, seed))
+        probabilities = _consensus(_members(views, n_domains, seed, _rows(slices)))
         if refine:
             probabilities = refined(probabilities, graph)
     labels = _occupied(probabilities)
@@ -142,11 +155,24 @@ def _scores(values: Floats) -> Floats:
     return np.asarray(centred @ (vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])))
 
 
-def _members(views: list[Floats], n_domains: int, seed: int) -> list[Floats]:
+def _rows(slices: pd.Series | None) -> list[Labels]:
+    """Rows of each of several slices."""
+    if slices is None:
+        return []
+    codes, names = pd.factorize(slices)
+    return [np.flatnonzero(codes == code) for code in range(len(names))] if len(names) > 1 else []
+
+
+def _members(views: list[Floats], n_domains: int, seed: int, slices: list[Labels]) -> list[Floats]:
     """Probabilities of the domains (n_spots, K) by every view in which a mixture with K occupied domains was found."""
     if n_domains == 1:
         return [np.ones((len(views[0]), 1))]
-    members = [member for view in views if (member := _mixture(view, n_domains, seed)) is not None]
+    members = []
+    for view in views:
+        if (member := _mixture(view, n_domains, seed)) is not None:
+            for rows in slices:
+                member[rows] = _adapted(view[rows], member[rows], seed)
+            members.append(member)
     if members:
         return members
     log.warning("no mixture with %d occupied domains was found: k-means decides", n_domains)
@@ -162,13 +188,33 @@ def _mixture(view: Floats, n_domains: int, seed: int) -> Floats | None:
     best = _best_start(x, n_domains, seed)
     if best is None:
         return None
-    tied = mclust.fit(x, best[1])
+    return _fitted(view, x, best[1], n_domains)
+
+
+def _fitted(view: Floats, x: Floats, labels: Labels, n_domains: int) -> Floats | None:
+    """Go through mclust from a partition of `x`, and apply the fit to all spots."""
+    tied = mclust.fit(x, labels)
     if tied is None or len(np.unique(tied.labels)) < n_domains:
         return None
     own = mclust.loosen(x, tied, _PRIOR * x.shape[1])
     if own is None or len(np.unique(own.labels)) < n_domains:
         return _posterior(view, tied.weights, tied.means, tied.covariance)[1]
     return _own_posterior(view, own)
+
+
+def _adapted(view: Floats, probabilities: Floats, seed: int) -> Floats:
+    """Let the mixture of several slices go on in one of them, with the domains that this one has."""
+    labels = probabilities.argmax(axis=1)
+    present, start = np.unique(labels, return_inverse=True)
+    if len(present) < 2 or len(view) <= view.shape[1] + len(present):
+        return probabilities
+    sample = _sample(np.column_stack([view, start]), seed)
+    fitted = _fitted(view, sample[:, :-1], sample[:, -1].astype(np.int64), len(present))
+    if fitted is None:
+        return probabilities
+    adapted = np.zeros_like(probabilities)
+    adapted[:, present] = fitted
+    return adapted
 
 
 def _sample(view: Floats, seed: int) -> Floats:

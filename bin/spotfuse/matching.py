@@ -1,4 +1,4 @@
-"""Which domains of slices that were learned apart are the same tissue, judged by what they express."""
+"""Which domains of slices are the same tissue: as they were learned together, or judged by what they express."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -73,22 +73,26 @@ def profiles(adata: AnnData, domains: pd.Series, n_genes: int = N_GENES) -> pd.D
     return pd.DataFrame({"gene": genes[best], **columns})
 
 
-def match(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def match(found: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Match the domains of slices one to one.
 
-    Two domains are as alike as their mean profiles correlate, each less the mean over its slice's domains, over the
-    genes that both slices' profiles hold. Sets of domains, of each slice one at most, grow from the most alike (average
-    linkage) as long as the mean correlation between two of them is `LEAST_SCORE` or more.
+    Domains of slices that were learned together match by their numbers. Else, two are as alike as their mean profiles
+    correlate, each less the mean over its slice's domains, over the genes that both slices' profiles hold. Sets of
+    domains, of each slice one at most, grow from the most alike (average linkage) as long as the mean correlation
+    between two of them is `LEAST_SCORE` or more.
 
     Parameters
     ----------
     found
         The `profiles` of each slice, by sample; their order changes nothing.
+    together
+        Group of each slice that was learned together with others.
 
     Returns
     -------
     DataFrame with a row for each domain of each slice, sorted: ``sample``, ``domain``, ``matched`` (1…M, the set with
-    domains of most slices first, of equals the one of larger domains; nothing for a domain that is like no other) and
+    domains of most slices first, of equals the one of larger domains; the number in the group, where all slices are of
+    one; nothing for a domain that is like no other) and
     ``score`` (mean correlation with the set's other domains; of a domain that stays alone the highest with any, if it
     could be compared with any).
     """
@@ -107,9 +111,18 @@ def match(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         alike[np.ix_(at[one], at[other])] = scores
         alike[np.ix_(at[other], at[one])] = scores.T
     alone = sample[:, None] == sample
-    sets = [group for group in _grown(np.where(alone, -np.inf, alike)) if len(group) > 1]
-    # a slice's domains are numbered by size
-    sets.sort(key=lambda group: (-len(group), sum(labels[i][1] for i in group) / len(group), labels[group[0]]))
+    learned = {
+        name: ("group", together[name]) if together and name in together else ("slice", name) for name in samples
+    }
+    start: dict[tuple[tuple[str, str], int], list[int]] = {}
+    for i, (name, domain) in enumerate(labels):
+        start.setdefault((learned[name], domain), []).append(i)
+    if len(set(learned.values())) == 1 < len(samples):
+        sets = [start.get((learned[samples[0]], k), []) for k in range(1, max(domain for _, domain in labels) + 1)]
+    else:
+        sets = [group for group in _grown(_between(alike, start), list(start.values())) if len(group) > 1]
+        # a slice's domains are numbered by size
+        sets.sort(key=lambda group: (-len(group), sum(labels[i][1] for i in group) / len(group), labels[group[0]]))
     number = {i: k for k, group in enumerate(sets, 1) for i in group}
     rows = []
     for i, (name, domain) in enumerate(labels):
@@ -121,13 +134,15 @@ def match(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS).astype({"matched": "Int64"})
 
 
-def of_slices(slices: Mapping[str, Path]) -> pd.DataFrame:
+def of_slices(slices: Mapping[str, Path], together: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Match the domains of finished slices, as `match`.
 
     Parameters
     ----------
     slices
         Folder of each slice, by sample; those without profiles have no rows.
+    together
+        As for `match`.
 
     Returns
     -------
@@ -139,7 +154,8 @@ def of_slices(slices: Mapping[str, Path]) -> pd.DataFrame:
             name: pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False)
             for name, path in files.items()
             if path.exists()
-        }
+        },
+        together,
     )
 
 
@@ -193,10 +209,20 @@ def _correlations(one: Floats, other: Floats) -> Floats:
     return np.asarray(units[0] @ units[1].T)
 
 
-def _grown(alike: Floats) -> list[list[int]]:
+def _between(alike: Floats, sets: Mapping[tuple[tuple[str, str], int], list[int]]) -> Floats:
+    """Give the mean likeness of sets of domains; minus infinity between those that were learned together."""
+    member = np.zeros((len(sets), len(alike)))
+    for k, group in enumerate(sets.values()):
+        member[k, group] = 1 / len(group)
+    learned = [key[0] for key in sets]
+    same = np.array([[one == other for other in learned] for one in learned])
+    return np.where(same, -np.inf, member @ alike @ member.T)
+
+
+def _grown(alike: Floats, sets: list[list[int]]) -> list[list[int]]:
     """Merge the most alike sets until none are alike enough; minus infinity: never together."""
     alike = alike.copy()
-    sets = [[i] for i in range(len(alike))]
+    sets = [list(group) for group in sets]
     while True:
         i, j = sorted(divmod(int(alike.argmax()), len(alike)))
         if alike[i, j] < LEAST_SCORE:

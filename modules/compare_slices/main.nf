@@ -6,6 +6,7 @@ process COMPARE_SLICES {
     input:
     val rows
     path slices, stageAs: 'slices/*'
+    path mixing
 
     output:
     path 'cohort/*.tsv'           , emit: tables, optional: true
@@ -19,13 +20,13 @@ process COMPARE_SLICES {
     ${rows}
     JSON
     compare_slices.py --sample cohort --threads ${task.cpus} --status cohort.compare_slices.status.json \\
-        --sheet sheet.json --slices ${slices} ${task.ext.args ?: ''}
+        --sheet sheet.json --slices ${slices} --mixing ${mixing} ${task.ext.args ?: ''}
     """
 
     stub:
     """
     mkdir cohort
-    for table in matched_domains composition neighbourhoods differences markers differential_expression; do
+    for table in matched_domains composition neighbourhoods differences markers differential_expression mixing; do
         touch cohort/\$table.tsv
     done
     ${Stub.notes('cohort', 'compare_slices')}

@@ -30,6 +30,7 @@ GOOD = {
     "quotes.csv": 'sample,data,note\nA,a.h5ad,"one, ""two""\nthree"\nB,a.h5ad,\n',
     "semicolons.csv": "sample;data\nA;a.h5ad\n",
     "short.tsv": "sample\tdata\tdonor\nA\ta.h5ad\n",
+    "together.csv": "sample,data,group,n_domains\nA,a.h5ad,g,\nB,a.h5ad,g,7\n",
     "list.yaml": "- sample: A\n  data: a.h5ad\n  n_domains: 7\n  age: 63\n- {sample: B, data: a.h5ad, group: null}\n",
     "list.json": '[{"sample": "A", "data": "a.h5ad", "platform": "visium"}]',
     "truth.csv": "sample,data,annotation,proportions,reference\nA,a.h5ad,layer,t.tsv,a.h5ad\nB,a.h5ad,t.tsv,,\n",
@@ -42,6 +43,10 @@ NUMBERS = ["0", "1", "-3", "7.5", "many", "1e3", "²"]
 HOSTILE = ["a;reboot", "$(id)", "`id`", "ü", "a b", "..", "-x", "<script>alert(1)</script>", "pipeline_info"]
 
 BAD = {
+    "group.csv": (
+        "sample,data,group,n_domains\nA,a.h5ad,g,7\nB,a.h5ad,g,\nC,a.h5ad,g,5\nD,a.h5ad,g,auto\nE,a.h5ad,alone,3\n",
+        ["column n_domains: group g has 7 for A, 5 for C, auto for D; slices of a group are learned together"],
+    ),
     "empty.csv": ("", ["has no slices"]),
     "header.csv": ("sample,data\n", ["has no slices"]),
     "column.csv": ("sample,path\nA,a.h5ad\n", ["no column 'data'"]),
@@ -142,6 +147,7 @@ def test_cells_keep_what_they_hold(sheets) -> None:
     assert sheets["quotes.csv"][1][0]["note"] == 'one, "two"\nthree'
     assert sheets["list.yaml"][1][0] | {"n_domains": 7, "age": 63, "group": None} == sheets["list.yaml"][1][0]
     assert sheets["plain.csv"][1][1]["n_domains"] == "auto"
+    assert sheets["together.csv"][1][0]["n_domains"] == 7  # its group's
     assert sheets["plain.csv"][1][0]["cell_type_key"] is None
     assert sheets["truth.csv"][1][0]["cell_type_key"] == "cell_type"
 

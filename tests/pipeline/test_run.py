@@ -71,14 +71,26 @@ def second_run(pipeline, first_run):
 
 
 def test_stub_run_takes_the_whole_graph(pipeline) -> None:
-    run = pipeline.run("-stub-run", outdir="stub")  # the test sheet, when none is given
+    sheet = rows(pipeline.folder / "assets/test/samplesheet.csv")
+    sheet["data"] = [str(pipeline.folder / "assets/test" / name) for name in sheet["data"]]
+    sheet["reference"] = [None, str(pipeline.folder / "assets/test/starmap_reference.h5ad"), None]
+    sheet["group"] = [None, "starmap", "starmap"]
+    sheet.drop(columns="proportions").to_csv(pipeline.launch / "group.csv", index=False)
+    run = pipeline.run("-stub-run", "--input", pipeline.launch / "group.csv", outdir="stub")
     assert run.exit_status == 0, run.output
+    assert (run.outdir / "cohort/groups/starmap.h5ad").exists()
     steps = {step for step, _slice in run.tasks("COMPLETED")}
     assert steps == {module.parent.name.upper() for module in pipeline.folder.glob("modules/*/main.nf")}
-    assert len(run.trace) == 29
+    assert len(run.trace) == 26
     asked = {row["process"].split(":")[-1]: row["memory"] for row in run.trace}
     assert (asked["CHECK_SLICE"], asked["TRAIN"]) == ("4 GB", "5 GB")  # 64 bytes for each count that is not zero
     assert len(run.table("cohort/failures.tsv")) == 0
+
+
+def test_the_graph_needs_no_slices(pipeline) -> None:
+    run = pipeline.run("-stub-run", outdir="sheetless")  # the test sheet, when none is given
+    assert run.exit_status == 0, run.output
+    assert len(run.trace) == 29
 
 
 def test_one_slice_without_a_sheet(pipeline) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from spotfuse import cohort
+from spotfuse import cohort, tables
 
 
 def note(sample: str, step: str, failure: str | None = None) -> dict:
@@ -117,6 +117,35 @@ def test_known_proportions_without_a_reference_ask_for_no_evaluation():
     assert len(failures_of([{"sample": "C", "proportions": "p.tsv"}], went_well("C", *WHOLE))) == 0
     failures = failures_of([{"sample": "C", "annotation": "label"}], went_well("C", *WHOLE))
     assert failures["step"].tolist() == ["evaluate"]
+
+
+COMPARED = {"sample": "cohort", "step": "compare_slices", "failure": None}
+GROUP = [{"sample": name, "group": "g", "annotation": "label"} for name in "AB"]
+TOGETHER = ("check_slice", "prepare_slice", "join_group", "train", "assign_domains", "split_group")
+
+
+def test_a_groups_killed_step_is_a_failure_of_each_of_its_slices():
+    for i in range(2, len(TOGETHER)):
+        notes = [COMPARED, *went_well("A", *TOGETHER[:i]), *went_well("B", *TOGETHER[:i])]
+        notes += [*went_well("A", "collect_slice", "report_slice"), *went_well("B", "collect_slice", "report_slice")]
+        failures = cohort.failures(GROUP, notes)
+        assert failures[["sample", "step"]].values.tolist() == [["A", TOGETHER[i]], ["B", TOGETHER[i]]]
+    left_out = [*went_well("A", *TOGETHER[:-1], "collect_slice", "report_slice"), note("A", "split_group", "few genes")]
+    rest = went_well("B", *TOGETHER, "find_markers", "evaluate", "collect_slice", "report_slice")
+    assert cohort.failures(GROUP, [COMPARED, *left_out, *rest]).values.tolist() == [["A", "split_group", "few genes"]]
+
+
+def test_the_last_slice_of_a_group_goes_on_alone():
+    notes = [COMPARED, *went_well("A", *WHOLE, "evaluate"), note("B", "check_slice", "no counts")]
+    assert cohort.failures(GROUP, notes)["sample"].tolist() == ["B"]
+
+
+def test_together_are_those_that_got_their_part_of_a_group(tmp_path):
+    for name, failure in {"A": "few genes", "B": None}.items():
+        (tmp_path / name).mkdir()
+        status = pd.DataFrame({"step": ["train", "split_group"], "seconds": 1, "failure": [None, failure]})
+        tables.write(status, tmp_path / name / "status.tsv")
+    assert cohort.together(GROUP, {name: tmp_path / name for name in "AB"}) == {"B": "g"}
 
 
 def test_a_refused_reference_is_the_only_failure_of_its_slice():

@@ -1,4 +1,4 @@
-"""Domains of slices that were learned apart are matched by what they express, and only then."""
+"""Domains of slices that were learned apart are matched by what they express, others by their numbers."""
 
 from pathlib import Path
 
@@ -126,3 +126,24 @@ def test_composition_speaks_of_matched_domains(tmp_path: Path):
     shares = table.set_index(["sample", "name"])["share"]
     assert shares["B"][names["A"]["3"]] == 0.5 and shares["B"][names["A"]["1"]] == 0.5
     assert shares["A"][names["A"]["1"]] == 0.5 and shares["A"][names["A"]["3"]] == 0.25
+
+
+def test_slices_learned_together_keep_their_numbers_whatever_they_express():
+    found = {"A": profiles(tissue(3, 0), [0, 1, 2], 1), "B": profiles(tissue(3, 9), [2, 1, 0], 2).drop(columns="2")}
+    table = matching.match(found, {"A": "g", "B": "g"})
+    assert table["matched"].tolist() == table["domain"].tolist() == [1, 2, 3, 1, 3]
+    assert np.isnan(table["score"][1])  # domain 2 is in one slice alone
+    assert matching.names(table)["A"] == {"1": "1", "2": "2", "3": "3"}
+
+
+def test_a_group_is_matched_as_one_with_slices_that_were_learned_alone():
+    means = tissue(4, 5)
+    found = {
+        "A": profiles(means, [0, 1, 2], 1),
+        "B": profiles(means, [0, 1, 2], 2),
+        "C": profiles(means, [2, 3, 0], 3),  # alone
+    }
+    table = matching.match(found, {"A": "C", "B": "C"}).set_index(["sample", "domain"])["matched"]  # named as a slice
+    assert [table["A", k] for k in (1, 2, 3)] == [table["B", k] for k in (1, 2, 3)]
+    assert table["C", 1] == table["A", 3] and table["C", 3] == table["A", 1] and pd.isna(table["C", 2])
+    assert pd.notna(table["A", 2])  # of two slices, though of one group

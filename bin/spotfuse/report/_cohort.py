@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse import __version__, expression, matching
-from spotfuse.cohort import MEASURES, Row, duration, flatten, metadata, natural, read
+from spotfuse.cohort import MEASURES, MIXING, Row, duration, flatten, metadata, natural, read
 from spotfuse.conditions import FEWEST
 from spotfuse.differences import COLUMNS
 from spotfuse.recurring import MARKERS, NEIGHBOURHOODS
@@ -30,6 +30,7 @@ ACCENT = "var(--accent)"
 _COMPARED = {
     "composition": ["sample", "group", "kind", "name", "share"],
     "matched_domains": ["sample", "domain", "matched", "score"],
+    "mixing": MIXING,
     "differences": COLUMNS,
     "neighbourhoods": NEIGHBOURHOODS,
     "markers": MARKERS,
@@ -115,7 +116,8 @@ def of_cohort(
         "domain_figures": _shares(composition, "domain", domains, facts if called else {}, done, tables),
         "type_figures": _shares(composition, "cell_type", types, facts, done, tables),
         "agreement": _agreement(metrics, tables),
-        "matching": _matching_note(matched),
+        "groups": _groups(tables_of["mixing"], tables),
+        "matching": _matching_note(matched, list(tables_of["mixing"]["group"])),
         "matched": _matched(matched, done, tables) if called else None,
         "differences": _differences("differences", differences, tables),
         "neighbours": _neighbours(tables_of["neighbourhoods"], tables),
@@ -260,19 +262,39 @@ def _own_joined(view: pd.DataFrame, colours: list[str]) -> tuple[pd.DataFrame, l
     return joined, list(joined), [*(colour for _, colour in kept), "var(--line)"][: joined.shape[1]]
 
 
-def _matching_note(matched: pd.DataFrame) -> str:
+def _groups(mixing: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any] | None:
+    if not len(mixing):
+        return None
+    rows = mixing.astype(object).to_numpy().tolist()
+    tables["mixing"] = [list(mixing), *rows]
+    return {"columns": list(mixing), "rows": rows}
+
+
+def _matching_note(matched: pd.DataFrame, groups: list[str]) -> str:
     """Say what equal numbers in two slices mean."""
     n_slices, n_sets = matched["sample"].nunique(), matched["matched"].nunique()
     if n_slices < 2:
         return ""
-    if not n_sets:
-        return (
-            "Slices were learned alone, and no domain of one expresses what a domain of another does: domain 1 is the "
-            "largest domain of its own slice, and equal numbers in two slices are not the same tissue."
+    if groups:
+        text = (
+            f"Slices of group {', '.join(groups)} were learned together: a domain has one number and one colour in all "
+            f"slices of {'its' if len(groups) > 1 else 'the'} group. "
         )
-    text = (
-        f"Slices were learned alone; domains whose mean profiles correlate by {matching.LEAST_SCORE:g} or more were "
-        "then matched and have one number and one colour in all slices of this page. "
+        if len(groups) == 1 and (matched["matched"] == matched["domain"].astype(int)).fillna(False).all():
+            return text
+        text += "Others were learned alone; "
+    else:
+        text = "Slices were learned alone"
+        if not n_sets:
+            return (
+                text + ", and no domain of one expresses what a domain of another does: domain 1 is the largest domain "
+                "of its own slice, and equal numbers in two slices are not the same tissue."
+            )
+        text += "; "
+    text += (
+        f"domains {'of different groups or of slices alone ' if groups else ''}whose mean profiles correlate by "
+        f"{matching.LEAST_SCORE:g} or more were {'then ' if not groups else ''}matched and have one number and one "
+        "colour in all slices of this page. "
     )
     if matched["matched"].isna().any():
         text += (

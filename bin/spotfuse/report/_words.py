@@ -110,7 +110,22 @@ def tiles(data: Slice) -> list[tuple[str, str]]:
 
 
 def n_domains(data: Slice) -> str:
-    """Say where the number of domains comes from, and how clear the choice was."""
+    """Say where the number of domains comes from, how clear the choice was, and what slices the numbers hold for."""
+    return _where_from(data) + _how_far(data)
+
+
+def _how_far(data: Slice) -> str:
+    status = data.tables["status"]
+    if status is None or "split_group" not in set(status["step"]):
+        return ""
+    group = data.uns.get("sample", {}).get("group")
+    return (
+        f" They were learned together with the other slices of group {group}: equal numbers and colours are the same "
+        "domain in all of them, and a slice may lack some."
+    )
+
+
+def _where_from(data: Slice) -> str:
     curve = data.tables["n_domains"]
     if curve is None or not len(curve):
         return f"The number of domains, {len(data.names)}, was given."

@@ -1,0 +1,28 @@
+// slices of one group become one, which the next steps take for a slice
+process JOIN_GROUP {
+    tag "${meta.id}"
+    label 'process_low'
+    container 'spotfuse/core:0.1.0'
+    ext sources: Sources.digest('join_group'), n_counts: { meta.n_counts }
+
+    input:
+    tuple val(meta), path(prepared, stageAs: 'slices/?/*')
+
+    output:
+    tuple val(meta), path('prepared.h5ad')    , emit: prepared, optional: true
+    tuple val(meta), path('*.status.json')    , emit: parts
+    path 'versions.yml'                       , emit: versions
+
+    script:
+    """
+    # ${task.ext.sources}
+    join_group.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.join_group.status.json \\
+        --slices ${meta.slices*.id.join(' ')} --prepared ${prepared} ${task.ext.args ?: ''}
+    """
+
+    stub:
+    """
+    touch prepared.h5ad
+    ${Stub.notes(meta.id, 'join_group')}
+    """
+}
