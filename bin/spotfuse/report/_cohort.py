@@ -75,6 +75,7 @@ def of_cohort(
     tables_of = {name: _as_said(compared.get(name), columns) for name, columns in _COMPARED.items()}
     composition, matched, differences = (tables_of[name] for name in ("composition", "matched_domains", "differences"))
     matched = matched.astype({"matched": "Int64"})
+    of_shares = differences["kind"].isin(["domain", "cell_type"])
     facts = {row["sample"]: metadata(row) for row in sheet}
     done = [row["sample"] for row in sheet if row["sample"] in slices]
     domains = sorted(_names(composition, "domain"), key=natural)
@@ -119,7 +120,8 @@ def of_cohort(
         "groups": _groups(tables_of["mixing"], tables),
         "matching": _matching_note(matched, list(tables_of["mixing"]["group"])),
         "matched": _matched(matched, done, tables) if called else None,
-        "differences": _differences("differences", differences, tables),
+        "differences": _differences("differences", differences[of_shares], tables),
+        "beside": _differences("neighbourhood_differences", differences[~of_shares], tables),
         "neighbours": _neighbours(tables_of["neighbourhoods"], tables),
         "markers": _markers(tables_of["markers"], tables),
         "expression": _differences("differential_expression", tables_of["differential_expression"], tables),

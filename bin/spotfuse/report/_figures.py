@@ -158,6 +158,8 @@ def ratios(values: Array, rows: Sequence[str], columns: Sequence[str], label: st
     SVG.
     """
     left, step, tall = _width(rows) + 14, 44, 22
+    largest = min(max(float(np.nanmax(np.abs(values), initial=0)), 0.5), 3.0)
+    form = "{:+.2f}" if largest < 1 else "{:+.1f}"
     slanted = max((len(name) for name in columns), default=0) > 4
     top = (_width(columns) * 0.72 + 10) if slanted else 24
     parts = []
@@ -181,8 +183,8 @@ def ratios(values: Array, rows: Sequence[str], columns: Sequence[str], label: st
                     'text-anchor="middle" style="fill:#000;font-size:11px">{}</text></g>'
                 ).format(
                     f"{name}, {columns[j]}: {2**value:.2g} times what chance has",
-                    *(_n(left + step * j), _n(y), step - 1, tall - 1, _diverging(value)),
-                    *(_n(left + step * (j + 0.5)), _n(y + 15), f"{value:+.1f}"),
+                    *(_n(left + step * j), _n(y), step - 1, tall - 1, _diverging(value / largest)),
+                    *(_n(left + step * (j + 0.5)), _n(y + 15), form.format(value)),
                 )
             )
     width = left + step * len(columns) + (_width(columns[-1:]) * 0.72 if slanted else 0) + 8
@@ -208,11 +210,10 @@ def symmetric(pairs: pd.DataFrame) -> tuple[Array, list[str], list[str]]:
     return values, names, names
 
 
-def _diverging(value: float) -> str:
-    """Give the colour of a logarithm, from blue at −3 through white to red at 3."""
-    at = min(abs(value) / 3, 1.0)
-    end = (239, 138, 98) if value > 0 else (103, 169, 207)  # ColorBrewer's RdBu, light enough for black numbers
-    return "#{:02x}{:02x}{:02x}".format(*(round(247 + (c - 247) * at) for c in end))
+def _diverging(level: float) -> str:
+    """Give the colour of a level, from blue at −1 through white to red at 1."""
+    end = (239, 138, 98) if level > 0 else (103, 169, 207)  # ColorBrewer's RdBu, light enough for black numbers
+    return "#{:02x}{:02x}{:02x}".format(*(round(247 + (c - 247) * min(abs(level), 1.0)) for c in end))
 
 
 def stacked(
