@@ -121,6 +121,7 @@ class Scratch:
         if user:
             group = (Path("/var/run/docker.sock")).stat().st_gid
             command = ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={group}", *command]
+        command = ["env", "--default-signal=INT", *command]  # a shell's background jobs ignore it, and so would Java
         log = folder / f"log{len(list(folder.glob('log*')))}"
         environment = os.environ | self.environment() | {"HOME": str(folder), "NXF_HOME": str(folder / ".home")}
         with log.open("w") as output:
