@@ -260,6 +260,7 @@ def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame | None) -> dict[str
             break
         part = composition[composition["kind"] == kind]
         if len(part):
+            part = part.assign(name=part["name"].astype(str))  # a file in which all are numbers says nothing of text
             table = part.pivot(index="sample", columns="name", values="share")
             table = table[sorted(table, key=natural)].add_prefix("domain " if kind == "domain" else "")
             found[f"spotfuse_{kind}s_mqc.json"] = _content(f"{kind}s", title, "bargraph", table)

@@ -82,8 +82,10 @@ def test_stub_run_takes_the_whole_graph(pipeline) -> None:
     steps = {step for step, _slice in run.tasks("COMPLETED")}
     assert steps == {module.parent.name.upper() for module in pipeline.folder.glob("modules/*/main.nf")}
     assert len(run.trace) == 26
-    asked = {row["process"].split(":")[-1]: row["memory"] for row in run.trace}
-    assert (asked["CHECK_SLICE"], asked["TRAIN"]) == ("4 GB", "5 GB")  # 64 bytes for each count that is not zero
+    asked = {(row["process"].split(":")[-1], row["tag"]): row["memory"] for row in run.trace}
+    assert asked["CHECK_SLICE", "cortex"] == "4 GB"
+    # 64 bytes for each count that is not zero, of all slices of a group
+    assert (asked["TRAIN", "cortex"], asked["TRAIN", "starmap"]) == ("5 GB", "6 GB")
     assert len(run.table("cohort/failures.tsv")) == 0
 
 

@@ -86,6 +86,13 @@ def test_composition_sums_to_one_and_keeps_odd_names(slices):
     assert domains.to_dict() == {"1": 0.75, "2": 0.25}
 
 
+def test_domains_whose_names_are_numbers_in_a_file_are_gathered_for_multiqc(slices):
+    table = cohort.composition(SHEET, slices)
+    numbered = table[table["kind"] == "domain"].astype({"name": int})
+    content = cohort.multiqc(cohort.metrics(SHEET, slices), numbered)["spotfuse_domains_mqc.json"]
+    assert content["data"]["A"] == {"domain 1": 0.75, "domain 2": 0.25}
+
+
 def test_a_refusal_keeps_its_reason():
     failures = failures_of([{"sample": "C"}], [note("C", "check_slice", "c.h5ad: no counts")])
     assert failures.values.tolist() == [["C", "check_slice", "c.h5ad: no counts"]]
