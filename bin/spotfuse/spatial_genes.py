@@ -10,7 +10,7 @@ from spotfuse.permutation import Floats, Sums, moments, skewness
 from spotfuse.preparation import log_normalised
 
 COLUMNS = ["gene", "morans_i", "z", "p_adjusted", "share"]
-_BLOCK = 20_000  # spots whose neighbours' sums are in memory at a time
+_BLOCK = 2_000  # spots whose neighbours' sums are in memory at a time
 
 
 def find(adata: AnnData) -> pd.DataFrame:
