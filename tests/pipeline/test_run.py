@@ -11,7 +11,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-TABLES = {"domains.tsv", "markers.tsv", "metrics.json", "qc.tsv", "report.html"}
+TABLES = {"domains.tsv", "markers.tsv", "spatial_genes.tsv", "neighbourhoods.tsv", "domain_counts.tsv", "qc.tsv"}
+COHORT_TABLES = {
+    "composition.tsv",
+    "differences.tsv",
+    "differential_expression.tsv",
+    "markers.tsv",
+    "neighbourhoods.tsv",
+}
 SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE"}
 
 BAD_SLICES = """
@@ -95,6 +102,15 @@ def test_the_graph_needs_no_slices(pipeline) -> None:
     assert len(run.trace) == 29
 
 
+def test_the_report_comes_without_the_comparison(pipeline) -> None:
+    (pipeline.launch / "compare.config").write_text(
+        "process { withName: COMPARE_SLICES { beforeScript = 'exit 137' } }"
+    )
+    run = pipeline.run("-stub-run", "-c", "compare.config", outdir="uncompared")
+    assert run.exit_status == 1 and ("COMPARE_SLICES", "-") in run.tasks("FAILED")
+    assert ("REPORT_COHORT", "-") in run.tasks("COMPLETED") and (run.outdir / "cohort/report.html").exists()
+
+
 def test_one_slice_without_a_sheet(pipeline) -> None:
     run = pipeline.run("-stub-run", "--input", pipeline.folder / "assets/test/cortex.h5ad", outdir="one")
     assert run.exit_status == 0, run.output
@@ -107,10 +123,10 @@ def test_results_have_their_places(first_run) -> None:
     assert {path.name for path in first_run.outdir.iterdir()} == samples | {"cohort", "pipeline_info"}
     for sample in samples:
         made = {path.name for path in (first_run.outdir / sample).iterdir()}
-        assert made >= TABLES | {f"{sample}.h5ad"}
+        assert made >= TABLES | {f"{sample}.h5ad", "metrics.json", "report.html"}
         assert ("proportions.tsv" in made) == (sample != "cortex")
     cohort = {path.name for path in (first_run.outdir / "cohort").iterdir()}
-    assert cohort >= {"metrics.tsv", "composition.tsv", "failures.tsv", "report.html"}
+    assert cohort >= COHORT_TABLES | {"metrics.tsv", "failures.tsv", "report.html"}
     assert first_run.table("cohort/failures.tsv") == []
     assert "failures:" not in first_run.output
     for sample in ("cortex", "starmap_left", "starmap_right"):
