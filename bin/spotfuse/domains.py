@@ -86,7 +86,8 @@ def assign(
     mean agreement (adjusted Rand index) of each labelling with all.
 
     Slices that were joined have their mixtures together. In each slice that has spots enough the mixture then goes on
-    alone: what a domain expresses differs a little from slice to slice, which is not to decide where it ends.
+    alone: what a domain expresses differs a little from slice to slice, which is not to decide where it ends. Both
+    vote.
 
     Parameters
     ----------
@@ -170,9 +171,11 @@ def _members(views: list[Floats], n_domains: int, seed: int, slices: list[Labels
     members = []
     for view in views:
         if (member := _mixture(view, n_domains, seed)) is not None:
-            for rows in slices:
-                member[rows] = _adapted(view[rows], member[rows], seed)
             members.append(member)
+            if slices:
+                members.append(member.copy())
+                for rows in slices:
+                    members[-1][rows] = _adapted(view[rows], member[rows], seed)
     if members:
         return members
     log.warning("no mixture with %d occupied domains was found: k-means decides", n_domains)
