@@ -17,6 +17,7 @@ fuzz: setup
 
 # proportions against known ones and against peers; QUICK=1: without the peers that take minutes
 bench-deconvolution: setup
+	$(if $(QUICK),,.venv/bin/python benchmarks/deconvolution/scale.py)
 	PATH="$${SPOTFUSE_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/spotfuse}/uv/bin:$$PATH" .venv/bin/python benchmarks/deconvolution/compare.py
 
 # Docker, Slurm and Apptainer, set up here as far as this machine lets root do so

@@ -143,7 +143,8 @@ def peer(name: str) -> Method:
 
     def method(st: anndata.AnnData, sc: anndata.AnnData) -> dict[str, pd.DataFrame]:
         try:
-            table, _ = peers.run(name, st, sc)
+            table, seconds = peers.run(name, st, sc)
+            table.attrs["seconds"] = seconds
         except peers.NoResultError as reason:
             SILENT.setdefault(name, str(reason))
             return {}
@@ -177,7 +178,7 @@ def pooled(inputs: list[Input], methods: list[Method]) -> pd.DataFrame:
             start = processor_seconds()
             for name, table in method(st, sc).items():
                 found.setdefault(name, []).append(table)
-                seconds[name] = seconds.get(name, 0) + processor_seconds() - start
+                seconds[name] = seconds.get(name, 0) + table.attrs.get("seconds", processor_seconds() - start)
                 single.setdefault(name, []).append(evaluate(table, truth)["RMSE"])
             if method is ours:
                 low, high = ours.covered  # type: ignore[attr-defined]
@@ -309,7 +310,7 @@ def main() -> None:
             rows[what] = pooled([change(given) for given in inputs], DAMAGED)["RMSE"]
             print(name, what, rows[what].round(4).to_dict(), flush=True)
         parts += [f"## Damaged inputs, {name}: RMSE\n", markdown(pd.DataFrame(rows).T)]
-    parts.append((HERE / "tried.md").read_text())
+    parts += [(HERE / name).read_text() for name in ("scale.md", "tried.md")]
     versions = [f"{name} {peers.version(name)}" for name in CHOSEN if SILENT.get(name) != "does not install"]
     silent = "".join(f" No result from {name}: {reason}." for name, reason in SILENT.items())
     told = "".join(f'{name}="{os.environ[name]}" ' for name in ("QUICK", "PEERS") if name in os.environ)

@@ -21,6 +21,7 @@ from spotfuse.arrays import Array
 from spotfuse.deconvolution._profiles import shares
 
 _COMPONENTS = 50
+_FOR_BASIS = 5000  # cells, as many of each type, that components are learned from
 CANDIDATES = 64  # cells a spot; a type with less than one of them is not there
 _SWEEPS = 30
 _BATCH = 500
@@ -58,15 +59,16 @@ def cell_map(
     Sparse matrix of shape (n_spots, n_cells); a type's cells sum to its proportion.
     """
     weighted = sparse.csr_matrix(shares(cells) @ sparse.diags(cell_weights))
-    n_components = min(_COMPONENTS, min(weighted.shape) - 1)
+    of_type = [np.flatnonzero(types == k) for k in range(proportions.shape[1])]
+    some = np.sort(np.concatenate([own[: _FOR_BASIS // len(of_type) + 1] for own in of_type]))
+    n_components = min(_COMPONENTS, len(some) - 1, weighted.shape[1] - 1)
     basis = np.eye(weighted.shape[1])
     if n_components >= 1:
-        _, _, basis = svds(weighted, k=n_components, v0=np.ones(min(weighted.shape)))
+        _, _, basis = svds(weighted[some], k=n_components, v0=np.ones(min(len(some), weighted.shape[1])))
     Z = np.asarray(weighted @ basis.T)
     scale = np.sqrt(np.mean(np.sum(Z**2, axis=1)))
     Z, to_spots = Z / scale, spot_weights[:, None] * basis.T / scale
     unit = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
-    of_type = [np.flatnonzero(types == k) for k in range(proportions.shape[1])]
     n_cells = np.array([len(own) for own in of_type])
 
     def part(first: int) -> sparse.csr_matrix:
