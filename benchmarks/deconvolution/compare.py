@@ -310,7 +310,7 @@ def main() -> None:
             rows[what] = pooled([change(given) for given in inputs], DAMAGED)["RMSE"]
             print(name, what, rows[what].round(4).to_dict(), flush=True)
         parts += [f"## Damaged inputs, {name}: RMSE\n", markdown(pd.DataFrame(rows).T)]
-    parts += [(HERE / name).read_text() for name in ("scale.md", "tried.md")]
+    parts += [(HERE / name).read_text() for name in ("scale.md", "tried.md") if (HERE / name).exists()]
     versions = [f"{name} {peers.version(name)}" for name in CHOSEN if SILENT.get(name) != "does not install"]
     silent = "".join(f" No result from {name}: {reason}." for name, reason in SILENT.items())
     told = "".join(f'{name}="{os.environ[name]}" ' for name in ("QUICK", "PEERS") if name in os.environ)

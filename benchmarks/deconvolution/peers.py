@@ -21,7 +21,7 @@ SECONDS = 600  # of processor time, a set
 PACKAGES = {
     "rctd": ["rctd-py"],
     "flashdeconv": ["flashdeconv"],
-    "tangram": ["tangram-sc"],
+    "tangram": ["tangram-sc", "pandas<3"],  # it reads a Series by position
     "cell2location": ["cell2location==0.1.5", "pyro-ppl==1.9.1"],
 }
 QUICK = ("rctd", "flashdeconv")
