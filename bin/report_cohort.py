@@ -26,6 +26,8 @@ def main(args: argparse.Namespace) -> None:
     notes = [json.loads(path.read_text()) for path in args.statuses]
     params = json.loads(args.params.read_text()) if args.params else {}
     compared = {path.stem: cohort.read(path) for path in args.tables}
+    if "composition" not in compared:  # the comparison failed; slices are shown all the same, with their own numbers
+        compared["composition"] = cohort.composition(sheet, slices)
     metrics = cohort.metrics(sheet, slices)
     failures = cohort.failures(sheet, notes)
     page = report.of_cohort(sheet, slices, metrics, failures, params, compared)
@@ -34,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     out.mkdir(exist_ok=True)
     tables.write(metrics, out / "metrics.tsv")
     tables.write(failures, out / "failures.tsv")
-    for name, content in cohort.multiqc(metrics, compared.get("composition")).items():
+    for name, content in cohort.multiqc(metrics, compared["composition"]).items():
         (out / name).write_text(json.dumps(content, indent=1) + "\n")
     (out / "report.html").write_text(page, encoding="utf-8")
     print(cohort.closing_table(metrics, failures))

@@ -236,13 +236,13 @@ def closing_table(metrics: pd.DataFrame, failures: pd.DataFrame) -> str:
     return "\n".join(text)
 
 
-def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
+def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Give the same tables as MultiQC's custom content, for facilities that gather all their reports there.
 
     Parameters
     ----------
     metrics, composition
-        From the functions of these names; without a comparison the latter is None.
+        From the functions of these names.
 
     Returns
     -------
@@ -256,8 +256,6 @@ def multiqc(metrics: pd.DataFrame, composition: pd.DataFrame | None) -> dict[str
             "headers": {key: {"title": title, "format": form} for key, (title, form) in columns.items()},
         }
     for kind, title in (("domain", "Spatial domains"), ("cell_type", "Cell types")):
-        if composition is None:
-            break
         part = composition[composition["kind"] == kind]
         if len(part):
             part = part.assign(name=part["name"].astype(str))  # a file in which all are numbers says nothing of text

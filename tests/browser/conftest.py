@@ -232,6 +232,18 @@ def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def uncompared_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of one slice where compare_slices was killed."""
+    folder = tmp_path_factory.mktemp("uncompared")
+    folders = [slice_folder(folder / "S1", 10)]
+    (folder / "S1.status.json").write_text(json.dumps({"sample": "S1", "step": "collect_slice", "failure": None}))
+    (folder / "sheet.json").write_text(json.dumps([{"sample": "S1", "data": "x", "reference": "r"}]))
+    common = ["--sample", "cohort", "--sheet", "sheet.json", "--slices", *folders]
+    write_report("report_cohort", folder, *common, "--statuses", "S1.status.json")
+    return folder / "cohort/report.html"
+
+
+@pytest.fixture(scope="session")
 def matched_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of five slices of three donors and one of two conditions; the last calls its domains otherwise.
 

@@ -159,3 +159,10 @@ def test_it_fits_the_screen(visit, cohort_report: Path, width: int):
     rows = [line.split("\t") for line in Path(download.value.path()).read_text().splitlines()]
     assert rows[0] == ["slice", "1", "2", "3"] and [row[0] for row in rows[1:]] == ["S2", "S1"]
     assert all(abs(sum(map(float, row[1:])) - 1) < 1e-5 for row in rows[1:])
+
+
+def test_slices_are_shown_though_their_comparison_failed(visit, uncompared_report: Path):
+    page = visit(uncompared_report)
+    assert page.locator("#failures tbody tr").all_inner_texts()[-1].startswith("cohort\tcompare_slices\tkilled")
+    assert page.locator("#gallery canvas").count() == 1 and page.locator("#composition figure").count() > 0
+    assert page.locator("#matched, #differences, #expression, #neighbours, #markers").count() == 0

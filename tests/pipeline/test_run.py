@@ -164,7 +164,7 @@ def test_changed_source_runs_the_steps_that_import_it(pipeline, first_run, secon
     source.write_text(before)
     assert run.exit_status == 0, run.output
     again = {step for step, _slice in run.tasks("COMPLETED")}
-    assert again == {"FIND_MARKERS", "COLLECT_SLICE", "REPORT_SLICE", "REPORT_COHORT"}
+    assert again == {"FIND_MARKERS", "COLLECT_SLICE", "REPORT_SLICE", "COMPARE_SLICES", "REPORT_COHORT"}
     cached = {step for step, _slice in run.tasks("CACHED")}
     assert cached == {step for step, _slice in first_run.tasks("COMPLETED")} - again
 
@@ -247,7 +247,8 @@ def test_a_changed_result_is_made_again(pipeline, first_run) -> None:
     assert run.exit_status == 0, run.output
     assert f"{folder}/domains.tsv: changed after its task had ended; the task runs again" in run.output
     assert {step for step, _slice in run.tasks("COMPLETED")} == {
-        *("ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE", "REPORT_SLICE", "REPORT_COHORT")
+        *("ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE", "REPORT_SLICE"),
+        *("COMPARE_SLICES", "REPORT_COHORT"),
     }
     assert {slice_ for _step, slice_ in run.tasks("COMPLETED")} == {"cortex", "-"}
     assert (run.outdir / "cortex/domains.tsv").read_bytes() == before

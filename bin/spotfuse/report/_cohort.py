@@ -66,7 +66,7 @@ def of_cohort(
     parameters
         The run's.
     compared
-        The tables of `compare_slices`, by name; none where it failed.
+        The tables of `compare_slices`, by name; where it failed, ``composition`` alone.
 
     Returns
     -------
