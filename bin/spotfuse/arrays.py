@@ -3,6 +3,7 @@
 import ctypes
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -104,7 +105,9 @@ def library(place: str = "cpu", name: str | None = None) -> Library:
         if sparse.issparse(values):
             matrix: Any = torch.sparse_csr_tensor
             parts = (torch.as_tensor(part, device=place) for part in (values.indptr, values.indices, values.data))
-            return cast(torch.Tensor, matrix(*parts, size=values.shape))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that this layout is in beta
+                return cast(torch.Tensor, matrix(*parts, size=values.shape))
         return torch.as_tensor(values, device=place)
 
     return Library(xp, torch.special, put, lambda values: np.asarray(values.cpu().numpy()))
