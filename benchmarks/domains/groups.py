@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""What slices gain or lose by being learned together: ARI alone and in a group, and how they mix; writes groups.md.
+
+Run from the repository with the environment of `make setup`: `python benchmarks/domains/groups.py`; `--groups` takes
+some of the groups, `--seeds` sets how often. What was measured is kept under work/. SPOTFUSE_DATA names the folder with
+the slices. The pipeline's own commands are run; truth is read here for scores alone.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+import anndata  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+from sklearn.metrics import adjusted_rand_score  # noqa: E402
+
+DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
+GROUPS = {
+    "dlpfc": (("dlpfc/151673.h5ad", "dlpfc/151674.h5ad"), 7),
+    "mpfc": (("starmap_mpfc/BZ5.h5ad", "starmap_mpfc/BZ9.h5ad"), 4),
+}
+UNKNOWN = ("", "NA", "nan", "undetermined")
+
+
+def run(folder: Path, step: str, sample: str, *args: object) -> None:
+    """Run a step of the pipeline in a folder, unless it has been."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / f".{step}"
+    if not done.exists():
+        line = [sys.executable, str(ROOT / f"bin/{step}.py"), "--sample", sample, *map(str, args)]
+        subprocess.run(line, cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        done.touch()
+
+
+def learned(folder: Path, prepared: Path, sample: str, n_domains: int, seed: int) -> Path:
+    """Train and divide; give the folder with what came out."""
+    out = folder / f"seed{seed}"
+    run(out, "train", sample, "--prepared", prepared, "--seed", seed, "--device", "cpu")
+    given = ("--prepared", prepared, "--embedding", "embedding.npz", "--n-domains", n_domains, "--seed", seed)
+    run(out, "assign_domains", sample, *given)
+    return out
+
+
+def layers(prepared: Path, domains: Path) -> pd.DataFrame:
+    """Domain and annotation of the annotated spots."""
+    obs = anndata.read_h5ad(prepared, backed="r").obs
+    table = pd.read_csv(domains, sep="\t", dtype={"spot": str}).set_index("spot")
+    found = pd.DataFrame({"layer": obs["label"].astype(object), "domain": table["domain"].reindex(obs.index)})
+    return found[found["layer"].notna() & ~found["layer"].astype(str).isin(UNKNOWN)].astype(str)
+
+
+def same_layer(slices: list[pd.DataFrame]) -> int:
+    """Domains whose most frequent layer is the same in every slice."""
+    most = [part.groupby("domain")["layer"].agg(lambda names: names.value_counts().index[0]) for part in slices]
+    agreed = pd.concat(most, axis=1).dropna()
+    return int(agreed.nunique(axis=1).eq(1).sum())
+
+
+def measured(work: Path, group: str, seeds: int) -> list[str]:
+    """Rows of the table."""
+    files, n_domains = GROUPS[group]
+    names = [Path(file).stem for file in files]
+    prepared = {name: work / name / "prepared.h5ad" for name in names}
+    for name, file in zip(names, files, strict=True):
+        run(work / name, "prepare_slice", name, "--data", DATA / file)
+    folder = work / group
+    run(folder, "join_group", group, "--slices", *names, "--prepared", *prepared.values())
+    alone: dict[str, list[float]] = {name: [] for name in names}
+    together: dict[str, list[float]] = {name: [] for name in names}
+    same, mixing = [], []
+    for seed in range(1, seeds + 1):
+        out = learned(folder, folder / "prepared.h5ad", group, n_domains, seed)
+        run(out, "split_group", group, "--prepared", folder / "prepared.h5ad", "--learned", ".")
+        mixing.append(pd.read_csv(out / f"{group}.mixing.tsv", sep="\t").iloc[0])
+        parts = [layers(prepared[name], out / "slices" / name / "domains.tsv") for name in names]
+        same.append(same_layer(parts))
+        for name, part in zip(names, parts, strict=True):
+            together[name].append(float(adjusted_rand_score(part["layer"], part["domain"])))
+            own = learned(work / name, prepared[name], name, n_domains, seed)
+            part = layers(prepared[name], own / "domains.tsv")
+            alone[name].append(float(adjusted_rand_score(part["layer"], part["domain"])))
+    rows = []
+    for i, name in enumerate(names):
+        first = (
+            f"{min(same)} of {n_domains}",
+            f"{np.median([row['ilisi'] for row in mixing]):.2f} ({mixing[0]['ilisi_at_random']:.2f})",
+            f"{np.median([row['ari'] for row in mixing]):.3f}",
+        )
+        cells = [group, name, said(alone[name]), said(together[name]), *(first if i == 0 else ("", "", ""))]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def said(values: list[float]) -> str:
+    """Median and range."""
+    return f"{np.median(values):.3f} ({np.ptp(values):.3f})"
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--groups", default=",".join(GROUPS), help="some of the groups, comma-separated")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
+    parser.add_argument("--work", type=Path, default=HERE / "work/groups", help="where results are kept")
+    args = parser.parse_args()
+    head = ["group", "slice", "alone", "in the group", "same layer", "iLISI (at random)", "ARI of slices"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for group in args.groups.split(","):
+        lines += measured(args.work.resolve(), group, args.seeds)
+    print("\n".join(lines))
+    command = f"python benchmarks/domains/groups.py --groups {args.groups} --seeds {args.seeds}"
+    text = [
+        "# Slices learned together",
+        "",
+        "Adjusted Rand index with the annotated number of domains, one set of defaults: each slice learned alone, and",
+        f"the slices of a group learned together. Median of {args.seeds} seeds; in brackets the largest less the",
+        "smallest. *Same layer*: domains whose most frequent annotated layer is the same in all slices, by the worst",
+        "seed. *iLISI* and *ARI of slices* are those of `cohort/mixing.tsv`.",
+        "",
+        f"`{command}`, {pd.Timestamp.now('UTC').date()}:",
+        "",
+        *lines,
+    ]
+    (HERE / "groups.md").write_text("\n".join(text) + "\n")
+
+
+if __name__ == "__main__":
+    main()
