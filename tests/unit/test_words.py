@@ -7,9 +7,10 @@ import pytest
 from spotfuse.report import _words as words
 
 
-def said(curve: list[tuple[int, float, int]] | None) -> str:
+def said(curve: list[tuple[int, float, int]] | None, steps: tuple[str, ...] = ("assign_domains",)) -> str:
     table = None if curve is None else pd.DataFrame(curve, columns=["n_domains", "stability", "chosen"])
-    return words.n_domains(SimpleNamespace(names=["1", "2", "3"], tables={"n_domains": table}))
+    tables = {"n_domains": table, "status": pd.DataFrame({"step": steps})}
+    return words.n_domains(SimpleNamespace(names=["1", "2", "3"], tables=tables, uns={"sample": {"group": "donor7"}}))
 
 
 @pytest.mark.parametrize("curve", [None, []])
@@ -34,3 +35,9 @@ def test_halves_that_agree_better_are_explained():
 
 def test_the_end_of_the_curve_is_pointed_out():
     assert "largest number tried" in said([(2, 0.5, 0), (3, 0.7, 0), (4, 0.9, 1)])
+
+
+def test_slices_of_a_group_share_their_numbers():
+    text = said(None, ("assign_domains", "split_group"))
+    assert text.startswith("The number of domains, 3, was given. They were learned together")
+    assert "the other slices of group donor7" in text
