@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spotfuse import matching
 from spotfuse.cohort import Row
 from spotfuse.conditions import FEWEST, Design, compared, donors, facts, ordered
 
@@ -52,7 +53,7 @@ def find(sheet: Sequence[Row], slices: Mapping[str, Path], matched: pd.DataFrame
     numbers = sorted(set(matched["matched"].dropna()))
     if not columns or not numbers:
         return pd.DataFrame(columns=COLUMNS)
-    counts = {name: _read(slices[name] / "domain_counts.tsv") for name in samples}
+    counts = {name: matching.read_counts(slices[name] / "domain_counts.tsv") for name in samples}
     own = matched.dropna(subset=["matched"]).set_index(["matched", "sample"])["domain"].astype(str)
     frames = []
     for number in numbers:
@@ -66,11 +67,6 @@ def find(sheet: Sequence[Row], slices: Mapping[str, Path], matched: pd.DataFrame
     if not frames:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(frames, ignore_index=True)[COLUMNS]
-
-
-def _read(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False)
-    return table.drop_duplicates("gene").set_index("gene").astype(np.int32)
 
 
 def _compared(counts: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[pd.DataFrame]:

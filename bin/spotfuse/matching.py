@@ -42,6 +42,12 @@ def counts(adata: AnnData, domains: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"gene": adata.var_names.astype(str), **columns})
 
 
+def read_counts(path: Path) -> pd.DataFrame:
+    """Read the table of `counts`: genes × domains, the first row of a gene that has several."""
+    table = pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False)
+    return table.drop_duplicates("gene").set_index("gene").astype(np.int32)
+
+
 def profiles(adata: AnnData, domains: pd.Series, n_genes: int = N_GENES) -> pd.DataFrame:
     """Give what each domain of a slice expresses, in the genes that tell its domains apart most.
 

@@ -116,7 +116,7 @@ def markers(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
     changes = []
     for sample, of in called.items():
         if (path := slices[sample] / "domain_counts.tsv").exists():
-            change = _fold_changes(pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False))
+            change = _fold_changes(matching.read_counts(path))
             change = change.reindex(columns=list(of)).rename(columns=of).rename_axis(columns="domain")
             changes.append(change.stack().reindex(n_marker.index).rename(sample))
     every = pd.concat(changes, axis=1) if changes else pd.DataFrame(index=n_marker.index)
@@ -147,7 +147,7 @@ def _named(slices: Mapping[str, Path], matched: pd.DataFrame) -> dict[str, dict[
 
 def _fold_changes(counts: pd.DataFrame) -> pd.DataFrame:
     """Give, of genes × domains, the logarithm to base 2 of each domain's counts a million to those of all others."""
-    table = counts.drop_duplicates("gene").set_index("gene").astype(float)
+    table = counts.astype(float)
     rest = (-table).add(table.sum(axis=1), axis=0)
     inside, outside = (part / part.sum().clip(lower=1) * 1e6 + _PSEUDO_COUNT for part in (table, rest))
     return np.log2(inside / outside)
