@@ -21,7 +21,8 @@ def main(args: argparse.Namespace) -> None:
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
-    matched = matching.of_slices(slices, cohort.together(sheet, slices))
+    counts = matching.read_counts(slices)
+    matched = matching.match(counts, cohort.together(sheet, slices))
     composition = cohort.composition(sheet, slices, matching.names(matched))
     beside = recurring.neighbourhoods(slices, matched)
     found = {
@@ -30,8 +31,8 @@ def main(args: argparse.Namespace) -> None:
         "composition": composition,
         "neighbourhoods": recurring.mean_neighbourhoods(sheet, beside),
         "differences": differences.find(sheet, composition, matched, beside),
-        "markers": recurring.markers(slices, matched),
-        "differential_expression": expression.find(sheet, slices, matched),
+        "markers": recurring.markers(slices, counts, matched),
+        "differential_expression": expression.find(sheet, counts, matched),
     }
     out = Path("cohort")
     out.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write markers.tsv, spatial_genes.tsv, domain_counts.tsv and domain_profiles.tsv."""
+    """Write markers.tsv, spatial_genes.tsv and domain_counts.tsv."""
     import anndata
     from spotfuse import markers, matching, spatial_genes, tables
 
@@ -25,7 +25,6 @@ def main(args: argparse.Namespace) -> None:
         "markers.tsv": markers.find(adata, domains, n_genes=args.n_markers),
         "spatial_genes.tsv": spatial_genes.find(adata),
         "domain_counts.tsv": matching.counts(adata, domains),
-        "domain_profiles.tsv": matching.profiles(adata, domains),
     }
     for name, table in found.items():
         tables.write(table, name)

@@ -23,7 +23,6 @@ _COPIED = (
     "markers.tsv",
     "spatial_genes.tsv",
     "domain_counts.tsv",
-    "domain_profiles.tsv",
     "qc.tsv",
     "loss.tsv",
     "deconvolution_fit.tsv",

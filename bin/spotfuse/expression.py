@@ -3,13 +3,11 @@
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spotfuse import matching
 from spotfuse.cohort import Row
 from spotfuse.conditions import FEWEST, Design, compared, donors, facts, ordered
 
@@ -21,7 +19,7 @@ _LEAST_COUNT = 10  # of a gene, in as many donors as the smaller side has (Chen 
 _LEAST_SHARE = 0.75  # of the slices that hold a gene; the others had it in too few spots, and count as without
 
 
-def find(sheet: Sequence[Row], slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
+def find(sheet: Sequence[Row], counts: Mapping[str, pd.DataFrame], matched: pd.DataFrame) -> pd.DataFrame:
     """Compare the expression of each matched domain between the levels of the sheet's columns.
 
     Counts are summed over a domain's spots in all slices of a donor ("pseudobulk"), which makes donors, not spots,
@@ -34,8 +32,8 @@ def find(sheet: Sequence[Row], slices: Mapping[str, Path], matched: pd.DataFrame
     ----------
     sheet
         The sample sheet, a mapping a row; which columns are compared, and who a donor is, `spotfuse.conditions` says.
-    slices
-        Folder of each finished slice, by sample; those without ``domain_counts.tsv`` are left out.
+    counts
+        Genes × domains of each slice, by sample, as `spotfuse.matching.read_counts` gives them.
     matched
         From `spotfuse.matching`: only domains that are the same in several slices are compared.
 
@@ -47,13 +45,12 @@ def find(sheet: Sequence[Row], slices: Mapping[str, Path], matched: pd.DataFrame
     over the genes of a domain and level; empty where DESeq2 leaves a gene out as an outlier or as too low to tell),
     ``note``.
     """
-    samples = sorted(name for name, folder in slices.items() if (folder / "domain_counts.tsv").exists())
+    samples = sorted(counts)
     of = facts(sheet, samples)
     columns = compared(of)
     numbers = sorted(set(matched["matched"].dropna()))
     if not columns or not numbers:
         return pd.DataFrame(columns=COLUMNS)
-    counts = {name: matching.read_counts(slices[name] / "domain_counts.tsv") for name in samples}
     own = matched.dropna(subset=["matched"]).set_index(["matched", "sample"])["domain"].astype(str)
     frames = []
     for number in numbers:

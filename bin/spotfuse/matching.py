@@ -10,20 +10,18 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse.preparation import log_normalised
-
 LEAST_SCORE = 0.6  # mean correlation below which domains stay apart
-N_GENES = 500  # of a slice's profiles, at most
-# profiles that share fewer genes than these are not compared: slices of one tissue share most of them
-_LEAST_GENES, _LEAST_SHARED = 20, 0.25
-_BLOCK = 50_000  # spots in memory at a time
+N_GENES = 500  # that two slices are compared by, at most
+# of so few genes a correlation by chance reaches the score above in one pair of domains of some 4,000
+_LEAST_GENES = 30
+_PRIOR = 20.0  # counts added to both sides of a fold change: a gene with fewer in a domain says little of it
 _COLUMNS = ["sample", "domain", "matched", "score"]
 
 Floats = npt.NDArray[np.float64]
 
 
 def counts(adata: AnnData, domains: pd.Series) -> pd.DataFrame:
-    """Sum the counts of each domain of a slice: what expression is compared by between donors.
+    """Sum the counts of each domain of a slice: what slices are compared by.
 
     Parameters
     ----------
@@ -36,61 +34,69 @@ def counts(adata: AnnData, domains: pd.Series) -> pd.DataFrame:
     -------
     DataFrame with a row a gene: ``gene``, then a column a domain.
     """
-    member, names = _members(adata, domains)
+    labels = pd.Categorical(domains.loc[adata.obs_names].astype(int))
+    member = sparse.csr_matrix((np.ones(adata.n_obs), (labels.codes, np.arange(adata.n_obs))))
     sums = (member @ sparse.csr_matrix(adata.X)).toarray().round().astype(np.int64)
-    columns = {name: sums[i] for i, name in enumerate(names)}
+    columns = {str(name): sums[i] for i, name in enumerate(labels.categories)}
     return pd.DataFrame({"gene": adata.var_names.astype(str), **columns})
 
 
-def read_counts(path: Path) -> pd.DataFrame:
-    """Read the table of `counts`: genes × domains, the first row of a gene that has several."""
-    table = pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False)
-    return table.drop_duplicates("gene").set_index("gene").astype(np.int32)
-
-
-def profiles(adata: AnnData, domains: pd.Series, n_genes: int = N_GENES) -> pd.DataFrame:
-    """Give what each domain of a slice expresses, in the genes that tell its domains apart most.
+def read_counts(slices: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Read the tables of `counts` of finished slices.
 
     Parameters
     ----------
-    adata
-        A prepared slice, of shape (n_spots, n_genes).
-    domains
-        The domain of each spot, indexed by spot.
-    n_genes
-        Genes that are given, at most.
+    slices
+        Folder of each slice, by sample; those without ``domain_counts.tsv`` are left out.
 
     Returns
     -------
-    DataFrame with a row a gene: ``gene``, then a column a domain with the mean of its log-normalised counts. Genes are
-    those variable ones whose means differ most between domains, sorted by name.
+    Genes × domains by sample, the first row of a gene that has several.
     """
-    variable = adata.var["highly_variable"].to_numpy(bool)
-    member, names = _members(adata, domains)
-    sums = np.zeros((len(names), int(variable.sum())))
-    for start in range(0, adata.n_obs, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        sums += (member[:, rows] @ log_normalised(adata[rows])[:, variable]).toarray()
-    means = sums / np.asarray(member.sum(axis=1)).reshape(-1, 1)
-    genes = adata.var_names[variable].astype(str)
-    best = np.argsort(-means.var(axis=0).round(9), kind="stable")[:n_genes]
-    best = best[np.argsort(genes[best], kind="stable")]
-    columns = {name: means[i, best] for i, name in enumerate(names)}
-    return pd.DataFrame({"gene": genes[best], **columns})
+    files = {name: folder / "domain_counts.tsv" for name, folder in sorted(slices.items())}
+    return {
+        name: pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False)
+        .drop_duplicates("gene")
+        .set_index("gene")
+        .astype(np.int32)
+        for name, path in files.items()
+        if path.exists()
+    }
 
 
-def match(found: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Match the domains of slices one to one.
-
-    Domains of slices that were learned together match by their numbers. Else, two are as alike as their mean profiles
-    correlate, each less the mean over its slice's domains, over the genes that both slices' profiles hold. Sets of
-    domains, of each slice one at most, grow from the most alike (average linkage) as long as the mean correlation
-    between two of them is `LEAST_SCORE` or more.
+def fold_changes(counts: pd.DataFrame, prior: float) -> pd.DataFrame:
+    """Compare each domain of a slice with the rest of it.
 
     Parameters
     ----------
-    found
-        The `profiles` of each slice, by sample; their order changes nothing.
+    counts
+        Genes × domains.
+    prior
+        Counts that are added to both sides.
+
+    Returns
+    -------
+    The logarithm to base 2 of each gene's counts in each domain to those expected of the rest's shares; 0 without a
+    rest.
+    """
+    table = counts.astype(float)
+    rest = (-table).add(table.sum(axis=1), axis=0)
+    expected = (rest / rest.sum() * table.sum()).fillna(table)
+    return np.log2((table + prior) / (expected + prior))
+
+
+def match(counts: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Match the domains of slices one to one.
+
+    Domains of slices that were learned together match by their numbers. Else, two are as alike as their `fold_changes`
+    correlate over the genes that differ between domains in both slices: the `N_GENES` whose lower rank of the two by
+    variance over domains is highest. Sets of domains, of each slice one at most, grow from the most alike (average
+    linkage) as long as the mean correlation between two of them is `LEAST_SCORE` or more.
+
+    Parameters
+    ----------
+    counts
+        Genes × domains of each slice, as `read_counts` gives them; the order of slices changes nothing.
     together
         Group of each slice that was learned together with others.
 
@@ -102,16 +108,15 @@ def match(found: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None 
     ``score`` (mean correlation with the set's other domains; of a domain that stays alone the highest with any, if it
     could be compared with any).
     """
-    samples = sorted(found)
-    tables = {name: found[name].drop_duplicates("gene").set_index("gene") for name in samples}
-    labels = [(name, int(domain)) for name in samples for domain in sorted(tables[name], key=int)]
+    samples = sorted(counts)
+    labels = [(name, int(domain)) for name in samples for domain in sorted(counts[name], key=int)]
     if not labels:
         return pd.DataFrame(columns=_COLUMNS)
     alike = np.zeros((len(labels), len(labels)))
     sample = np.array([name for name, _ in labels])
     at = {name: np.flatnonzero(sample == name) for name in samples}
-    genes = pd.Index(sorted(set().union(*(tables[name].index for name in samples))))
-    laid = {name: _laid_out(tables[name][[str(labels[i][1]) for i in at[name]]], genes) for name in samples}
+    genes = pd.Index(sorted(set().union(*(counts[name].index for name in samples))))
+    laid = {name: _laid_out(counts[name][[str(labels[i][1]) for i in at[name]]], genes) for name in samples}
     for one, other in combinations(samples, 2):
         scores = _correlations(laid[one], laid[other])
         alike[np.ix_(at[one], at[other])] = scores
@@ -140,31 +145,6 @@ def match(found: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None 
     return pd.DataFrame(rows, columns=_COLUMNS).astype({"matched": "Int64"})
 
 
-def of_slices(slices: Mapping[str, Path], together: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Match the domains of finished slices, as `match`.
-
-    Parameters
-    ----------
-    slices
-        Folder of each slice, by sample; those without profiles have no rows.
-    together
-        As for `match`.
-
-    Returns
-    -------
-    DataFrame as `match` gives it.
-    """
-    files = {name: folder / "domain_profiles.tsv" for name, folder in slices.items()}
-    return match(
-        {
-            name: pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False)
-            for name, path in files.items()
-            if path.exists()
-        },
-        together,
-    )
-
-
 def names(matched: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Give what the cohort calls the domains of each slice.
 
@@ -187,28 +167,22 @@ def names(matched: pd.DataFrame) -> dict[str, dict[str, str]]:
     return called
 
 
-def _members(adata: AnnData, domains: pd.Series) -> tuple[sparse.csr_matrix, list[str]]:
-    """Give which spot is of which domain, as domains × spots, and the domains' names."""
-    labels = pd.Categorical(domains.loc[adata.obs_names].astype(int))
-    member = sparse.csr_matrix((np.ones(adata.n_obs), (labels.codes, np.arange(adata.n_obs))))
-    return member, [str(name) for name in labels.categories]
+def _laid_out(counts: pd.DataFrame, genes: pd.Index) -> tuple[Floats, Floats]:
+    """Give fold changes as domains × genes, and each gene's rank by how they vary, 0 to 1; 0 where it is not known."""
+    changes = fold_changes(counts, _PRIOR)
+    rank = changes.var(axis=1, ddof=0).round(9).rank(pct=True)
+    return changes.reindex(genes).fillna(0).to_numpy().T, rank.reindex(genes).fillna(0).to_numpy()
 
 
-def _laid_out(table: pd.DataFrame, genes: pd.Index) -> Floats:
-    """Give profiles, less their mean, as domains × genes; nan where a gene is not known."""
-    values = np.full((table.shape[1], len(genes)), np.nan)
-    values[:, genes.get_indexer(table.index)] = table.to_numpy(float).T
-    return np.asarray(values - values.mean(axis=0))
-
-
-def _correlations(one: Floats, other: Floats) -> Floats:
-    """Correlate profiles of two slices; 0 where that says nothing."""
-    known = np.isfinite(one[0]), np.isfinite(other[0])
-    shared = np.flatnonzero(known[0] & known[1])
-    if len(shared) < max(_LEAST_GENES, _LEAST_SHARED * min(known[0].sum(), known[1].sum())):
-        return np.zeros((len(one), len(other)))
+def _correlations(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> Floats:
+    """Correlate the domains of two slices; 0 where that says nothing."""
+    rank = np.minimum(one[1], other[1])
+    genes = np.argsort(-rank, kind="stable")[:N_GENES]
+    genes = genes[rank[genes] > 0]
+    if len(genes) < _LEAST_GENES:
+        return np.zeros((len(one[0]), len(other[0])))
     units = []
-    for values in (one[:, shared], other[:, shared]):
+    for values in (one[0][:, genes], other[0][:, genes]):
         values = values - values.mean(axis=1, keepdims=True)
         length = np.linalg.norm(values, axis=1, keepdims=True)
         units.append(np.divide(values, length, out=np.zeros_like(values), where=length > 1e-9))

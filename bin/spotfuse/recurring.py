@@ -17,7 +17,7 @@ NEIGHBOURHOODS = [
 ]
 MARKERS = ["domain", "gene", "n_slices", "n_marker", "log_fold_change", "lowest", "highest"]
 _ALPHA = 0.05  # adjusted p up to which a gene counts as a slice's marker
-_PSEUDO_COUNT = 1.0  # a million, added to both sides of a fold change
+_PRIOR = 1.0  # counts added to both sides of a fold change
 
 
 def neighbourhoods(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
@@ -84,13 +84,15 @@ def mean_neighbourhoods(sheet: Sequence[Row], beside: pd.DataFrame) -> pd.DataFr
     return pd.concat(frames, ignore_index=True)[NEIGHBOURHOODS]
 
 
-def markers(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
+def markers(slices: Mapping[str, Path], counts: Mapping[str, pd.DataFrame], matched: pd.DataFrame) -> pd.DataFrame:
     """Give the genes that mark a domain in one slice after another.
 
     Parameters
     ----------
     slices
         Folder of each finished slice, by sample.
+    counts
+        Genes × domains of each slice, by sample, as `spotfuse.matching.read_counts` gives them.
     matched
         From `spotfuse.matching`: only domains that are the same in several slices have rows.
 
@@ -115,8 +117,8 @@ def markers(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.DataFrame:
     n_marker = n_marker[n_marker > 1]
     changes = []
     for sample, of in called.items():
-        if (path := slices[sample] / "domain_counts.tsv").exists():
-            change = _fold_changes(matching.read_counts(path))
+        if sample in counts:
+            change = matching.fold_changes(counts[sample], _PRIOR)
             change = change.reindex(columns=list(of)).rename(columns=of).rename_axis(columns="domain")
             changes.append(change.stack().reindex(n_marker.index).rename(sample))
     every = pd.concat(changes, axis=1) if changes else pd.DataFrame(index=n_marker.index)
@@ -143,14 +145,6 @@ def _named(slices: Mapping[str, Path], matched: pd.DataFrame) -> dict[str, dict[
         sample: {own: name for own, name in called.get(sample, {}).items() if not name.startswith("own ")}
         for sample in sorted(slices)
     }
-
-
-def _fold_changes(counts: pd.DataFrame) -> pd.DataFrame:
-    """Give, of genes × domains, the logarithm to base 2 of each domain's counts a million to those of all others."""
-    table = counts.astype(float)
-    rest = (-table).add(table.sum(axis=1), axis=0)
-    inside, outside = (part / part.sum().clip(lower=1) * 1e6 + _PSEUDO_COUNT for part in (table, rest))
-    return np.log2(inside / outside)
 
 
 def _averaged(table: pd.DataFrame, donor: pd.Series) -> pd.DataFrame:

@@ -8,7 +8,7 @@ process FIND_MARKERS {
     tuple val(meta), path(prepared), path(domains)
 
     output:
-    tuple val(meta), path('{markers.tsv,spatial_genes.tsv,domain_*.tsv,*.status.json}')    , emit: parts
+    tuple val(meta), path('{markers.tsv,spatial_genes.tsv,domain_counts.tsv,*.status.json}'), emit: parts
     path 'versions.yml'                                                                    , emit: versions
 
     script:
@@ -20,7 +20,7 @@ process FIND_MARKERS {
 
     stub:
     """
-    touch markers.tsv spatial_genes.tsv domain_counts.tsv domain_profiles.tsv
+    touch markers.tsv spatial_genes.tsv domain_counts.tsv
     ${Stub.notes(meta.id, 'find_markers')}
     """
 }

@@ -212,6 +212,7 @@ def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of three slices, of which one failed."""
     folder = tmp_path_factory.mktemp("cohort")
     slices = [slice_folder(folder / name, side) for name, side in (("S1", 10), ("S2", 12))]
+    (slices[1] / "domain_counts.tsv").unlink()  # nothing to be matched by
     sheet = [
         {"sample": "S2", "data": "b", "reference": "r", "condition": "case"},
         {"sample": "S1", "data": "a", "reference": "r", "condition": "control", "donor": EVIL},
@@ -251,16 +252,16 @@ def matched_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("matched")
     random = np.random.default_rng(0)
-    means = random.gamma(0.5, 1, (4, 60))
+    means = random.gamma(0.5, 1, (4, len(GENES)))
     sheet, slices = [], []
     for i, (condition, donor) in enumerate(
         [("<b>case", 0), ("<b>case", 1), ("control", 2), ("control", 3), ("control", 4)]
     ):
         slices.append(slice_folder(folder / f"M{i}", 8 + 2 * i))
         order = [1, 0, 3] if i == 4 else [0, 1, 2]
-        found = means[order] + random.normal(0, 0.05, (3, 60))
-        profiles = {"gene": [EVIL, *(f"G{j}" for j in range(59))]} | {str(k): found[k - 1] for k in (1, 2, 3)}
-        pd.DataFrame(profiles).to_csv(slices[-1] / "domain_profiles.tsv", sep="\t", index=False)
+        found = random.poisson(means[order] * 200 + 20)
+        counts = {"gene": GENES} | {str(k): found[k - 1] for k in (1, 2, 3)}
+        pd.DataFrame(counts).to_csv(slices[-1] / "domain_counts.tsv", sep="\t", index=False)
         if i == 4:
             domains = pd.read_csv(slices[-1] / "domains.tsv", sep="\t", keep_default_na=False)
             domains["domain"] = domains["domain"].replace({1: 2, 2: 1})

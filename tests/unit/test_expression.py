@@ -12,11 +12,11 @@ from spotfuse import expression, recurring, tables
 N_PLANTED, CHANGE = 20, 1.5
 
 
-def cohort(folder: Path, n: int, n_genes: int, seed: int, planted: int = 0, slices: int = 1):
+def cohort(n: int, n_genes: int, seed: int, planted: int = 0, slices: int = 1):
     """n donors with and n without the condition, two domains; in domain 1 of the former some genes are higher."""
     random = np.random.default_rng(seed)
     mean = random.gamma(0.7, 60, n_genes) + 20
-    sheet, folders = [], {}
+    sheet, found = [], {}
     for i in range(2 * n):
         own = mean * random.gamma(20, 1 / 20, n_genes)
         if i < n:
@@ -24,17 +24,15 @@ def cohort(folder: Path, n: int, n_genes: int, seed: int, planted: int = 0, slic
         for k in range(slices):
             sample = f"S{i}_{k}"
             counts = random.poisson(own * random.uniform(0.5, 2))
-            (folder / sample).mkdir(parents=True)
-            table = {"gene": [f"g{j}" for j in range(n_genes)], "1": counts, "2": random.poisson(mean)}
-            tables.write(pd.DataFrame(table), folder / sample / "domain_counts.tsv")
+            genes = [f"g{j}" for j in range(n_genes)]
+            found[sample] = pd.DataFrame({"1": counts, "2": random.poisson(mean)}, index=genes)
             sheet.append({"sample": sample, "condition": "case" if i < n else "control", "donor": f"d{i}"})
-            folders[sample] = folder / sample
-    rows = [(name, 1, 1, 1.0) for name in folders]
-    return sheet, folders, pd.DataFrame(rows, columns=["sample", "domain", "matched", "score"])
+    rows = [(name, 1, 1, 1.0) for name in found]
+    return sheet, found, pd.DataFrame(rows, columns=["sample", "domain", "matched", "score"])
 
 
-def test_a_planted_change_is_found(tmp_path: Path):
-    table = expression.find(*cohort(tmp_path, 5, 200, 0, N_PLANTED))
+def test_a_planted_change_is_found():
+    table = expression.find(*cohort(5, 200, 0, N_PLANTED))
     assert list(table) == expression.COLUMNS and set(table["domain"]) == {"1"}
     assert (table[["column", "level", "reference_level"]] == ["condition", "case", "control"]).all(axis=None)
     planted = table[table["gene"].isin({f"g{i}" for i in range(N_PLANTED)})]
@@ -44,34 +42,27 @@ def test_a_planted_change_is_found(tmp_path: Path):
     assert (others["p_adjusted"] < 0.05).sum() <= 0.1 * N_PLANTED and table["p"].is_monotonic_increasing
 
 
-def test_nothing_is_found_where_nothing_is(tmp_path: Path):
-    table = expression.find(*cohort(tmp_path, 6, 300, 1))
+def test_nothing_is_found_where_nothing_is():
+    table = expression.find(*cohort(6, 300, 1))
     assert len(table) == 300 and stats.kstest(table["p"].dropna(), "uniform").pvalue > 0.01
     assert (table["p_adjusted"] < 0.05).sum() <= 1
 
 
 @pytest.mark.parametrize(("n", "said"), [(1, "only one on a side"), (2, "two on a side")])
-def test_with_too_few_donors_nothing_is_tested(tmp_path: Path, n: int, said: str):
-    table = expression.find(*cohort(tmp_path, n, 100, 2, N_PLANTED, slices=3))
+def test_with_too_few_donors_nothing_is_tested(n: int, said: str):
+    table = expression.find(*cohort(n, 100, 2, N_PLANTED, slices=3))
     assert (table["n"] == n).all() and table[["low", "high", "p", "p_adjusted"]].isna().all(axis=None)
     assert table["note"].str.startswith(said).all()
     assert {f"g{i}" for i in range(N_PLANTED)} & set(table["gene"][:10]) and len(table) == 100
 
 
-def test_slices_of_a_donor_are_summed(tmp_path: Path):
-    sheet, slices, matched = cohort(tmp_path, 3, 60, 3, slices=2)
-    table = expression.find(sheet, slices, matched)
+def test_slices_of_a_donor_are_summed():
+    sheet, counts, matched = cohort(3, 60, 3, slices=2)
+    table = expression.find(sheet, counts, matched)
     assert (table["n"] == 3).all() and (table["n_reference"] == 3).all()
     merged, rows = {}, []
     for name in {row["donor"] for row in sheet}:
-        parts = [
-            pd.read_csv(slices[row["sample"]] / "domain_counts.tsv", sep="\t", index_col="gene")
-            for row in sheet
-            if row["donor"] == name
-        ]
-        merged[name] = tmp_path / name
-        merged[name].mkdir()
-        tables.write(sum(parts).reset_index(), merged[name] / "domain_counts.tsv")
+        merged[name] = sum(counts[row["sample"]] for row in sheet if row["donor"] == name)
         rows.append({"sample": name, "condition": next(row["condition"] for row in sheet if row["donor"] == name)})
     both = pd.DataFrame({"sample": list(merged), "domain": 1, "matched": 1, "score": 1.0})
     alone = expression.find(rows, merged, both)
@@ -80,65 +71,57 @@ def test_slices_of_a_donor_are_summed(tmp_path: Path):
     )
 
 
-def test_donors_on_both_sides_are_terms_of_the_model(tmp_path: Path):
-    sheet, slices, matched = cohort(tmp_path, 4, 60, 4)
+def test_donors_on_both_sides_are_terms_of_the_model():
+    sheet, counts, matched = cohort(4, 60, 4)
     random = np.random.default_rng(0)
     for i in range(4):  # donors that differ much, and conditions that do not
         own = random.gamma(2, 200, 60) + 20
         for k in (i, i + 4):
-            table = pd.DataFrame(
-                {"gene": [f"g{j}" for j in range(60)], "1": random.poisson(own * (1 + (np.arange(60) < 5) * (k < 4)))}
-            )
-            tables.write(table, slices[f"S{k}_0"] / "domain_counts.tsv")
-    apart = expression.find(sheet, slices, matched)
+            counts[f"S{k}_0"]["1"] = random.poisson(own * (1 + (np.arange(60) < 5) * (k < 4)))
+    apart = expression.find(sheet, counts, matched)
     for i, row in enumerate(sheet):
         row["donor"] = f"d{i % 4}"
-    paired = expression.find(sheet, slices, matched)
+    paired = expression.find(sheet, counts, matched)
     changed = {f"g{i}" for i in range(5)}
     assert set(paired["gene"][:5]) == changed and (paired["p_adjusted"][:5] < 0.01).all()
     assert (apart["p_adjusted"] > 0.01).all() and (paired["note"] == "").all()
 
 
-def test_rare_genes_and_those_of_few_slices_are_left_out(tmp_path: Path):
-    sheet, slices, matched = cohort(tmp_path, 2, 30, 5)
-    for i, folder in enumerate(slices.values()):
-        table = pd.read_csv(folder / "domain_counts.tsv", sep="\t")
-        table.loc[0, "1"] = 3
-        tables.write(
-            table[(table["gene"] != "g1") | (i % 2 == 0)][(table["gene"] != "g2") | (i > 0)],
-            folder / "domain_counts.tsv",
-        )
-    genes = set(expression.find(sheet, slices, matched)["gene"])
+def test_rare_genes_and_those_of_few_slices_are_left_out():
+    sheet, counts, matched = cohort(2, 30, 5)
+    for i, name in enumerate(counts):
+        counts[name].loc["g0", "1"] = 3
+        counts[name] = counts[name].drop(index=["g1"] * (i % 2) + ["g2"] * (i == 0))
+    genes = set(expression.find(sheet, counts, matched)["gene"])
     assert not genes & {"g0", "g1"} and "g2" in genes and len(genes) == 28
 
 
-def test_where_nothing_is_compared_the_library_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    sheet, slices, matched = cohort(tmp_path, 3, 20, 6)
+def test_where_nothing_is_compared_the_library_is_not_loaded(monkeypatch: pytest.MonkeyPatch):
+    sheet, counts, matched = cohort(3, 20, 6)
     monkeypatch.setitem(sys.modules, "pydeseq2.dds", None)  # an import would fail
-    assert expression.find(sheet, slices, matched.assign(matched=np.nan)).empty
-    assert expression.find([{"sample": row["sample"]} for row in sheet], slices, matched).empty
+    assert expression.find(sheet, counts, matched.assign(matched=np.nan)).empty
+    assert expression.find([{"sample": row["sample"]} for row in sheet], counts, matched).empty
     assert expression.find([], {}, matched[:0]).empty
     for row in sheet:
         row["donor"] = row["condition"]
-    assert len(expression.find(sheet, slices, matched)) == 20
+    assert len(expression.find(sheet, counts, matched)) == 20
     with pytest.raises(ImportError):
-        expression.find([row | {"donor": row["sample"]} for row in sheet], slices, matched)
+        expression.find([row | {"donor": row["sample"]} for row in sheet], counts, matched)
 
 
 def test_markers_that_come_again_stand_first(tmp_path: Path):
-    _, slices, matched = cohort(tmp_path, 2, 30, 7)
-    for i, folder in enumerate(slices.values()):
-        table = pd.read_csv(folder / "domain_counts.tsv", sep="\t")
-        table.loc[:2, "1"] *= 8
-        tables.write(table, folder / "domain_counts.tsv")
+    _, counts, matched = cohort(2, 30, 7)
+    for i, (name, table) in enumerate(counts.items()):
+        table.loc[["g0", "g1", "g2"], "1"] *= 8
         genes = ["g0", "g1", f"g{9 + i}", *(["g2"] if i < 2 else [])]
         found = pd.DataFrame({"domain": 1, "gene": genes, "log_fold_change": 3.0, "p_adjusted": 1e-9})
         found.loc[len(found)] = [2, "g3", 3.0, 1e-9]  # of a domain that is like no other
         found.loc[len(found)] = [1, "g4", 3.0, 0.3]
-        tables.write(found, folder / "markers.tsv")
-    table = recurring.markers(slices, matched)
+        (tmp_path / name).mkdir()
+        tables.write(found, tmp_path / name / "markers.tsv")
+    table = recurring.markers({name: tmp_path / name for name in counts}, counts, matched)
     assert list(table) == recurring.MARKERS and set(table["gene"][:2]) == {"g0", "g1"}
     assert table[["n_slices", "n_marker"]].values.tolist() == [[4, 4], [4, 4], [4, 2]] and table["gene"][2] == "g2"
     assert (table["lowest"] <= table["log_fold_change"]).all() and (table["highest"] >= table["log_fold_change"]).all()
     assert table["log_fold_change"].between(1.5, 5).all()
-    assert recurring.markers({}, matched).empty
+    assert recurring.markers({}, {}, matched).empty

@@ -294,9 +294,9 @@ def _matching_note(matched: pd.DataFrame, groups: list[str]) -> str:
             )
         text += "; "
     text += (
-        f"domains {'of different groups or of slices alone ' if groups else ''}whose mean profiles correlate by "
-        f"{matching.LEAST_SCORE:g} or more were {'then ' if not groups else ''}matched and have one number and one "
-        "colour in all slices of this page. "
+        f"domains {'of different groups or of slices alone ' if groups else ''}whose genes differ from the rest of "
+        f"their slices alike (correlation {matching.LEAST_SCORE:g} or more) were {'then ' if not groups else ''}"
+        "matched and have one number and one colour in all slices of this page. "
     )
     if matched["matched"].isna().any():
         text += (
