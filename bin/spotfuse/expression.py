@@ -18,6 +18,8 @@ COLUMNS = [
 _LEAST_COUNT = 10  # of a gene, in as many donors as the smaller side has (Chen et al. 2016, F1000Research 5:1438)
 _LEAST_SHARE = 0.75  # of the slices that hold a gene; the others had it in too few spots, and count as without
 
+Floats = npt.NDArray[np.float64]
+
 
 def find(sheet: Sequence[Row], counts: Mapping[str, pd.DataFrame], matched: pd.DataFrame) -> pd.DataFrame:
     """Compare the expression of each matched domain between the levels of the sheet's columns.
@@ -97,14 +99,14 @@ def _compared(counts: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[pd
     return frames
 
 
-def _size_factors(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+def _size_factors(counts: npt.NDArray[np.int32]) -> Floats:
     """Give each unit's depth beside the others: the median ratio to the genes' means, over genes that it has."""
     means = counts.mean(axis=0)
     ratios = [np.median(row[row > 0] / means[row > 0]) for row in counts]
     return np.asarray(ratios / np.exp(np.mean(np.log(ratios))))
 
 
-def _fold_changes(values: npt.NDArray[np.float64], is_level: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def _fold_changes(values: Floats, is_level: npt.NDArray[np.bool_]) -> pd.DataFrame:
     """Give fold changes of normalised counts, half a count added, and nothing of chance."""
     sides = np.log2(values[is_level].mean(axis=0) + 0.5), np.log2(values[~is_level].mean(axis=0) + 0.5)
     empty = dict.fromkeys(("low", "high", "p", "p_adjusted"), np.nan)
@@ -121,6 +123,7 @@ def _tested(units: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     names = [str(i) for i in range(len(units))]
     contrast = np.eye(design.shape[1])[0]
     inference = DefaultInference(n_cpus=1)
+    inference.lin_reg_mu = _linear_means  # its own, gene by gene, takes a quarter of the time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of genes whose dispersion does not converge: they keep the trend's
         data = DeseqDataSet(
@@ -146,3 +149,10 @@ def _tested(units: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
             "p_adjusted": found["padj"],
         }
     )
+
+
+def _linear_means(counts: Floats, size_factors: Floats, design_matrix: Floats, min_mu: float) -> Floats:
+    """Fit units × genes by least squares, all genes at once; the arguments are PyDESeq2's."""
+    size = size_factors[:, None]
+    fitted = design_matrix @ np.linalg.lstsq(design_matrix, counts / size)[0]
+    return np.maximum(size * fitted, min_mu)
