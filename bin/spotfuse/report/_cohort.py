@@ -316,10 +316,9 @@ def _matched(matched: pd.DataFrame, done: list[str], tables: dict[str, list[list
     rows = []
     for sample in done:
         part = matched[matched["sample"] == sample]
-        cells = {
-            str(row.matched): f"{row.domain} ({row.score:.2f})" for row in part.itertuples() if pd.notna(row.matched)
-        }
-        own = ", ".join(str(domain) for domain in part.loc[part["matched"].isna(), "domain"])
+        said = {row.domain: f"{row.domain} ({row.score:.2f})".replace(" (nan)", "") for row in part.itertuples()}
+        cells = {str(row.matched): said[row.domain] for row in part.itertuples() if pd.notna(row.matched)}
+        own = ", ".join(said[domain] for domain in part.loc[part["matched"].isna(), "domain"])
         rows.append((sample, [cells.get(number, "–") for number in numbers], own or "–"))
     return {"columns": list(zip(numbers, domain_colours(numbers), strict=True)), "rows": rows}
 

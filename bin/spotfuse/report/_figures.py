@@ -159,7 +159,7 @@ def ratios(values: Array, rows: Sequence[str], columns: Sequence[str], label: st
     """
     left, step, tall = _width(rows) + 14, 44, 22
     largest = min(max(float(np.nanmax(np.abs(values), initial=0)), 0.5), 3.0)
-    form = "{:+.2f}" if largest < 1 else "{:+.1f}"
+    digits = 2 if largest < 1 else 1
     slanted = max((len(name) for name in columns), default=0) > 4
     top = (_width(columns) * 0.72 + 10) if slanted else 24
     parts = []
@@ -184,11 +184,16 @@ def ratios(values: Array, rows: Sequence[str], columns: Sequence[str], label: st
                 ).format(
                     f"{name}, {columns[j]}: {2**value:.2g} times what chance has",
                     *(_n(left + step * j), _n(y), step - 1, tall - 1, _diverging(value / largest)),
-                    *(_n(left + step * (j + 0.5)), _n(y + 15), form.format(value)),
+                    *(_n(left + step * (j + 0.5)), _n(y + 15), _signed(value, digits)),
                 )
             )
     width = left + step * len(columns) + (_width(columns[-1:]) * 0.72 if slanted else 0) + 8
     return _svg(width, top + tall * len(rows) + 4, label, parts)
+
+
+def _signed(value: float, digits: int) -> str:
+    """Write a number with its sign; 0 without."""
+    return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
 def symmetric(pairs: pd.DataFrame) -> tuple[Array, list[str], list[str]]:
