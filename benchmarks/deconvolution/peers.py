@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("SPOTFUSE_CACHE", Path.home() / ".cache/spotfuse")) / "peers"
 SECONDS = 600  # of processor time, a set
 PACKAGES = {
-    "rctd": ["rctd-py"],
+    "rctd": ["rctd-py", "numba"],  # numba for its table of likelihoods
     "flashdeconv": ["flashdeconv"],
     "tangram": ["tangram-sc", "pandas<3"],  # it reads a Series by position
     "cell2location": ["cell2location==0.1.5", "pyro-ppl==1.9.1"],
@@ -37,10 +37,12 @@ def environment(name: str) -> Path:
     if (folder / "failed").exists():
         raise NoResultError("does not install")
     if not (folder / "ready").exists():
-        steps = (
+        steps: tuple[list[str | Path], ...] = (
             ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, folder],
             ["uv", "pip", "install", "--quiet", "--python", folder / "bin/python", "anndata", *PACKAGES[name]],
         )
+        if name == "rctd":
+            steps += ([folder / "bin/python", HERE / "peer.py", "rctd_tables", folder / "q_matrices.npz"],)
         for step in steps:
             if subprocess.run(step, capture_output=True, check=False).returncode:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def _run(name: str, st: anndata.AnnData, sc: anndata.AnnData) -> tuple[pd.DataFr
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "RCTD_Q_MATRICES": str(programs.parent / "q_matrices.npz")},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS)),
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
