@@ -175,8 +175,10 @@ def main() -> None:
     lines = table.read_text().splitlines()
     single = folder / "alone.csv"
     single.write_text("\n".join([lines[0], *(line for line in lines if line.startswith(f"{CHANGED},"))]) + "\n")
-    runs["alone"] = run(folder, "alone", single)
-    alone = differing(folder / "results_all", folder / "results_alone", CHANGED)
+    own = folder / "alone"  # what a folder's last run was is what -resume goes on from
+    own.mkdir()
+    runs["alone"] = run(own, "alone", single)
+    alone = differing(folder / "results_all", own / "results_alone", CHANGED)
     thinned(DATA / SLICES[CHANGED.split("_")[0]][0], folder / f"{CHANGED}.h5ad", 1000)
     runs["changed"] = run(folder, "changed", table, "-resume")
     others = sorted(
