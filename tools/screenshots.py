@@ -20,8 +20,8 @@ PICTURES = {
     "layers": ("starmap/report.html", 1280, 900, "light", "#tissue", {"#layer": "type:eL4", "#beside": "attention"}),
     "markers": ("dlpfc_151673/report.html", 1280, 900, "light", "#markers", {}),
     "types": ("pdac_A/report.html", 1280, 1000, "dark", "#types", {}),
-    "patterns": ("dlpfc_151673/report.html", 1280, 620, "light", "#patterns", {}),
-    "neighbours": ("starmap/report.html", 1280, 560, "light", "#neighbours", {}),
+    "patterns": ("dlpfc_151673/report.html", 1280, 660, "light", "#patterns", {}),
+    "neighbours": ("starmap/report.html", 1280, 760, "light", "#neighbours", {}),
     "phone": ("her2st_H1/report.html", 390, 1000, "light", "#tissue", {"#layer": "annotation"}),
     "cohort": ("cohort/report.html", 1280, 1180, "light", None, {}),
 }
