@@ -129,7 +129,7 @@ workflow LEARN {
             together: meta.slices.size() > 1
             alone: true
         }
-    JOIN_GROUP(groups.together)
+    JOIN_GROUP(groups.together.map { meta, h5ads -> [meta, h5ads, meta.slices.collect { slice -> sheet[slice.id].z }] })
     learning = prepared
         .filter { meta, _h5ad -> !sheet[meta.id].group }
         .mix(groups.alone.map { meta, h5ads -> [meta.slices[0], h5ads[0]] }, JOIN_GROUP.out.prepared)

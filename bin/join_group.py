@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Join the prepared slices of a group, to be learned together."""
+"""Join the prepared slices of a group, to be learned together: side by side, or on each other in one frame."""
 
 import argparse
 from pathlib import Path
@@ -12,15 +12,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--slices", required=True, nargs="+", help="the slices' names")
     parser.add_argument("--prepared", required=True, nargs="+", type=Path, help="what prepare_slice wrote of each")
+    parser.add_argument("--z", nargs="+", type=float, help="place of each along the third axis; left out: by name")
+    parser.add_argument(
+        "--frame",
+        choices=["own", "common", "transport"],
+        default="own",
+        help="of the coordinates: each slice its own (default), one for all, or one that optimal transport finds",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write prepared.h5ad."""
-    from spotfuse import groups, io
+    """Write prepared.h5ad, and cohort/groups/GROUP.alignment.tsv where slices have a frame together."""
+    from spotfuse import alignment, groups, io, tables
 
-    if len(args.slices) != len(args.prepared):
-        raise InputError(f"--prepared: {len(args.prepared)} files for {len(args.slices)} slices; give one for each")
-    io.write(groups.join(args.sample, dict(zip(args.slices, args.prepared, strict=True))), "prepared.h5ad")
+    for option in ("prepared", "z"):
+        values = getattr(args, option)
+        if values is not None and len(values) != len(args.slices):
+            raise InputError(f"--{option}: {len(values)} for {len(args.slices)} slices; give one for each")
+    prepared = dict(zip(args.slices, args.prepared, strict=True))
+    aligned = None
+    if args.frame != "own":
+        z = dict(zip(args.slices, args.z, strict=True)) if args.z else None
+        aligned = alignment.align(args.sample, prepared, z, transport=args.frame == "transport")
+        folder = Path("cohort/groups")
+        folder.mkdir(parents=True)
+        tables.write(aligned, folder / f"{args.sample}.alignment.tsv")
+    io.write(groups.join(args.sample, prepared, aligned), "prepared.h5ad")
 
 
 if __name__ == "__main__":

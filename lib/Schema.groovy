@@ -57,7 +57,7 @@ class Schema {
     static String nearest(String name, Collection<String> known) {
         def plain = { String text -> text.toLowerCase().replaceAll(/[^a-z0-9]/, '') }
         def best = known.min { other -> distance(plain(name), plain(other)) }
-        best && distance(plain(name), plain(best)) <= (best.length() > 5 ? 2 : 1) ? best : null
+        best && distance(plain(name), plain(best)) <= (best.length() > 5 ? 2 : best.length() > 1 ? 1 : 0) ? best : null
     }
 
     private static final NOUNS = [

@@ -94,8 +94,12 @@ class Sheet {
         slices.findAll { row -> row.group }.groupBy { row -> row.group }.each { group, together -> join(group, together) }
     }
 
-    /** Slices of a group have one number of domains; rows without one take the others'. */
+    /** Slices of a group have one number of domains; rows without one take the others'. All have a z, or none. */
     private void join(String group, List<Map> together) {
+        def flat = together.findAll { row -> row.flat }
+        if (flat && flat.size() < together.size()) {
+            complain("column z: group ${group} has none for ${flat*.id.join(', ')}; give each of its slices one, or none of them")
+        }
         def numbers = together.findAll { row -> row.asked }.groupBy { row -> row.n_domains }
         if (numbers.size() > 1) {
             def said = numbers.collect { number, rows -> "${number} for ${rows*.id.join(', ')}" }.join(', ')
@@ -115,17 +119,20 @@ class Sheet {
         def labels = key && isPath('cell_type_key', key) ? resolve(key).toUriString() : null
         def annotated = cells.annotation != null
         def n_domains = cells.n_domains?.toString() ?: 'auto'
+        def z = cells.z?.toString()?.isBigDecimal() ? cells.z as double : null
         def given = [
             sample: cells.sample?.toString(), data: cells.data, group: cells.group?.toString(),
             n_domains: n_domains.isInteger() ? n_domains.toInteger() : n_domains,
             reference: cells.reference, cell_type_key: key, annotation: cells.annotation,
             proportions: cells.proportions, platform: cells.platform ?: 'auto',
-        ] + cells.findAll { name, _value -> !rules[name] }
+        ] + cells.findAll { name, _value -> !rules[name] } + (z == null ? [:] : [z: z])
         [
             id: given.sample,
             group: given.group,
             data: resolve(cells.data ?: '.'),
             platform: given.platform,
+            z: z == null ? null : String.format(Locale.ROOT, '%.9f', z),
+            flat: cells.z == null,
             n_domains: n_domains,
             asked: cells.n_domains != null,
             reference: reference ? [id: reference.name, path: reference.toUriString(), cell_type_key: key, labels: labels] : null,

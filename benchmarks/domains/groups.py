@@ -2,8 +2,9 @@
 """What slices gain or lose by being learned together: ARI alone and in a group, and how they mix; writes groups.md.
 
 Run from the repository with the environment of `make setup`: `python benchmarks/domains/groups.py`; `--groups` takes
-some of the groups, `--seeds` sets how often. What was measured is kept under work/. SPOTFUSE_DATA names the folder with
-the slices. The pipeline's own commands are run; truth is read here for scores alone.
+some of the groups, `--seeds` sets how often. With `--frames` the frames in which slices may lie (`--frame`) are
+compared instead, by one seed. What was measured is kept under work/. SPOTFUSE_DATA names the folder with the slices.
+The pipeline's own commands are run; truth is read here for scores alone.
 """
 
 import argparse
@@ -19,7 +20,13 @@ ROOT = HERE.parent.parent
 import anndata  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from scipy.spatial import cKDTree  # noqa: E402
 from sklearn.metrics import adjusted_rand_score  # noqa: E402
+
+sys.path.insert(0, str(ROOT / "bin"))
+
+from spotfuse.graphs import spacing  # noqa: E402
+from spotfuse.placement import NUMBERS, Placement  # noqa: E402
 
 DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
 GROUPS = {
@@ -98,9 +105,89 @@ def measured(work: Path, group: str, seeds: int) -> list[str]:
     return rows
 
 
+def framed(work: Path, group: str) -> list[str]:
+    """Rows of the table of frames: domains with each, and how well slices lie on each other."""
+    files, n_domains = GROUPS[group]
+    names = sorted(Path(file).stem for file in files)
+    for name, file in zip(names, sorted(files), strict=True):
+        run(work / name, "prepare_slice", name, "--data", DATA / file)
+    prepared = {name: work / name / "prepared.h5ad" for name in names}
+    turned = prepared | {names[1]: _turned(prepared[names[1]], work / f"{names[1]}_turned.h5ad")}
+    rows = []
+    for frame in ("own", "common", "transport"):
+        folder = joined(work / f"{group}_{frame}", group, frame, prepared)
+        out = learned(folder, folder / "prepared.h5ad", group, n_domains, 1)
+        run(out, "split_group", group, "--prepared", folder / "prepared.h5ad", "--learned", ".")
+        parts = [layers(prepared[name], out / "slices" / name / "domains.tsv") for name in names]
+        scores = [f"{adjusted_rand_score(part['layer'], part['domain']):.3f}" for part in parts]
+        cells = [group, frame, *scores, f"{same_layer(parts)} of {n_domains}"]
+        if frame == "own":
+            cells += ["", ""]
+        else:
+            other = folder if frame == "common" else joined(work / f"{group}_turned", group, frame, turned)
+            cells += [touching(prepared, folder, group), touching(turned, other, group)]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def joined(folder: Path, group: str, frame: str, prepared: dict[str, Path]) -> Path:
+    """Join slices; give the folder with what came out."""
+    run(folder, "join_group", group, "--slices", *prepared, "--prepared", *prepared.values(), "--frame", frame)
+    return folder
+
+
+def touching(prepared: dict[str, Path], folder: Path, group: str) -> str:
+    """Share of spots of the second slice that lie on one of the first with the same annotated layer."""
+    table = pd.read_csv(folder / f"cohort/groups/{group}.alignment.tsv", sep="\t", dtype={"slice": str}).set_index(
+        "slice"
+    )
+    slices = [anndata.read_h5ad(path) for path in prepared.values()]
+    places = [
+        Placement.from_numbers(table.loc[name])(adata.obsm["spatial"])
+        for name, adata in zip(prepared, slices, strict=True)
+    ]
+    labels = [adata.obs["label"].astype(object).fillna("").astype(str).to_numpy() for adata in slices]
+    known = [~np.isin(names, UNKNOWN) for names in labels]
+    distance, nearest = cKDTree(places[0]).query(places[1])
+    scored = known[1] & known[0][nearest]
+    return f"{(labels[0][nearest] == labels[1])[scored & (distance < spacing(places[0]))].sum() / scored.sum():.3f}"
+
+
+def _turned(prepared: Path, path: Path) -> Path:
+    """Write a slice that lies elsewhere, turned by 60°."""
+    adata = anndata.read_h5ad(prepared)
+    turn = Placement.from_numbers(pd.Series([60, 0, 1, 1000, -500], NUMBERS))
+    adata.obsm["spatial"] = turn(np.asarray(adata.obsm["spatial"], dtype=float))
+    adata.write_h5ad(path)
+    return path
+
+
 def said(values: list[float]) -> str:
     """Median and range."""
     return f"{np.median(values):.3f} ({np.ptp(values):.3f})"
+
+
+def compare_frames(work: Path, groups: str) -> None:
+    """Measure the frames, and write their section."""
+    head = ["group", "frame", "ARI of the first", "of the second", "same layer", "touching", "touching, turned by 60°"]
+    rows = [row for group in groups.split(",") for row in framed(work, group)]
+    table = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *rows]
+    print("\n".join(table))
+    path = HERE / "groups.md"
+    before, _, after = path.read_text().partition("\n## One frame\n")
+    text = f"""
+## One frame
+
+`--frame`: *own*, no slice lies on another; *common*, by the coordinates that come with them; *transport*, laid on each
+other first. Adjusted Rand index of each slice, one seed. *Touching*: annotated spots of the second slice that come to
+lie within a spot spacing on one of the first with the same layer, their share; also when the second slice was turned by
+60° and shifted before.
+
+`python benchmarks/domains/groups.py --frames --groups {groups}`, {pd.Timestamp.now("UTC").date()}:
+
+"""
+    rest = "\n## " + after.partition("\n## ")[2] if "\n## " in after else ""
+    path.write_text(before + text + "\n".join(table) + "\n" + rest)
 
 
 def main() -> None:
@@ -109,7 +196,11 @@ def main() -> None:
     parser.add_argument("--groups", default=",".join(GROUPS), help="some of the groups, comma-separated")
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--work", type=Path, default=HERE / "work/groups", help="where results are kept")
+    parser.add_argument("--frames", action="store_true", help="compare the frames in which slices of a group may lie")
     args = parser.parse_args()
+    if args.frames:
+        compare_frames(args.work.resolve(), args.groups)
+        return
     head = ["group", "slice", "alone", "in the group", "same layer", "iLISI (at random)", "ARI of slices"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for group in args.groups.split(","):
@@ -128,7 +219,9 @@ def main() -> None:
         "",
         *lines,
     ]
-    (HERE / "groups.md").write_text("\n".join(text) + "\n")
+    path = HERE / "groups.md"
+    sections = path.read_text().partition("\n## ")  # what other options wrote
+    path.write_text("\n".join(text) + "\n" + "".join(sections[1:]))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ _DISTRIBUTIONS = {  # of the modules whose versions matter
     "cupy": "cupy-cuda13x",
     "jinja2": "jinja2",
     "numpy": "numpy",
+    "ot": "pot",
     "pandas": "pandas",
     "rpy2": "rpy2",
     "scanpy": "scanpy",

@@ -1,6 +1,6 @@
 """Neighbour graphs between spots: in the tissue, and in expression. Always sparse and symmetric."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,12 @@ def most_similar(features: npt.NDArray[np.float32], n_neighbors: int) -> npt.NDA
     return nearest
 
 
+def spacing(place: npt.NDArray[np.float64]) -> float:
+    """Give the median distance of spots, of shape (n, 2), from the nearest one that lies elsewhere."""
+    places = np.unique(place, axis=0)
+    return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1])) if len(places) > 1 else 1.0
+
+
 def tiles(points: npt.NDArray[np.floating], size: int) -> list[npt.NDArray[np.int64]]:
     """Cut points of shape (n, d) into tiles of nearly equal numbers, at most `size`: half by half, the widest way."""
     done, waiting = [], [np.arange(len(points))]
@@ -118,6 +124,38 @@ def tiles(points: npt.NDArray[np.floating], size: int) -> list[npt.NDArray[np.in
         order = inside[np.argsort(points[inside, widest], kind="stable")]
         waiting += [order[: len(order) // 2], order[len(order) // 2 :]]
     return done
+
+
+def between_slices(places: Sequence[npt.NDArray[np.float64]], layers: Sequence[int]) -> sparse.csr_matrix:
+    """Connect spots of slices that lie on each other.
+
+    Each spot chooses the nearest one of every other slice of its own layer and of the layers next to it, where that
+    is within one spot spacing, the wider one of the two slices.
+
+    Parameters
+    ----------
+    places
+        Of each slice, coordinates in one frame, of shape (n_spots, 2).
+    layers
+        Of each slice, its number along the third axis.
+
+    Returns
+    -------
+    Symmetric 0/1 matrix of shape (n_spots of all slices, n_spots of all slices), without edges inside a slice.
+    """
+    starts = np.cumsum([0, *map(len, places)])
+    spacings, trees = [spacing(place) for place in places], [cKDTree(place) for place in places]
+    pairs = [np.empty((2, 0), np.int64)]
+    for i, place in enumerate(places):
+        for j, tree in enumerate(trees):
+            if i != j and abs(layers[i] - layers[j]) <= 1:
+                distance, nearest = tree.query(place)
+                near = np.flatnonzero(distance <= max(spacings[i], spacings[j]))
+                pairs.append(np.stack([starts[i] + near, starts[j] + nearest[near]]))
+    source, target = np.hstack(pairs)
+    shape = (starts[-1], starts[-1])
+    chosen = sparse.csr_matrix((np.ones(len(source), np.float32), (source, target)), shape=shape)
+    return sparse.csr_matrix(chosen.maximum(chosen.T))
 
 
 def averaging(graph: sparse.csr_matrix, self_weight: float = 0.0) -> sparse.csr_matrix:

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata
@@ -15,16 +16,12 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
-from spotfuse import batches, cli, preparation, tables
+from spotfuse import cli, placement, preparation, tables
 from spotfuse.errors import InputError
 
 log = logging.getLogger(__name__)
 
 LEAST_GENES, LEAST_SHARED = 20, 0.25  # that slices must share, the latter of the smaller one's
-# of its tissue that a slice should have in common with the others. Measured: .93 of neighbouring DLPFC slices, .84
-# where one lacks the white matter; .83 of two mice's cortex, .75 to .80 where one of them lacks a sixth of it or less,
-# .57 to .66 where it lacks a quarter or more, .37 to .52 where it is about half or more
-LEAST_IN_COMMON = 0.7
 _GAP = 0.1  # of a slice's width, between it and the next
 _PERPLEXITY = 30
 _QUERIES = 10_000  # spots whose neighbours tell how slices mix
@@ -32,14 +29,55 @@ _QUERIES = 10_000  # spots whose neighbours tell how slices mix
 Floats = npt.NDArray[np.float64]
 
 
-def join(group: str, prepared: Mapping[str, Path]) -> AnnData:
+@dataclass(frozen=True)
+class Common:
+    """What slices of a group have in common.
+
+    Attributes
+    ----------
+    names
+        Slices that share enough genes, sorted.
+    left_out
+        What is to be said of the others.
+    genes, variable
+        Genes that all have, and which of them are variable in most.
+    n_components
+        As the slices were prepared.
+    """
+
+    names: list[str]
+    left_out: dict[str, str]
+    genes: list[str]
+    variable: npt.NDArray[np.int64]
+    n_components: int
+
+    @classmethod
+    def of(cls, group: str, prepared: Mapping[str, Path]) -> "Common":
+        """Look into the prepared slices of a group; `InputError` when no two share enough genes."""
+        genes = {name: anndata.read_h5ad(prepared[name], backed="r").var_names for name in sorted(prepared)}
+        names, left_out = _fitting(group, genes)
+        common = sorted(set.intersection(*(set(genes[name]) for name in names)))
+        settings = anndata.read_h5ad(prepared[names[0]], backed="r").uns["spotfuse"]["prepare"]
+        n_top_genes = int(settings["n_top_genes"])
+        ranks = np.stack([_ranks(_slice(prepared[name], common), n_top_genes) for name in names])
+        return cls(names, left_out, common, _most_variable(ranks, n_top_genes), int(settings["n_components"]))
+
+    def read(self, path: Path) -> AnnData:
+        """Give a prepared slice with the common genes."""
+        return _slice(path, self.genes)
+
+    def part(self, adata: AnnData) -> preparation.Part:
+        """Give the counts of the variable ones of a slice's common genes, and its spots' totals."""
+        return adata.X[:, self.variable], np.asarray(adata.X.sum(axis=1), dtype=np.float32)
+
+
+def join(group: str, prepared: Mapping[str, Path], alignment: pd.DataFrame | None = None) -> AnnData:
     """Join prepared slices into one that the encoder and the domains take for a slice.
 
     Slices meet in the genes that they share, of which those are taken that are among the most variable ones of most
     slices. Expression is standardised in each slice by itself, which takes out what differs between slices as wholes;
-    components are those of all slices together, and slices that hold tissue in different shares are moved until the
-    same tissue lies together (`spotfuse.batches.moved`). The spatial graph has no edge between slices; the feature
-    graph may.
+    components are those of all slices together. The spatial graph has no edge between slices unless they lie in one
+    frame (`spotfuse.graphs.between_slices`); the feature graph may.
 
     Parameters
     ----------
@@ -47,59 +85,59 @@ def join(group: str, prepared: Mapping[str, Path]) -> AnnData:
         Its name, for messages.
     prepared
         Prepared file of each slice, by its name. Their order changes nothing. One after the other is read.
+    alignment
+        Where the slices lie in one frame, if they do (`spotfuse.alignment.align`).
 
     Returns
     -------
     The joined slice, of shape (n_spots of all slices, n variable genes): spots are called ``slice/spot``;
-    ``obs['slice']``; ``obsm['spatial']`` with the slices side by side; components and graphs as
-    `spotfuse.preparation.prepare` adds them. ``uns['spotfuse']`` has ``group`` and, as JSON, ``left_out``: why a slice
-    is not among them, by its name, and ``in_common``: the share of its tissue that a slice has in common with the
-    others.
+    ``obs['slice']``; ``obsm['spatial']`` with the slices side by side, and with `alignment`
+    ``obsm['spatial_aligned']``; components and graphs as `spotfuse.preparation.prepare` adds them.
+    ``uns['spotfuse']`` has ``group`` and, as JSON, ``left_out``: why a slice is not among them, by its name.
 
     Raises
     ------
     InputError
         When no two slices share enough genes.
     """
-    genes = {name: anndata.read_h5ad(prepared[name], backed="r").var_names for name in sorted(prepared)}
-    names, left_out = _fitting(group, genes)
-    common = sorted(set.intersection(*(set(genes[name]) for name in names)))
-    settings = anndata.read_h5ad(prepared[names[0]], backed="r").uns["spotfuse"]["prepare"]
-    n_top_genes = int(settings["n_top_genes"])
-    ranks = np.stack([_ranks(_slice(prepared[name], common), n_top_genes) for name in names])
-    chosen = _most_variable(ranks, n_top_genes)
+    common = Common.of(group, prepared)
     parts: list[preparation.Part] = []
     obs: list[pd.DataFrame] = []
-    places, graphs, platforms = [], [], set()
+    given, places, graphs, platforms = [], [], [], set()
     before, edge = 0, 0.0
-    for name in names:
-        adata = _slice(prepared[name], common)
-        parts.append((adata.X[:, chosen], np.asarray(adata.X.sum(axis=1), dtype=np.float32)))
+    for name in common.names:
+        adata = common.read(prepared[name])
+        parts.append(common.part(adata))
         row = np.argsort(tables.in_input_order(adata)) + before
         before += adata.n_obs
         obs.append(
             pd.DataFrame({"slice": name, "input_row": row}, index=[f"{name}/{spot}" for spot in adata.obs_names])
         )
         place = np.asarray(adata.obsm["spatial"], dtype=float)[:, :2]
+        given.append(place)
         place = place - place.min(axis=0) + [edge, 0]
         edge = place[:, 0].max() + _GAP * np.ptp(place[:, 0])
         places.append(place)
         graphs.append(adata.obsp["spatial_connectivities"])
         platforms.add(str(adata.uns["spotfuse"]["platform"]))
-    var = pd.DataFrame({"highly_variable": True}, index=np.array(common, dtype=object)[chosen])
+    var = pd.DataFrame({"highly_variable": True}, index=np.array(common.genes, dtype=object)[common.variable])
     joined = AnnData(sparse.vstack([counts for counts, _ in parts], format="csr"), obs=pd.concat(obs), var=var)
     joined.obs["slice"] = joined.obs["slice"].astype("category")
     joined.obsm["spatial"] = np.vstack(places)
     joined.obsp["spatial_connectivities"] = sparse.block_diag(graphs, format="csr", dtype=np.float32)
-    preparation.add_components(joined, parts, int(settings["n_components"]))
+    if alignment is not None:
+        placement.join(joined, dict(zip(common.names, given, strict=True)), alignment)
+    preparation.add_components(joined, parts, common.n_components)
     joined.uns["spotfuse"] = {
         "group": group,
         "platform": platforms.pop() if len(platforms) == 1 else "other",
-        "n_genes_shared": len(common),
-        "left_out": json.dumps(left_out),
-        "in_common": json.dumps(_in_common(group, joined)),
+        "n_genes_shared": len(common.genes),
+        "left_out": json.dumps(common.left_out),
     }
-    log.info("%d slices, %d spots, %d of %d shared genes", len(names), joined.n_obs, len(chosen), len(common))
+    log.info(
+        "%d slices, %d spots, %d of %d shared genes",
+        *(len(common.names), joined.n_obs, joined.n_vars, len(common.genes)),
+    )
     return joined
 
 
@@ -151,7 +189,8 @@ def learned(joined: AnnData, folder: Path) -> AnnData:
     Returns
     -------
     Of shape (n_spots, 0): ``obs`` with ``slice``, ``spot``, ``domain`` and ``domain_confidence``; ``obsm`` with
-    ``X_spotfuse``, ``domain_probabilities`` and ``spatial`` (slices side by side); ``uns['spotfuse']``.
+    ``X_spotfuse``, ``domain_probabilities``, ``spatial`` (slices side by side) and, where `joined` has it,
+    ``spatial_aligned``; ``uns['spotfuse']``.
     """
     found = AnnData(obs=joined.obs[["slice"]].copy(), obsm={"spatial": joined.obsm["spatial"]})
     found.obs["spot"] = [name.partition("/")[2] for name in joined.obs_names]
@@ -163,7 +202,9 @@ def learned(joined: AnnData, folder: Path) -> AnnData:
     names = [str(number + 1) for number in range(found.obsm["domain_probabilities"].shape[1])]
     found.obs["domain"] = pd.Categorical(domains["domain"], categories=names)
     found.obs["domain_confidence"] = domains["confidence"].astype(np.float32)
-    found.uns["spotfuse"] = {key: joined.uns["spotfuse"][key] for key in ("group", "n_genes_shared", "in_common")}
+    if "spatial_aligned" in joined.obsm:
+        found.obsm["spatial_aligned"] = joined.obsm["spatial_aligned"]
+    found.uns["spotfuse"] = {key: joined.uns["spotfuse"][key] for key in ("group", "n_genes_shared")}
     return found
 
 
@@ -180,13 +221,10 @@ def mixing(found: AnnData) -> pd.DataFrame:
     DataFrame of one row: ``group``, ``n_slices``, ``n_spots``, ``n_genes_shared``, ``n_domains``; ``ilisi``, the mean
     over spots of the effective number of slices among a spot's neighbours in the embedding (`lisi`), and
     ``ilisi_at_random``, what it is where slices mix at random; ``ari``, the adjusted Rand index of slices against
-    domains: 0 where a spot's domain tells nothing of its slice, as it should be; ``in_common``, the smallest share of
-    tissue that a slice has in common with the others, and ``unlike``, the slices (and theirs) for which it is too small
-    to trust domains learned together.
+    domains: 0 where a spot's domain tells nothing of its slice, as it should be.
     """
     codes = found.obs["slice"].cat.codes.to_numpy()
     shares = np.bincount(codes) / len(codes)
-    common = json.loads(found.uns["spotfuse"]["in_common"])
     row = {
         "group": found.uns["spotfuse"]["group"],
         "n_slices": len(shares),
@@ -196,8 +234,6 @@ def mixing(found: AnnData) -> pd.DataFrame:
         "ilisi": lisi(found.obsm["X_spotfuse"], codes).mean(),
         "ilisi_at_random": 1 / np.square(shares).sum(),
         "ari": adjusted_rand_score(codes, found.obs["domain"]),
-        "in_common": min(common.values()),
-        "unlike": ", ".join(f"{name} ({share:g})" for name, share in common.items() if share < LEAST_IN_COMMON),
     }
     return pd.DataFrame([row])
 
@@ -241,23 +277,6 @@ def lisi(points: npt.NDArray[np.floating], codes: npt.NDArray[np.integer], perpl
     found = codes[nearest[~own].reshape(len(asked), width)]
     shares = np.stack([(weights * (found == code)).sum(axis=1) for code in range(codes.max() + 1)])
     return np.asarray(1 / np.square(shares).sum(axis=0))
-
-
-def _in_common(group: str, joined: AnnData) -> dict[str, float]:
-    """Give the share of its tissue that each slice has in common with the others, and warn where it is small."""
-    slices = joined.obs["slice"].cat
-    shares = batches.in_common(preparation.smoothed(joined, joined.obsm["X_pca"]), slices.codes.to_numpy(np.int64))
-    found = {str(name): round(float(share), 3) for name, share in zip(slices.categories, shares, strict=True)}
-    for name, share in found.items():
-        if share < LEAST_IN_COMMON:
-            log.warning(
-                "slice %s seems to have %.0f %% of its tissue in common with the rest of group %s: if its domains look "
-                "wrong, learn it without a group",
-                name,
-                100 * share,
-                group,
-            )
-    return found
 
 
 def _slice(path: Path, genes: list[str]) -> AnnData:

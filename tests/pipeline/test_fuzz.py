@@ -24,7 +24,7 @@ workflow {
 """
 # no names of ours, which have a meaning
 NAMES = (
-    st.text("xyzüß .;'\"$()<>", min_size=1, max_size=6).map(str.strip).filter(lambda name: name and name.isprintable())
+    st.text("xyüß .;'\"$()<>", min_size=1, max_size=6).map(str.strip).filter(lambda name: name and name.isprintable())
 )
 CELLS = st.text(
     st.one_of(st.sampled_from(",;\t\"'\n $()`\\<>&{}[]*#|"), st.characters(exclude_categories=["C"])), max_size=8

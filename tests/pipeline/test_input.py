@@ -31,6 +31,8 @@ GOOD = {
     "semicolons.csv": "sample;data\nA;a.h5ad\n",
     "short.tsv": "sample\tdata\tdonor\nA\ta.h5ad\n",
     "together.csv": "sample,data,group,n_domains\nA,a.h5ad,g,\nB,a.h5ad,g,7\n",
+    "stacked.csv": "sample,data,group,z\nA,a.h5ad,g,-1e1\nB,a.h5ad,g,0\n",
+    "letters.csv": "sample,data,x,y,n\nA,a.h5ad,1,2,3\n",
     "list.yaml": "- sample: A\n  data: a.h5ad\n  n_domains: 7\n  age: 63\n- {sample: B, data: a.h5ad, group: null}\n",
     "list.json": '[{"sample": "A", "data": "a.h5ad", "platform": "visium"}]',
     "truth.csv": "sample,data,annotation,proportions,reference\nA,a.h5ad,layer,t.tsv,a.h5ad\nB,a.h5ad,t.tsv,,\n",
@@ -46,6 +48,14 @@ BAD = {
     "group.csv": (
         "sample,data,group,n_domains\nA,a.h5ad,g,7\nB,a.h5ad,g,\nC,a.h5ad,g,5\nD,a.h5ad,g,auto\nE,a.h5ad,alone,3\n",
         ["column n_domains: group g has 7 for A, 5 for C, auto for D; slices of a group are learned together"],
+    ),
+    "z.csv": (
+        "sample,data,group,z\nA,a.h5ad,g,deep\nB,a.h5ad,g,1e10\nC,a.h5ad,h,1\nD,a.h5ad,h,\n",
+        [
+            "row 2 (A), column z: is 'deep', but must be a number",
+            "row 3 (B), column z: is 1e10, but must be from -1000000000 to 1000000000",
+            "column z: group h has none for D; give each of its slices one, or none of them",
+        ],
     ),
     "empty.csv": ("", ["has no slices"]),
     "header.csv": ("sample,data\n", ["has no slices"]),
@@ -148,6 +158,7 @@ def test_cells_keep_what_they_hold(sheets) -> None:
     assert sheets["list.yaml"][1][0] | {"n_domains": 7, "age": 63, "group": None} == sheets["list.yaml"][1][0]
     assert sheets["plain.csv"][1][1]["n_domains"] == "auto"
     assert sheets["together.csv"][1][0]["n_domains"] == 7  # its group's
+    assert [row["z"] for row in sheets["stacked.csv"][1]] == [-10, 0]
     assert sheets["plain.csv"][1][0]["cell_type_key"] is None
     assert sheets["truth.csv"][1][0]["cell_type_key"] == "cell_type"
 

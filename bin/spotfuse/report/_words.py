@@ -14,7 +14,18 @@ from spotfuse.report._read import Slice
 LOW_CONFIDENCE = 0.6
 CLOSE = 0.03  # stabilities that differ by less are as good as equal
 
-_SHEET = ("sample", "data", "group", "n_domains", "reference", "cell_type_key", "annotation", "proportions", "platform")
+_SHEET = (
+    "sample",
+    "data",
+    "group",
+    "z",
+    "n_domains",
+    "reference",
+    "cell_type_key",
+    "annotation",
+    "proportions",
+    "platform",
+)
 _SCORES = {
     "domains.ari": ("Adjusted Rand index", "domains against the annotation; 1 is equal, 0 is chance"),
     "domains.nmi": ("Normalised mutual information", "domains against the annotation; 1 is equal"),

@@ -1,0 +1,103 @@
+"""The slices of a group in one frame, as it is given or as it is found."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from spotfuse import graphs, groups, placement, preparation
+from spotfuse.errors import InputError
+from spotfuse.placement import Spots
+
+log = logging.getLogger(__name__)
+
+_COMPONENTS, _SMOOTHING = 15, 4  # of the expression that slices are compared by, and steps of averaging it
+_ARRAYS = ("st", "visium", "visium_hd")  # whose spots are always as far apart
+_UNITS = 1.5  # ratio of their spacings, above which coordinates are in different units
+
+
+def align(group: str, prepared: Mapping[str, Path], z: Mapping[str, float] | None, *, transport: bool) -> pd.DataFrame:
+    """Tell where the slices of a group lie in one frame, and how well they lie on each other.
+
+    Parameters
+    ----------
+    group
+        Its name, for messages.
+    prepared
+        Prepared file of each slice, by its name.
+    z
+        Place of each slice along the third axis, in the unit of its coordinates; None: slices follow by name.
+    transport
+        Lay each slice on the one before it (`spotfuse.placement.lay`), the first one staying where it is; else all
+        coordinates are taken to be in one frame already.
+
+    Returns
+    -------
+    DataFrame, a row a slice, along the third axis: ``slice``, ``z``; ``rotation``, ``mirrored``, ``scale``,
+    ``shift_x``, ``shift_y`` (`spotfuse.placement.Placement`); ``onto``, the slice before it, and how it lies there:
+    ``overlap``, ``similarity`` (`spotfuse.placement.agreement`) and, with `transport`, ``runner_up``
+    (`spotfuse.placement.lay`).
+
+    Raises
+    ------
+    InputError
+        When no two slices share enough genes; without `transport` also when slices of one array are of different
+        scales, or none lies on the one before it.
+    """
+    common = groups.Common.of(group, prepared)
+    names = sorted(common.names, key=lambda name: (z[name] if z else 0, name))
+    slices, platforms = _compared(prepared, common, names)
+    rows = []
+    with threadpool_limits(1):  # sums by several threads differ from run to run
+        for i, name in enumerate(names):
+            found, onto, quality = placement.STAY, "", (np.nan,) * 3
+            if i:
+                onto, below, above, runner_up = names[i - 1], slices[i - 1], slices[i], np.nan
+                if transport:
+                    found, runner_up = placement.lay(below, above)
+                    slices[i] = above = above.moved(found)
+                elif platforms[i - 1] == platforms[i] and platforms[i] in _ARRAYS:
+                    _check_units(group, dict(zip((onto, name), (below, above), strict=True)))
+                quality = (*placement.agreement(below, above), runner_up)
+                log.info("%s on %s: overlap %.2f, similarity %.2f, runner-up %.2f", name, onto, *quality)
+            rows.append((name, z[name] if z else np.nan, *found.numbers(), onto, *quality))
+    table = pd.DataFrame(rows, columns=["slice", "z", *placement.NUMBERS, "onto", "overlap", "similarity", "runner_up"])
+    if not table["overlap"].any():
+        raise InputError(
+            f"no slice of group {group} lies on the one before it ({', '.join(names[:3])}{' …' if names[3:] else ''}): "
+            "coordinates are not in one frame; --frame transport finds one, --frame own does without"
+        )
+    return table
+
+
+def _compared(prepared: Mapping[str, Path], common: groups.Common, names: list[str]) -> tuple[list[Spots], list[str]]:
+    """Places and expression of each slice, averaged over its tissue, and what made it."""
+    parts, averages, places, platforms = [], [], [], []
+    for name in names:
+        adata = common.read(prepared[name])
+        parts.append(common.part(adata))
+        averages.append(graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5))
+        places.append(np.asarray(adata.obsm["spatial"], dtype=float)[:, :2])
+        platforms.append(str(adata.uns["spotfuse"]["platform"]))
+    components = preparation.principal_components(parts, _COMPONENTS, preparation.residual)
+    slices = []
+    ends = np.cumsum([len(place) for place in places])[:-1]
+    for place, features, average in zip(places, np.split(components, ends), averages, strict=True):
+        both = np.hstack([features, place])
+        for _ in range(_SMOOTHING):
+            both = average @ both
+        slices.append(Spots(place, both[:, :-2], both[:, -2:]))
+    return slices, platforms
+
+
+def _check_units(group: str, slices: Mapping[str, Spots]) -> None:
+    spacings = {name: graphs.spacing(spots.place) for name, spots in slices.items()}
+    if max(spacings.values()) > _UNITS * min(spacings.values()):
+        said = " and ".join(f"{value:.3g} in {name}" for name, value in spacings.items())
+        raise InputError(
+            f"spots of group {group} are {said} apart, on arrays of one kind: coordinates are in different units; give "
+            "them one, or let --frame transport find it"
+        )
