@@ -43,7 +43,18 @@ MEASURES = {
     "proportions.pcc_per_type": ("Pearson r", "{:,.3f}"),
 }
 _SCORED = ("domains", "proportions")
-MIXING = ["group", "n_slices", "n_spots", "n_genes_shared", "n_domains", "ilisi", "ilisi_at_random", "ari"]
+MIXING = [
+    "group",
+    "n_slices",
+    "n_spots",
+    "n_genes_shared",
+    "n_domains",
+    "ilisi",
+    "ilisi_at_random",
+    "ari",
+    "in_common",
+    "unlike",
+]
 _LAST = (*_SCORED, "seconds", "peak_rss_mb")
 
 
@@ -183,7 +194,7 @@ def together(sheet: Sequence[Row], slices: Mapping[str, Path]) -> dict[str, str]
 
 def mixing(files: Sequence[Path]) -> pd.DataFrame:
     """Join the groups' tables of how their slices mix (`spotfuse.groups.mixing`), sorted by group."""
-    found = [read(path) for path in files]
+    found = [read(path).astype({"unlike": object}) for path in files]
     return pd.concat(found).sort_values("group", ignore_index=True) if found else pd.DataFrame(columns=MIXING)
 
 

@@ -16,12 +16,16 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
-from spotfuse import cli, placement, preparation, tables
+from spotfuse import batches, cli, placement, preparation, tables
 from spotfuse.errors import InputError
 
 log = logging.getLogger(__name__)
 
 LEAST_GENES, LEAST_SHARED = 20, 0.25  # that slices must share, the latter of the smaller one's
+# of its tissue that a slice should have in common with the others. Measured: .93 of neighbouring DLPFC slices, .84
+# where one lacks the white matter; .83 of two mice's cortex, .75 to .80 where one of them lacks a sixth of it or less,
+# .57 to .66 where it lacks a quarter or more, .37 to .52 where it is about half or more
+LEAST_IN_COMMON = 0.7
 _GAP = 0.1  # of a slice's width, between it and the next
 _PERPLEXITY = 30
 _QUERIES = 10_000  # spots whose neighbours tell how slices mix
@@ -76,8 +80,9 @@ def join(group: str, prepared: Mapping[str, Path], alignment: pd.DataFrame | Non
 
     Slices meet in the genes that they share, of which those are taken that are among the most variable ones of most
     slices. Expression is standardised in each slice by itself, which takes out what differs between slices as wholes;
-    components are those of all slices together. The spatial graph has no edge between slices unless they lie in one
-    frame (`spotfuse.graphs.between_slices`); the feature graph may.
+    components are those of all slices together, and slices that hold tissue in different shares are moved until the
+    same tissue lies together (`spotfuse.batches.moved`). The spatial graph has no edge between slices unless they lie
+    in one frame (`spotfuse.graphs.between_slices`); the feature graph may.
 
     Parameters
     ----------
@@ -93,7 +98,8 @@ def join(group: str, prepared: Mapping[str, Path], alignment: pd.DataFrame | Non
     The joined slice, of shape (n_spots of all slices, n variable genes): spots are called ``slice/spot``;
     ``obs['slice']``; ``obsm['spatial']`` with the slices side by side, and with `alignment`
     ``obsm['spatial_aligned']``; components and graphs as `spotfuse.preparation.prepare` adds them.
-    ``uns['spotfuse']`` has ``group`` and, as JSON, ``left_out``: why a slice is not among them, by its name.
+    ``uns['spotfuse']`` has ``group`` and, as JSON, ``left_out``: why a slice is not among them, by its name, and
+    ``in_common``: the share of its tissue that a slice has in common with the others.
 
     Raises
     ------
@@ -133,6 +139,7 @@ def join(group: str, prepared: Mapping[str, Path], alignment: pd.DataFrame | Non
         "platform": platforms.pop() if len(platforms) == 1 else "other",
         "n_genes_shared": len(common.genes),
         "left_out": json.dumps(common.left_out),
+        "in_common": json.dumps(_in_common(group, joined)),
     }
     log.info(
         "%d slices, %d spots, %d of %d shared genes",
@@ -204,7 +211,7 @@ def learned(joined: AnnData, folder: Path) -> AnnData:
     found.obs["domain_confidence"] = domains["confidence"].astype(np.float32)
     if "spatial_aligned" in joined.obsm:
         found.obsm["spatial_aligned"] = joined.obsm["spatial_aligned"]
-    found.uns["spotfuse"] = {key: joined.uns["spotfuse"][key] for key in ("group", "n_genes_shared")}
+    found.uns["spotfuse"] = {key: joined.uns["spotfuse"][key] for key in ("group", "n_genes_shared", "in_common")}
     return found
 
 
@@ -221,10 +228,13 @@ def mixing(found: AnnData) -> pd.DataFrame:
     DataFrame of one row: ``group``, ``n_slices``, ``n_spots``, ``n_genes_shared``, ``n_domains``; ``ilisi``, the mean
     over spots of the effective number of slices among a spot's neighbours in the embedding (`lisi`), and
     ``ilisi_at_random``, what it is where slices mix at random; ``ari``, the adjusted Rand index of slices against
-    domains: 0 where a spot's domain tells nothing of its slice, as it should be.
+    domains: 0 where a spot's domain tells nothing of its slice, as it should be; ``in_common``, the smallest share of
+    tissue that a slice has in common with the others, and ``unlike``, the slices (and theirs) for which it is too small
+    to trust domains learned together.
     """
     codes = found.obs["slice"].cat.codes.to_numpy()
     shares = np.bincount(codes) / len(codes)
+    common = json.loads(found.uns["spotfuse"]["in_common"])
     row = {
         "group": found.uns["spotfuse"]["group"],
         "n_slices": len(shares),
@@ -234,6 +244,8 @@ def mixing(found: AnnData) -> pd.DataFrame:
         "ilisi": lisi(found.obsm["X_spotfuse"], codes).mean(),
         "ilisi_at_random": 1 / np.square(shares).sum(),
         "ari": adjusted_rand_score(codes, found.obs["domain"]),
+        "in_common": min(common.values()),
+        "unlike": ", ".join(f"{name} ({share:g})" for name, share in common.items() if share < LEAST_IN_COMMON),
     }
     return pd.DataFrame([row])
 
@@ -277,6 +289,23 @@ def lisi(points: npt.NDArray[np.floating], codes: npt.NDArray[np.integer], perpl
     found = codes[nearest[~own].reshape(len(asked), width)]
     shares = np.stack([(weights * (found == code)).sum(axis=1) for code in range(codes.max() + 1)])
     return np.asarray(1 / np.square(shares).sum(axis=0))
+
+
+def _in_common(group: str, joined: AnnData) -> dict[str, float]:
+    """Give the share of its tissue that each slice has in common with the others, and warn where it is small."""
+    slices = joined.obs["slice"].cat
+    shares = batches.in_common(preparation.smoothed(joined, joined.obsm["X_pca"]), slices.codes.to_numpy(np.int64))
+    found = {str(name): round(float(share), 3) for name, share in zip(slices.categories, shares, strict=True)}
+    for name, share in found.items():
+        if share < LEAST_IN_COMMON:
+            log.warning(
+                "slice %s seems to have %.0f %% of its tissue in common with the rest of group %s: if its domains look "
+                "wrong, learn it without a group",
+                name,
+                100 * share,
+                group,
+            )
+    return found
 
 
 def _slice(path: Path, genes: list[str]) -> AnnData:

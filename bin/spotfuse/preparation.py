@@ -9,7 +9,7 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
-from spotfuse import graphs
+from spotfuse import batches, graphs
 from spotfuse.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
 
 
 def add_components(adata: AnnData, slices: Sequence[Part], n_components: int) -> None:
-    """Add components and the feature graph, in place.
+    """Add components and the feature graph, in place; several slices are moved together (`spotfuse.batches.moved`).
 
     Parameters
     ----------
@@ -77,13 +77,20 @@ def add_components(adata: AnnData, slices: Sequence[Part], n_components: int) ->
     slices, n_components
         As for `principal_components`, in the order of the spots.
     """
+    codes = np.repeat(np.arange(len(slices)), [counts.shape[0] for counts, _ in slices])
     # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
-    adata.obsm["X_pca"] = smoothed = principal_components(slices, n_components, residual)
-    adata.obsm["X_pca_log"] = principal_components(slices, n_components, log_scale)
+    for key, transform in (("X_pca", residual), ("X_pca_log", log_scale)):
+        scores = principal_components(slices, n_components, transform)
+        adata.obsm[key] = batches.moved(scores, smoothed(adata, scores), codes) if len(slices) > 1 else scores
+    adata.obsp["feature_connectivities"] = graphs.feature_graph(smoothed(adata, adata.obsm["X_pca"]))
+
+
+def smoothed(adata: AnnData, scores: Floats) -> Floats:
+    """Average over the tissue, as spots are compared by expression; of shape (n_spots, n_components)."""
     average = graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
     for _ in range(_FEATURE_SMOOTHING):
-        smoothed = average @ smoothed
-    adata.obsp["feature_connectivities"] = graphs.feature_graph(smoothed)
+        scores = average @ scores
+    return scores
 
 
 def log_normalised(adata: AnnData) -> sparse.csr_matrix:

@@ -55,6 +55,7 @@ def test_mixing_is_told(together) -> None:
     (row,) = together.table("cohort/mixing.tsv")
     assert (row["group"], row["n_slices"], row["n_domains"]) == ("halves", "2", "4")
     assert 1 < float(row["ilisi"]) <= 2 and abs(float(row["ari"])) < 0.1
+    assert 0.7 < float(row["in_common"]) <= 1 and row["unlike"] == ""
     assert "How the slices that were learned together mix" in (together.outdir / "cohort/report.html").read_text()
 
 

@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.optimize import brentq
 from sklearn.metrics import adjusted_rand_score
-from spotfuse import domains, encoder, groups, io, preparation, tables
+from spotfuse import batches, domains, encoder, groups, io, preparation, tables
 from spotfuse.errors import InputError
 
 SIDE, LAYERS = 14, 3
@@ -171,6 +171,43 @@ def test_a_slice_that_lacks_a_domain_keeps_the_numbers_of_the_others(pair: dict[
     divided = domains.assign(found, encoder.train(found, device="cpu").values, LAYERS, slices=found.obs["slice"])
     layer = planted(0, 0).obs["layer"]
     assert adjusted_rand_score(np.concatenate([layer, part.obs["layer"], layer]), divided.labels) > 0.85
+
+
+def test_slices_that_hold_different_tissue_are_told(
+    joined: AnnData, learned: Path, pair: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    how = groups.mixing(groups.learned(joined, learned)).iloc[0]
+    assert how["in_common"] > groups.LEAST_IN_COMMON and how["unlike"] == ""
+    part = planted(7, 0.3)
+    part = part[part.obs["layer"] == 0].copy()
+    caplog.clear()
+    found = groups.join("g", {"one": pair["one"], "part": written(part, tmp_path / "part.h5ad")})
+    common = json.loads(found.uns["spotfuse"]["in_common"])
+    assert common["part"] < 0.5
+    assert f"slice part seems to have {100 * common['part']:.0f} % of its tissue in common with the rest" in caplog.text
+
+
+def test_slices_with_other_shares_of_the_same_tissue_are_moved_together() -> None:
+    """Three kinds of spots, one of them in one slice alone: standardised by slice, the other two lie apart."""
+    random = np.random.default_rng(0)
+    centre = 6 * np.eye(3, 20)
+    kind = np.concatenate([np.repeat([0, 1, 2], 100), np.repeat([0, 1], 150)])
+    codes = np.repeat([0, 1], 300)
+    points = (centre[kind] + random.normal(size=(600, 20))).astype(np.float32)
+    apart = points - np.stack([points[codes == i].mean(axis=0) for i in (0, 1)])[codes]
+
+    def distance(values: np.ndarray) -> float:
+        first, second = (np.stack([values[(codes == i) & (kind == k)].mean(axis=0) for k in (0, 1)]) for i in (0, 1))
+        return float(np.linalg.norm(first - second, axis=1).max())
+
+    assert distance(apart) > 2
+    together = batches.moved(apart, apart, codes)
+    assert distance(together) < 1 and np.abs(together.mean(axis=0)).max() < 1e-3
+    assert batches.in_common(together, codes) == pytest.approx([2 / 3, 2 / 3], abs=0.1)
+    same = kind < 2
+    still = points[same] - np.stack([points[same & (codes == i)].mean(axis=0) for i in (0, 1)])[codes[same]]
+    assert np.array_equal(batches.moved(still, still, codes[same]), still)
+    assert batches.in_common(still, codes[same]).min() > 0.8
 
 
 def test_lisi_of_separate_and_of_mixed_clouds() -> None:

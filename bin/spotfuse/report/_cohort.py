@@ -267,9 +267,11 @@ def _own_joined(view: pd.DataFrame, colours: list[str]) -> tuple[pd.DataFrame, l
 def _groups(mixing: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any] | None:
     if not len(mixing):
         return None
+    mixing = mixing.assign(unlike=mixing["unlike"].astype(object).fillna(""))
     rows = mixing.astype(object).to_numpy().tolist()
     tables["mixing"] = [list(mixing), *rows]
-    return {"columns": list(mixing), "rows": rows}
+    unlike = mixing.loc[mixing["unlike"] != "", ["group", "unlike"]].itertuples(index=False)
+    return {"columns": list(mixing), "rows": rows, "unlike": [tuple(pair) for pair in unlike]}
 
 
 def _matching_note(matched: pd.DataFrame, groups: list[str]) -> str:
