@@ -24,7 +24,7 @@ PACKAGES = {
     "tangram": ["tangram-sc", "pandas<3"],  # it reads a Series by position
     "cell2location": ["cell2location==0.1.5", "pyro-ppl==1.9.1"],
 }
-QUICK = ("rctd", "flashdeconv")
+QUICK = ("flashdeconv",)
 
 
 class NoResultError(Exception):
