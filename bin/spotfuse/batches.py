@@ -11,7 +11,7 @@ _DIMENSIONS = 15  # leading components, in which spots are compared
 _NEIGHBOURS = 5
 _ROUNDS = 10
 _STILL = 1e-3  # of the spread of spots: a step that is none
-_CHANCE = 0.2  # of it: slices of the same tissue are apart by less (.04 to .18 measured), others by .2 to .5
+_CHANCE = 0.2  # of it: slices of the same tissue are apart by .04 to .18 (measured), others by .14 to .5
 _SPOTS, _OTHERS = 5_000, 10_000  # of a slice, and of the others, that are compared
 _KINDS, _REPEATS = 10, 3  # of expression, and how often they are sought
 
