@@ -75,6 +75,20 @@ def test_the_last_of_a_group_is_as_if_alone(together) -> None:
         assert (together.outdir / "last" / table).read_bytes() == (together.outdir / "alone" / table).read_bytes()
 
 
+def test_a_changed_slice_runs_its_group_and_nothing_else(pipeline, together) -> None:
+    folder = pipeline.folder / "assets/test"
+    changed = ad.read_h5ad(folder / "starmap_right.h5ad")
+    changed[5:].copy().write_h5ad(folder / "changed.h5ad")
+    (folder / "groups.csv").write_text(SHEET.replace("starmap_right", "changed"))
+    run = pipeline.run("--input", folder / "groups.csv", *FAST, "-resume", outdir="groups2")
+    done = run.tasks("COMPLETED")
+    assert {step for step, tag in done if tag == "halves"} == OF_GROUP
+    assert {tag for _, tag in done} == {"halves", "left", "right", "foreign", "-"}
+    assert {step for step, tag in done if tag == "left"} == {"FIND_MARKERS", "COLLECT_SLICE", "REPORT_SLICE"}
+    assert {step for step, tag in done if tag == "foreign"} == {"COLLECT_SLICE", "REPORT_SLICE"}  # their times are told
+    assert len(domains(run, "right")) == len(domains(together, "right")) - 5
+
+
 def test_slices_on_each_other_have_neighbours_there(pipeline) -> None:
     folder = pipeline.folder / "assets/test"
     below = ad.read_h5ad(folder / "starmap_left.h5ad")
@@ -95,17 +109,3 @@ def test_slices_on_each_other_have_neighbours_there(pipeline) -> None:
     apart = place.xs("upper", axis=1, level=1) - place.xs("lower", axis=1, level=1)
     width = np.ptp(below.obsm["spatial"], axis=0).max()
     assert np.median(np.hypot(apart[0], apart[1])) < 0.02 * width
-
-
-def test_a_changed_slice_runs_its_group_and_nothing_else(pipeline, together) -> None:
-    folder = pipeline.folder / "assets/test"
-    changed = ad.read_h5ad(folder / "starmap_right.h5ad")
-    changed[5:].copy().write_h5ad(folder / "changed.h5ad")
-    (folder / "groups.csv").write_text(SHEET.replace("starmap_right", "changed"))
-    run = pipeline.run("--input", folder / "groups.csv", *FAST, "-resume", outdir="groups2")
-    done = run.tasks("COMPLETED")
-    assert {step for step, tag in done if tag == "halves"} == OF_GROUP
-    assert {tag for _, tag in done} == {"halves", "left", "right", "foreign", "-"}
-    assert {step for step, tag in done if tag == "left"} == {"FIND_MARKERS", "COLLECT_SLICE", "REPORT_SLICE"}
-    assert {step for step, tag in done if tag == "foreign"} == {"COLLECT_SLICE", "REPORT_SLICE"}  # their times are told
-    assert len(domains(run, "right")) == len(domains(together, "right")) - 5
