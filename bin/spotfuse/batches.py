@@ -41,14 +41,14 @@ def moved(scores: Floats, smoothed: Floats, codes: Codes) -> Floats:
     -------
     Components, float32 of shape (n_spots, n_components), with mean 0 over all spots where they had it.
     """
-    slices = [_even(np.flatnonzero(codes == code), _SPOTS) for code in range(codes.max() + 1)]
+    slices = [even(np.flatnonzero(codes == code), _SPOTS) for code in range(codes.max() + 1)]
     shift = np.zeros((len(slices), scores.shape[1]))
     spread = float(np.sqrt(np.mean([smoothed[rows].var(axis=0).sum() for rows in slices])))
     for _ in range(_ROUNDS):
         points = smoothed - shift[codes]
         steps = np.zeros_like(shift)
         for code, own in enumerate(slices):
-            others = _even(np.concatenate([rows for i, rows in enumerate(slices) if i != code]), _OTHERS)
+            others = even(np.concatenate([rows for i, rows in enumerate(slices) if i != code]), _OTHERS)
             here, there = _mutual(points[own, :_DIMENSIONS], points[others, :_DIMENSIONS])
             if len(here):
                 steps[code] = np.median(points[own[here]] - points[others[there]], axis=0)
@@ -80,7 +80,7 @@ def in_common(smoothed: Floats, codes: Codes) -> npt.NDArray[np.float64]:
     -------
     Of shape (S,), against the mean composition of the other slices.
     """
-    chosen = np.concatenate([_even(np.flatnonzero(codes == code), _SPOTS) for code in range(codes.max() + 1)])
+    chosen = np.concatenate([even(np.flatnonzero(codes == code), _SPOTS) for code in range(codes.max() + 1)])
     points, own = smoothed[chosen, :_DIMENSIONS].astype(np.float64), codes[chosen]
     found = []
     with threadpool_limits(1):
@@ -95,8 +95,8 @@ def in_common(smoothed: Floats, codes: Codes) -> npt.NDArray[np.float64]:
     return np.asarray(np.mean(found, axis=0))
 
 
-def _even(rows: Codes, most: int) -> Codes:
-    """Take so many rows at most, evenly."""
+def even(rows: Codes, most: int) -> Codes:
+    """Take so many rows at most, evenly spaced."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))
     return np.asarray(rows[chosen])
 

@@ -123,7 +123,7 @@ def _tested(units: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     names = [str(i) for i in range(len(units))]
     contrast = np.eye(design.shape[1])[0]
     inference = DefaultInference(n_cpus=1)
-    inference.lin_reg_mu = _linear_means  # its own, gene by gene, takes a quarter of the time
+    inference.lin_reg_mu = _linear_means  # its own, gene by gene, took a fifth of the time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of genes whose dispersion does not converge: they keep the trend's
         data = DeseqDataSet(

@@ -269,7 +269,7 @@ def lisi(points: npt.NDArray[np.floating], codes: npt.NDArray[np.integer], perpl
     -------
     Inverse Simpson's index, 1 to C, of every point; of 10,000 evenly chosen ones where there are more.
     """
-    asked = np.unique(np.linspace(0, len(points) - 1, min(len(points), _QUERIES)).astype(int))
+    asked = batches.even(np.arange(len(points)), _QUERIES)
     width = min(int(3 * perplexity), len(points) - 1)
     distances, nearest = NearestNeighbors(n_neighbors=width + 1).fit(points).kneighbors(points[asked])
     # the point itself goes by its number: others may lie on the same place
