@@ -17,7 +17,7 @@ from scipy import sparse
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("SPOTFUSE_CACHE", Path.home() / ".cache/spotfuse")) / "peers"
-SECONDS = 600  # of processor time, a set
+SECONDS = 1800  # of processor time, a set
 PACKAGES = {
     "rctd": ["rctd-py", "numba"],  # numba for its table of likelihoods
     "flashdeconv": ["flashdeconv"],
