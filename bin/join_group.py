@@ -29,15 +29,15 @@ def main(args: argparse.Namespace) -> None:
         values = getattr(args, option)
         if values is not None and len(values) != len(args.slices):
             raise InputError(f"--{option}: {len(values)} for {len(args.slices)} slices; give one for each")
-    prepared = dict(zip(args.slices, args.prepared, strict=True))
+    common = groups.Common.of(args.sample, dict(zip(args.slices, args.prepared, strict=True)))
     aligned = None
     if args.frame != "own":
         z = dict(zip(args.slices, args.z, strict=True)) if args.z else None
-        aligned = alignment.align(args.sample, prepared, z, transport=args.frame == "transport")
+        aligned = alignment.align(common, z, transport=args.frame == "transport")
         folder = Path("cohort/groups")
         folder.mkdir(parents=True)
         tables.write(aligned, folder / f"{args.sample}.alignment.tsv")
-    io.write(groups.join(args.sample, prepared, aligned), "prepared.h5ad")
+    io.write(groups.join(common, aligned), "prepared.h5ad")
 
 
 if __name__ == "__main__":

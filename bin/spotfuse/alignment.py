@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,15 +18,13 @@ _ARRAYS = ("st", "visium", "visium_hd")  # whose spots are always as far apart
 _UNITS = 1.5  # ratio of their spacings, above which coordinates are in different units
 
 
-def align(group: str, prepared: Mapping[str, Path], z: Mapping[str, float] | None, *, transport: bool) -> pd.DataFrame:
+def align(common: groups.Common, z: Mapping[str, float] | None, *, transport: bool) -> pd.DataFrame:
     """Tell where the slices of a group lie in one frame, and how well they lie on each other.
 
     Parameters
     ----------
-    group
-        Its name, for messages.
-    prepared
-        Prepared file of each slice, by its name.
+    common
+        The slices of the group, and what they have in common.
     z
         Place of each slice along the third axis, in the unit of its coordinates; None: slices follow by name.
     transport
@@ -44,12 +41,11 @@ def align(group: str, prepared: Mapping[str, Path], z: Mapping[str, float] | Non
     Raises
     ------
     InputError
-        When no two slices share enough genes; without `transport` also when slices of one array are of different
-        scales, or none lies on the one before it.
+        When no slice lies on the one before it; without `transport` also when slices of one array are of different
+        scales.
     """
-    common = groups.Common.of(group, prepared)
     names = sorted(common.names, key=lambda name: (z[name] if z else 0, name))
-    slices, platforms = _compared(prepared, common, names)
+    slices, platforms = _compared(common, names)
     rows = []
     with threadpool_limits(1):  # sums by several threads differ from run to run
         for i, name in enumerate(names):
@@ -60,24 +56,25 @@ def align(group: str, prepared: Mapping[str, Path], z: Mapping[str, float] | Non
                     found, runner_up = placement.lay(below, above)
                     slices[i] = above = above.moved(found)
                 elif platforms[i - 1] == platforms[i] and platforms[i] in _ARRAYS:
-                    _check_units(group, dict(zip((onto, name), (below, above), strict=True)))
+                    _check_units(common.group, dict(zip((onto, name), (below, above), strict=True)))
                 quality = (*placement.agreement(below, above), runner_up)
                 log.info("%s on %s: overlap %.2f, similarity %.2f, runner-up %.2f", name, onto, *quality)
             rows.append((name, z[name] if z else np.nan, *found.numbers(), onto, *quality))
     table = pd.DataFrame(rows, columns=["slice", "z", *placement.NUMBERS, "onto", "overlap", "similarity", "runner_up"])
     if not table["overlap"].any():
+        first = f"{', '.join(names[:3])}{' …' if names[3:] else ''}"
         raise InputError(
-            f"no slice of group {group} lies on the one before it ({', '.join(names[:3])}{' …' if names[3:] else ''}): "
-            "coordinates are not in one frame; --frame transport finds one, --frame own does without"
+            f"no slice of group {common.group} lies on the one before it ({first}): coordinates are not in one frame; "
+            "--frame transport finds one, --frame own does without"
         )
     return table
 
 
-def _compared(prepared: Mapping[str, Path], common: groups.Common, names: list[str]) -> tuple[list[Spots], list[str]]:
+def _compared(common: groups.Common, names: list[str]) -> tuple[list[Spots], list[str]]:
     """Places and expression of each slice, averaged over its tissue, and what made it."""
     parts, averages, places, platforms = [], [], [], []
     for name in names:
-        adata = common.read(prepared[name])
+        adata = common.read(name)
         parts.append(common.part(adata))
         averages.append(graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5))
         places.append(np.asarray(adata.obsm["spatial"], dtype=float)[:, :2])

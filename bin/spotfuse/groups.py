@@ -39,6 +39,10 @@ class Common:
 
     Attributes
     ----------
+    group
+        Its name, for messages.
+    prepared
+        Prepared file of each slice, by its name. One after the other is read.
     names
         Slices that share enough genes, sorted.
     left_out
@@ -49,6 +53,8 @@ class Common:
         As the slices were prepared.
     """
 
+    group: str
+    prepared: Mapping[str, Path]
     names: list[str]
     left_out: dict[str, str]
     genes: list[str]
@@ -57,25 +63,26 @@ class Common:
 
     @classmethod
     def of(cls, group: str, prepared: Mapping[str, Path]) -> "Common":
-        """Look into the prepared slices of a group; `InputError` when no two share enough genes."""
+        """Look into the prepared slices of a group, in any order; `InputError` when no two share enough genes."""
         genes = {name: anndata.read_h5ad(prepared[name], backed="r").var_names for name in sorted(prepared)}
         names, left_out = _fitting(group, genes)
         common = sorted(set.intersection(*(set(genes[name]) for name in names)))
         settings = anndata.read_h5ad(prepared[names[0]], backed="r").uns["spotfuse"]["prepare"]
         n_top_genes = int(settings["n_top_genes"])
         ranks = np.stack([_ranks(_slice(prepared[name], common), n_top_genes) for name in names])
-        return cls(names, left_out, common, _most_variable(ranks, n_top_genes), int(settings["n_components"]))
+        variable = _most_variable(ranks, n_top_genes)
+        return cls(group, prepared, names, left_out, common, variable, int(settings["n_components"]))
 
-    def read(self, path: Path) -> AnnData:
+    def read(self, name: str) -> AnnData:
         """Give a prepared slice with the common genes."""
-        return _slice(path, self.genes)
+        return _slice(self.prepared[name], self.genes)
 
     def part(self, adata: AnnData) -> preparation.Part:
         """Give the counts of the variable ones of a slice's common genes, and its spots' totals."""
         return adata.X[:, self.variable], np.asarray(adata.X.sum(axis=1), dtype=np.float32)
 
 
-def join(group: str, prepared: Mapping[str, Path], alignment: pd.DataFrame | None = None) -> AnnData:
+def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
     """Join prepared slices into one that the encoder and the domains take for a slice.
 
     Slices meet in the genes that they share, of which those are taken that are among the most variable ones of most
@@ -86,10 +93,8 @@ def join(group: str, prepared: Mapping[str, Path], alignment: pd.DataFrame | Non
 
     Parameters
     ----------
-    group
-        Its name, for messages.
-    prepared
-        Prepared file of each slice, by its name. Their order changes nothing. One after the other is read.
+    common
+        The slices, and what they have in common.
     alignment
         Where the slices lie in one frame, if they do (`spotfuse.alignment.align`).
 
@@ -100,46 +105,37 @@ def join(group: str, prepared: Mapping[str, Path], alignment: pd.DataFrame | Non
     ``obsm['spatial_aligned']``; components and graphs as `spotfuse.preparation.prepare` adds them.
     ``uns['spotfuse']`` has ``group`` and, as JSON, ``left_out``: why a slice is not among them, by its name, and
     ``in_common``: the share of its tissue that a slice has in common with the others.
-
-    Raises
-    ------
-    InputError
-        When no two slices share enough genes.
     """
-    common = Common.of(group, prepared)
     parts: list[preparation.Part] = []
     obs: list[pd.DataFrame] = []
-    given, places, graphs, platforms = [], [], [], set()
-    before, edge = 0, 0.0
+    places: dict[str, Floats] = {}
+    graphs, platforms = [], set()
+    before = 0
     for name in common.names:
-        adata = common.read(prepared[name])
+        adata = common.read(name)
         parts.append(common.part(adata))
         row = np.argsort(tables.in_input_order(adata)) + before
         before += adata.n_obs
         obs.append(
             pd.DataFrame({"slice": name, "input_row": row}, index=[f"{name}/{spot}" for spot in adata.obs_names])
         )
-        place = np.asarray(adata.obsm["spatial"], dtype=float)[:, :2]
-        given.append(place)
-        place = place - place.min(axis=0) + [edge, 0]
-        edge = place[:, 0].max() + _GAP * np.ptp(place[:, 0])
-        places.append(place)
+        places[name] = np.asarray(adata.obsm["spatial"], dtype=float)[:, :2]
         graphs.append(adata.obsp["spatial_connectivities"])
         platforms.add(str(adata.uns["spotfuse"]["platform"]))
     var = pd.DataFrame({"highly_variable": True}, index=np.array(common.genes, dtype=object)[common.variable])
     joined = AnnData(sparse.vstack([counts for counts, _ in parts], format="csr"), obs=pd.concat(obs), var=var)
     joined.obs["slice"] = joined.obs["slice"].astype("category")
-    joined.obsm["spatial"] = np.vstack(places)
+    joined.obsm["spatial"] = _side_by_side(places)
     joined.obsp["spatial_connectivities"] = sparse.block_diag(graphs, format="csr", dtype=np.float32)
     if alignment is not None:
-        placement.join(joined, dict(zip(common.names, given, strict=True)), alignment)
+        placement.join(joined, places, alignment)
     preparation.add_components(joined, parts, common.n_components)
     joined.uns["spotfuse"] = {
-        "group": group,
+        "group": common.group,
         "platform": platforms.pop() if len(platforms) == 1 else "other",
         "n_genes_shared": len(common.genes),
         "left_out": json.dumps(common.left_out),
-        "in_common": json.dumps(_in_common(group, joined)),
+        "in_common": json.dumps(_in_common(common.group, joined)),
     }
     log.info(
         "%d slices, %d spots, %d of %d shared genes",
@@ -289,6 +285,16 @@ def lisi(points: npt.NDArray[np.floating], codes: npt.NDArray[np.integer], perpl
     found = codes[nearest[~own].reshape(len(asked), width)]
     shares = np.stack([(weights * (found == code)).sum(axis=1) for code in range(codes.max() + 1)])
     return np.asarray(1 / np.square(shares).sum(axis=0))
+
+
+def _side_by_side(places: Mapping[str, Floats]) -> Floats:
+    """Put slices in a row from left to right, with a gap between them."""
+    row, edge = [], 0.0
+    for place in places.values():
+        moved = place - place.min(axis=0) + [edge, 0]
+        edge = moved[:, 0].max() + _GAP * np.ptp(moved[:, 0])
+        row.append(moved)
+    return np.vstack(row)
 
 
 def _in_common(group: str, joined: AnnData) -> dict[str, float]:

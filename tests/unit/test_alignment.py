@@ -52,8 +52,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def laid(one: Path, other: AnnData, path: Path) -> tuple[pd.Series, float]:
     """The row of the slice that is laid on the other, and by how much its spots miss their places, in spacings."""
     prepared = {"one": one, "two": written(other, path / "two.h5ad")}
-    table = alignment.align("pair", prepared, None, transport=True)
-    joined = groups.join("pair", prepared, table)
+    common = groups.Common.of("pair", prepared)
+    table = alignment.align(common, None, transport=True)
+    joined = groups.join(common, table)
     there = joined.obsm["spatial_aligned"][(joined.obs["slice"] == "two").to_numpy()]
     return table.iloc[1], float(
         np.median(np.linalg.norm(there - anndata.read_h5ad(prepared["two"]).obsm["truth"], axis=1))
@@ -86,24 +87,25 @@ def test_the_larger_slice_may_lie_above(one: Path, tmp_path: Path) -> None:
 
 def test_slices_follow_each_other_by_z_else_by_name(one: Path, tmp_path: Path) -> None:
     prepared = {"one": one, "a": one, "b": one}
-    by_name = alignment.align("g", prepared, None, transport=False)
+    common = groups.Common.of("g", prepared)
+    by_name = alignment.align(common, None, transport=False)
     assert list(by_name["slice"]) == ["a", "b", "one"] and by_name["z"].isna().all()
-    by_z = alignment.align("g", prepared, {"a": 20.0, "b": -10.0, "one": 0.0}, transport=False)
+    by_z = alignment.align(common, {"a": 20.0, "b": -10.0, "one": 0.0}, transport=False)
     assert list(zip(by_z["slice"], by_z["onto"], by_z["z"], strict=True)) == [
         ("b", "", -10),
         ("one", "b", 0),
         ("a", "one", 20),
     ]
     assert list(by_z["overlap"].iloc[1:]) == [1, 1] and by_z["similarity"].iloc[1:].to_numpy() == pytest.approx(1)
-    joined = groups.join("g", prepared, by_z)
+    joined = groups.join(common, by_z)
     n = WIDE * HIGH
     assert [joined.obsm["spatial_aligned"][i * n, 2] for i in range(3)] == [20, -10, 0]  # a, b, one
     graph = joined.obsp["spatial_connectivities"]
     assert graph[:n, n : 2 * n].nnz == 0 and graph[:n, 2 * n :].nnz == n == graph[n : 2 * n, 2 * n :].nnz
-    assert groups.join("g", prepared, by_name).obsm["spatial_aligned"].shape == (3 * n, 2)
+    assert groups.join(common, by_name).obsm["spatial_aligned"].shape == (3 * n, 2)
     tables.write(by_z, tmp_path / "alignment.tsv")  # what is told suffices to do it again
     again = pd.read_csv(tmp_path / "alignment.tsv", sep="\t")
-    assert np.array_equal(groups.join("g", prepared, again).obsm["spatial_aligned"], joined.obsm["spatial_aligned"])
+    assert np.array_equal(groups.join(common, again).obsm["spatial_aligned"], joined.obsm["spatial_aligned"])
 
 
 def test_edges_are_between_next_slices_and_within_a_spacing() -> None:
@@ -137,19 +139,20 @@ def test_a_common_frame_that_is_none_is_refused(one: Path, tmp_path: Path) -> No
     with pytest.raises(
         InputError, match=r"no slice of group g lies on the one before it \(far, one\).*--frame transport"
     ):
-        alignment.align("g", {"one": one, "far": far}, None, transport=False)
+        alignment.align(groups.Common.of("g", {"one": one, "far": far}), None, transport=False)
     visium = {}
     for name, scale in {"pixels": 4.0, "micrometres": 1.0}.items():
         adata = tissue(2)
         adata.obsm["spatial"] = scale * adata.obsm["spatial"]
         visium[name] = written(adata, tmp_path / f"{name}.h5ad", "visium")
     with pytest.raises(InputError, match=r"are 1 in micrometres and 4 in pixels apart.*different units"):
-        alignment.align("g", visium, None, transport=False)
+        alignment.align(groups.Common.of("g", visium), None, transport=False)
 
 
 def test_the_same_again(one: Path, tmp_path: Path) -> None:
     prepared = {"two": written(moved(tissue(2, keep=0.9), 90, False), tmp_path / "two.h5ad"), "one": one}
-    first, second = (alignment.align("g", prepared, None, transport=True) for _ in range(2))
+    common = groups.Common.of("g", prepared)
+    first, second = (alignment.align(common, None, transport=True) for _ in range(2))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 

@@ -52,7 +52,7 @@ SLICES = {"one": 0.0, "two": 0.7}
 
 @pytest.fixture(scope="module")
 def joined(pair: dict[str, Path]) -> AnnData:
-    return groups.join("pair", pair)
+    return groups.join(groups.Common.of("pair", pair))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_domains_are_those_planted_in_both_slices_whatever_the_batch(learned: Pa
 
 
 def test_order_of_slices_changes_nothing(joined: AnnData, pair: dict[str, Path]) -> None:
-    other = groups.join("pair", dict(reversed(pair.items())))
+    other = groups.join(groups.Common.of("pair", dict(reversed(pair.items()))))
     assert other.obs_names.equals(joined.obs_names)
     for key in ("X_pca", "X_pca_log"):
         assert np.array_equal(other.obsm[key], joined.obsm[key])
@@ -129,26 +129,25 @@ def test_variable_genes_are_those_of_most_slices(tmp_path: Path) -> None:
         odd[::5, 50] *= 20  # and one that is so in all
         adata.X = sparse.csr_matrix(odd)
         slices[f"s{i}"] = written(adata, tmp_path / f"s{i}.h5ad", n_top_genes=2)
-    found = set(groups.join("three", slices).var_names)
+    found = set(groups.join(groups.Common.of("three", slices)).var_names)
     assert "gene50" in found and len(found & {"gene00", "gene03", "gene06"}) == 1
 
 
 def test_slices_with_other_genes_are_left_out_or_refused(pair: dict[str, Path], tmp_path: Path) -> None:
     odd = written(planted(5, 0, prefix="ENSG"), tmp_path / "odd.h5ad")
-    found = groups.join("g", pair | {"aaa": odd})
+    found = groups.join(groups.Common.of("g", pair | {"aaa": odd}))
     assert set(found.obs["slice"]) == set(SLICES)
     (reason,) = json.loads(found.uns["spotfuse"]["left_out"]).items()
     assert reason[0] == "aaa" and "0 of its 60 genes" in reason[1] and "one, two of group g" in reason[1]
     with pytest.raises(InputError, match=r"odd shares 0 of its 60 genes with aaa of group g, 20 are needed"):
-        groups.join("g", {"aaa": pair["one"], "odd": odd})
+        groups.join(groups.Common.of("g", {"aaa": pair["one"], "odd": odd}))
 
 
 def test_a_panel_beside_a_whole_transcriptome_is_joined_in_its_genes(pair: dict[str, Path], tmp_path: Path) -> None:
     panel = planted(3, 0.5)[:, 10:40].copy()
     small = panel[:30].copy()  # hardly more than two columns of spots
-    found = groups.join(
-        "g", pair | {"panel": written(panel, tmp_path / "panel.h5ad"), "small": written(small, tmp_path / "small.h5ad")}
-    )
+    others = {"panel": written(panel, tmp_path / "panel.h5ad"), "small": written(small, tmp_path / "small.h5ad")}
+    found = groups.join(groups.Common.of("g", pair | others))
     assert list(found.var_names) == [f"gene{i}" for i in range(10, 40)]
     assert np.isfinite(found.obsm["X_pca"]).all()
     divided = domains.assign(found, encoder.train(found, device="cpu").values, LAYERS, slices=found.obs["slice"])
@@ -167,7 +166,7 @@ def test_one_slice_as_a_group_is_the_slice_alone(pair: dict[str, Path]) -> None:
 def test_a_slice_that_lacks_a_domain_keeps_the_numbers_of_the_others(pair: dict[str, Path], tmp_path: Path) -> None:
     part = planted(7, 0.3)
     part = part[part.obs["layer"] < LAYERS - 1].copy()
-    found = groups.join("g", pair | {"part": written(part, tmp_path / "part.h5ad")})
+    found = groups.join(groups.Common.of("g", pair | {"part": written(part, tmp_path / "part.h5ad")}))
     divided = domains.assign(found, encoder.train(found, device="cpu").values, LAYERS, slices=found.obs["slice"])
     layer = planted(0, 0).obs["layer"]
     assert adjusted_rand_score(np.concatenate([layer, part.obs["layer"], layer]), divided.labels) > 0.85
@@ -181,7 +180,7 @@ def test_slices_that_hold_different_tissue_are_told(
     part = planted(7, 0.3)
     part = part[part.obs["layer"] == 0].copy()
     caplog.clear()
-    found = groups.join("g", {"one": pair["one"], "part": written(part, tmp_path / "part.h5ad")})
+    found = groups.join(groups.Common.of("g", {"one": pair["one"], "part": written(part, tmp_path / "part.h5ad")}))
     common = json.loads(found.uns["spotfuse"]["in_common"])
     assert common["part"] < 0.5
     assert f"slice part seems to have {100 * common['part']:.0f} % of its tissue in common with the rest" in caplog.text
