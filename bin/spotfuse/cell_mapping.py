@@ -130,8 +130,7 @@ def map_cells(
     cell_type_key
         Column of the reference's ``obs``.
     temperature
-        At which weights come to rest: above 1 they spread over more cells, below 1 over fewer, at 0 nothing spreads
-        them.
+        Above 0; at which weights come to rest: above 1 they spread over more cells, below 1 over fewer.
     reconstruction, contrast
         Weights of the two losses.
     n_candidates
@@ -154,8 +153,8 @@ def map_cells(
     InputError
         For what is not counts, too few shared genes, a missing column, or numbers out of range.
     """
-    if not temperature >= 0:
-        raise InputError(f"temperature is {temperature}; it must not be negative")
+    if not temperature > 0:
+        raise InputError(f"temperature is {temperature}; it must be above 0")
     if n_candidates < 1 or epochs < 1:
         raise InputError("n_candidates and epochs must be at least 1")
     data = _input.match(st, _input.reference_cells(sc, cell_type_key, max_cells_per_type, seed))

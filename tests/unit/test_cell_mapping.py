@@ -109,7 +109,7 @@ def test_the_tutorials_calls(mapped) -> None:
 def test_what_cannot_be_is_one_line() -> None:
     spots, cells, _ = tissue(20)
     with pytest.raises(InputError, match="temperature"):
-        cell_mapping.map_cells(spots, cells, temperature=-1)
+        cell_mapping.map_cells(spots, cells, temperature=0)
     with pytest.raises(InputError, match="needs a reference"):
         SpatialFusion(spots).train_map()
     with pytest.raises(InputError, match="map_matrix"):
