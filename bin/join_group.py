@@ -25,6 +25,8 @@ def main(args: argparse.Namespace) -> None:
     """Write prepared.h5ad, and cohort/groups/GROUP.alignment.tsv where slices have a frame together."""
     from spotfuse import alignment, groups, io, tables
 
+    if len(set(args.slices)) < max(2, len(args.slices)):
+        raise InputError(f"--slices {' '.join(args.slices)}: give two or more, each by a name of its own")
     for option in ("prepared", "z"):
         values = getattr(args, option)
         if values is not None and len(values) != len(args.slices):

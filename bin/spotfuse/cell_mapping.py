@@ -155,8 +155,8 @@ def map_cells(
     """
     if not temperature > 0:
         raise InputError(f"temperature is {temperature}; it must be above 0")
-    if n_candidates < 1 or epochs < 1:
-        raise InputError("n_candidates and epochs must be at least 1")
+    if min(n_candidates, k_neighbors, epochs) < 1:
+        raise InputError("n_candidates, k_neighbors and epochs must be at least 1")
     data = _input.match(st, _input.reference_cells(sc, cell_type_key, max_cells_per_type, seed))
     profiles = _profiles.type_profiles(data.cells, data.codes, len(data.types))
     spots, cells = _profiles.shares(data.counts), _profiles.shares(data.cells)

@@ -47,8 +47,11 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
     Raises
     ------
     InputError
-        With fewer than 3 spots or 2 genes.
+        With fewer than 3 spots or 2 genes, or a number below 1.
     """
+    for name, number in {"n_top_genes": n_top_genes, "n_components": n_components, "n_neighbors": n_neighbors}.items():
+        if number < 1:
+            raise InputError(f"{name} is {number}; it must be at least 1")
     if adata.n_obs < 3 or adata.n_vars < 2:
         raise InputError(
             f"{adata.n_obs} spots and {adata.n_vars} genes are left; at least 3 and 2 are needed: filter less"

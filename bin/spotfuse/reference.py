@@ -167,6 +167,8 @@ def clean(
     source
         Where the labels came from, for messages.
     """
+    if max_cells_per_type < 1:
+        raise InputError(f"max_cells_per_type is {max_cells_per_type}; it must be at least 1")
     types = labels.astype("string").str.strip()
     missing = (types.isna() | types.str.lower().isin(_NO_LABEL)).to_numpy(dtype=bool)
     empty = np.asarray(counts.sum(axis=1)).ravel() <= 0

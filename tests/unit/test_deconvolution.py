@@ -395,6 +395,8 @@ def test_scores_follow_their_definitions():
         ({"phi": 1.0}, "phi is 1.0"),
         ({"lambda_spatial": -1.0}, "lambda_spatial is -1.0"),
         ({"n_iter": 0}, "n_iter is 0"),
+        ({"k_neighbors": 0}, "k_neighbors is 0"),
+        ({"max_cells_per_type": 0}, "max_cells_per_type is 0"),
         ({"celltype": ["a"] * 7}, "celltype has 7"),
     ],
 )

@@ -87,5 +87,7 @@ def test_few_spots_or_genes(n_spots, n_genes):
 
 
 def test_too_little_is_refused_in_one_line():
+    with pytest.raises(InputError, match="n_components is 0; it must be at least 1"):
+        preparation.prepare(counts(10, 10), n_components=0)
     with pytest.raises(InputError, match="2 spots"):
         preparation.prepare(counts(2, 10))

@@ -46,8 +46,9 @@ class Settings:
         for name in ("lambda_cell", "lambda_spatial", "lambda_ridge"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
-        if self.n_iter < 1:
-            raise InputError(f"n_iter is {self.n_iter}; it must be at least 1")
+        for name in ("n_iter", "k_neighbors"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.lambda_mode not in ("auto", "absolute"):
             raise InputError(f"lambda_mode is '{self.lambda_mode}'; it must be auto or absolute")
         if self.output not in ("cells", "molecules"):
