@@ -21,7 +21,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write domains.tsv, domains.npz and n_domains.tsv."""
-    import anndata
     import numpy as np
     import pandas as pd
     from spotfuse import domains, tables
@@ -30,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
         n_domains = None if args.n_domains == "auto" else int(args.n_domains)
     except ValueError:
         raise InputError(f"--n-domains {args.n_domains}: take a whole number or auto") from None
-    adata = anndata.read_h5ad(args.prepared, backed="r")  # the counts stay in the file
+    adata = tables.read_prepared(args.prepared, counts=False)
     with np.load(args.embedding) as file:
         spots, embedding = file["spot"], file["embedding"]
     if not np.array_equal(spots, adata.obs_names.to_numpy(str)):

@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     from spotfuse.deconvolution import AttentionRegressionDeconv
 
     device = arrays.device(args.device)
-    st, sc = anndata.read_h5ad(args.prepared), anndata.read_h5ad(args.reference)
+    st, sc = tables.read_prepared(args.prepared), anndata.read_h5ad(args.reference)
     order = tables.in_input_order(st)
 
     def write(table: pd.DataFrame, name: str) -> None:

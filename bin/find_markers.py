@@ -16,10 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write markers.tsv, spatial_genes.tsv and domain_counts.tsv."""
-    import anndata
     from spotfuse import markers, matching, spatial_genes, tables
 
-    adata = anndata.read_h5ad(args.prepared)
+    adata = tables.read_prepared(args.prepared)
     domains = tables.read(args.domains)["domain"]
     found = {
         "markers.tsv": markers.find(adata, domains, n_genes=args.n_markers),

@@ -15,10 +15,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write slices/SLICE/ with the slice's part of each file, cohort/groups/GROUP.h5ad and GROUP.mixing.tsv."""
-    import anndata
     from spotfuse import groups, io, tables
 
-    joined = anndata.read_h5ad(args.prepared, backed="r")
+    joined = tables.read_prepared(args.prepared, counts=False)
     whole = groups.learned(joined, args.learned)
     groups.split(joined, args.learned, Path("slices"))
     Path("cohort/groups").mkdir(parents=True)

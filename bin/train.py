@@ -18,12 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write embedding.npz and loss.tsv."""
-    import anndata
     import numpy as np
     from spotfuse import encoder, tables
 
-    # only the published encoder reads counts: else they stay in the file
-    adata = anndata.read_h5ad(args.prepared, backed=None if args.encoder == "published" else "r")
+    # only the published encoder reads counts
+    adata = tables.read_prepared(args.prepared, counts=args.encoder == "published")
     learned = encoder.train(
         adata, encoder=args.encoder, epochs=args.epochs, seed=args.seed, device=args.device, threads=args.threads
     )

@@ -92,10 +92,15 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
             print(f"{args.sample}: {step}: out of memory; give the step more", file=sys.stderr)
             sys.exit(OUT_OF_MEMORY)
         where = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        failure = f"unexpected error ({where}); please report it; --debug shows where"
+        # what the machine lacks now (a file, disk, a library) it may have next time: that is no answer to be cached
+        lacking = isinstance(error, OSError | ImportError)
+        failure = (
+            f"a file, the disk or a library is not as it should be ({where})"
+            if lacking
+            else f"unexpected error ({where}); please report it; --debug shows where"
+        )
         print(f"{args.sample}: {step}: {failure}", file=sys.stderr)
-        # what the machine lacks now (disk, a library) it may have next time: that is no answer to be cached
-        if args.status is None or isinstance(error, OSError | ImportError):
+        if args.status is None or lacking:
             sys.exit(1)
         _discard(before)
     if args.status:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -64,10 +63,10 @@ class Common:
     @classmethod
     def of(cls, group: str, prepared: Mapping[str, Path]) -> "Common":
         """Look into the prepared slices of a group, in any order; `InputError` when no two share enough genes."""
-        genes = {name: anndata.read_h5ad(prepared[name], backed="r").var_names for name in sorted(prepared)}
+        genes = {name: tables.read_prepared(prepared[name], counts=False).var_names for name in sorted(prepared)}
         names, left_out = _fitting(group, genes)
         common = sorted(set.intersection(*(set(genes[name]) for name in names)))
-        settings = anndata.read_h5ad(prepared[names[0]], backed="r").uns["spotfuse"]["prepare"]
+        settings = tables.read_prepared(prepared[names[0]], counts=False).uns["spotfuse"]["prepare"]
         n_top_genes = int(settings["n_top_genes"])
         ranks = np.stack([_ranks(_slice(prepared[name], common), n_top_genes) for name in names])
         variable = _most_variable(ranks, n_top_genes)
@@ -315,7 +314,7 @@ def _in_common(group: str, joined: AnnData) -> dict[str, float]:
 
 
 def _slice(path: Path, genes: list[str]) -> AnnData:
-    adata = anndata.read_h5ad(path)[:, genes].copy()
+    adata = tables.read_prepared(path)[:, genes].copy()
     adata.X = sparse.csr_matrix(adata.X, dtype=np.float32)
     return adata
 

@@ -1,4 +1,4 @@
-"""Tables that go out and come in: tab- or comma-separated text whose first column names the spot."""
+"""What goes from step to step: tables, as text whose first column names the spot, and prepared slices."""
 
 import csv
 import gzip
@@ -163,6 +163,33 @@ def with_first(column: pd.Series, names: pd.Index) -> pd.Series:
     if column.index.name not in names:
         return column
     return pd.concat([pd.Series({column.index.name: column.name}), column])
+
+
+def read_prepared(path: Path, *, counts: bool = True) -> "AnnData":
+    """Read a slice that `prepare_slice` wrote, or a group's slices that `join_group` wrote.
+
+    Parameters
+    ----------
+    path
+        The h5ad file.
+    counts
+        Read the counts too; else they stay in the file.
+
+    Returns
+    -------
+    AnnData
+
+    Raises
+    ------
+    InputError
+        When it is an h5ad of something else.
+    """
+    import anndata
+
+    adata = anndata.read_h5ad(path, backed=None if counts else "r")
+    if "input_row" not in adata.obs:
+        raise InputError(f"{path}: not a prepared slice; give the prepared.h5ad that prepare_slice.py wrote")
+    return adata
 
 
 def in_input_order(adata: "AnnData") -> npt.NDArray[np.intp]:

@@ -35,6 +35,12 @@ def run(folder: Path, error: str, *options: str) -> subprocess.CompletedProcess[
     [
         ("InputError('no such\\ncolumn')", 2, "A: step: no such column\n"),
         ("KeyError('x')", 1, "A: step: unexpected error (KeyError: 'x'); please report it; --debug shows where\n"),
+        (
+            "FileNotFoundError(2, 'No such file', 'x')",
+            1,
+            "A: step: a file, the disk or a library is not as it should be "
+            "(FileNotFoundError: [Errno 2] No such file: 'x')\n",
+        ),
         ("MemoryError()", 137, "A: step: out of memory; give the step more\n"),
         ("RuntimeError('CUDA out of memory.')", 137, "A: step: out of memory; give the step more\n"),
     ],

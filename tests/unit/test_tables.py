@@ -79,3 +79,10 @@ def test_names_are_brought_in_line_only_where_an_ending_is_all_that_differs() ->
 def test_input_order() -> None:
     adata = AnnData(obs=pd.DataFrame({"input_row": [5, 0, 3]}, index=list("abc")))
     assert list(adata.obs_names[tables.in_input_order(adata)]) == ["b", "c", "a"]
+
+
+def test_an_h5ad_of_something_else_is_no_prepared_slice(tmp_path: Path) -> None:
+    AnnData(np.ones((2, 2), np.float32)).write_h5ad(tmp_path / "raw.h5ad")
+    for counts in (True, False):
+        with pytest.raises(InputError, match=r"raw\.h5ad: not a prepared slice"):
+            tables.read_prepared(tmp_path / "raw.h5ad", counts=counts)
