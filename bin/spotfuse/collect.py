@@ -86,6 +86,8 @@ def assemble(
         "parameters": _plain(parameters),
         "versions": _versions(parts),
     }
+    if (parts / "in_common.json").exists():  # of a slice of a group
+        note |= json.loads((parts / "in_common.json").read_text())
     if "seed" in parameters:
         note["seed"] = parameters["seed"]
     n_domains = None

@@ -144,7 +144,7 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
 
 
 def split(joined: AnnData, learned: Path, folder: Path) -> None:
-    """Write of each slice what train and assign_domains would have written of it alone.
+    """Write of each slice what train and assign_domains would have written of it alone, and in_common.json.
 
     Parameters
     ----------
@@ -159,6 +159,7 @@ def split(joined: AnnData, learned: Path, folder: Path) -> None:
     spots = np.array([name.partition("/")[2] for name in joined.obs_names])
     domains = tables.read(learned / "domains.tsv").reset_index(names="spot")
     domains["slice"], domains["spot"] = zip(*domains["spot"].str.split("/", n=1), strict=True)
+    common = json.loads(joined.uns["spotfuse"]["in_common"])
     files = {}
     for name in ("embedding.npz", "domains.npz"):
         with np.load(learned / name) as file:
@@ -168,6 +169,8 @@ def split(joined: AnnData, learned: Path, folder: Path) -> None:
         own.mkdir(parents=True)
         rows = slices == name
         tables.write(part.drop(columns="slice"), own / "domains.tsv")
+        told = {"in_common": common[name], "unlike": common[name] < LEAST_IN_COMMON}
+        (own / "in_common.json").write_text(json.dumps(told) + "\n")
         for file, arrays in files.items():
             mine = {key: values[rows] for key, values in arrays.items()}
             np.savez(own / file, **(mine | {"spot": spots[rows]}))  # type: ignore[arg-type]

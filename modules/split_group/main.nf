@@ -25,7 +25,7 @@ process SPLIT_GROUP {
     """
     for slice in ${meta.slices*.id.join(' ')}; do
         mkdir -p slices/\$slice
-        touch slices/\$slice/{embedding.npz,loss.tsv,domains.tsv,domains.npz,n_domains.tsv}
+        touch slices/\$slice/{embedding.npz,loss.tsv,domains.tsv,domains.npz,n_domains.tsv,in_common.json}
     done
     mkdir -p cohort/groups
     touch cohort/groups/${meta.id}.h5ad ${meta.id}.mixing.tsv

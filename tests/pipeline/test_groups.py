@@ -43,6 +43,7 @@ def test_a_group_is_learned_once_and_each_slice_gets_its_part(together) -> None:
         mine = mine[pd.Index(mine.obs["spot"]).get_indexer(adata.obs_names)]
         assert list(mine.obs["domain"]) == list(adata.obs["domain"])
         assert np.array_equal(mine.obsm["X_spotfuse"], adata.obsm["X_spotfuse"])
+        assert adata.uns["spotfuse"]["in_common"] > 0.7 and not adata.uns["spotfuse"]["unlike"]
         assert {path.name for path in (together.outdir / sample).iterdir()} >= {"markers.tsv", "report.html"}
         assert "learned together with the other slices of group halves" in (
             together.outdir / sample / "report.html"

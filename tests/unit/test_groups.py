@@ -115,7 +115,10 @@ def test_a_slice_gets_its_own_spots_in_its_own_order(learned: Path, joined: AnnD
         with np.load(folder / "embedding.npz") as mine, np.load(learned / "embedding.npz") as all_:
             assert list(mine["spot"]) == [f"s{i:03d}" for i in range(SIDE**2)]
             assert np.array_equal(mine["embedding"], all_["embedding"][joined.obs["slice"] == name])
-        assert {path.name for path in folder.iterdir()} == {path.name for path in learned.iterdir()}
+        told = json.loads((folder / "in_common.json").read_text())
+        assert told == {"in_common": json.loads(joined.uns["spotfuse"]["in_common"])[name], "unlike": False}
+        others = {path.name for path in folder.iterdir()} - {"in_common.json"}
+        assert others == {path.name for path in learned.iterdir()}
     note = json.loads((tmp_path / "slices/three/three.split_group.status.json").read_text())
     assert note["failure"] == "shares nothing"
 

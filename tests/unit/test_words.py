@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from spotfuse.report import _words as words
@@ -41,3 +42,14 @@ def test_slices_of_a_group_share_their_numbers():
     text = said(None, ("assign_domains", "split_group"))
     assert text.startswith("The number of domains, 3, was given. They were learned together")
     assert "the other slices of group donor7" in text
+
+
+@pytest.mark.parametrize(("unlike", "n"), [(True, 1), (False, 0)])
+def test_a_slice_that_is_unlike_its_group_says_so(unlike, n):
+    uns = {"sample": {"group": "donor7"}, "in_common": 0.517, "unlike": unlike}
+    nothing = {"status": None, "qc": None}
+    found = words.concerns(
+        SimpleNamespace(tables=nothing, uns=uns, has_domains=True, confidence=np.ones(3), deconvolution={})
+    )
+    said = "52 % of its tissue in common with the rest of group donor7"
+    assert [said in concern for concern in found] == [True] * n

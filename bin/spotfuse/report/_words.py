@@ -89,6 +89,11 @@ def concerns(data: Slice) -> list[str]:
         if len(dropped) > 0.2 * len(qc):
             reason = dropped.fillna("no reason given").mode()[0]
             found.append(f"Quality control dropped {percent(len(dropped) / len(qc))} of the spots, mostly: {reason}.")
+    if data.uns.get("unlike"):
+        found.append(
+            f"The slice seems to have {percent(data.uns['in_common'])} of its tissue in common with the rest of group "
+            f"{data.uns['sample']['group']}: if its domains look wrong, learn it without a group."
+        )
     unsure = float((data.confidence < LOW_CONFIDENCE).mean())
     if unsure > 0.15:
         found.append(f"{percent(unsure)} of the spots lie between domains (confidence below {LOW_CONFIDENCE:g}).")
