@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from spotfuse import __version__, io, metrics, neighbourhoods, tables
+from spotfuse.cohort import STEPS
 from spotfuse.errors import InputError
 
 _COPIED = (
@@ -29,18 +30,6 @@ _COPIED = (
     "n_domains.tsv",
     "check.json",
     "deconvolution.json",
-)
-_STEPS = (
-    "check_slice",
-    "prepare_slice",
-    "join_group",
-    "train",
-    "assign_domains",
-    "split_group",
-    "prepare_reference",
-    "deconvolve",
-    "find_markers",
-    "evaluate",
 )
 
 
@@ -170,7 +159,7 @@ def _aligned(path: Path, name: str, adata: AnnData) -> np.ndarray:
 def _status(parts: Path) -> pd.DataFrame:
     columns = ["step", "seconds", "peak_rss_mb", "failure"]
     notes = [json.loads(path.read_text()) for path in sorted(parts.glob("*.status.json"))]
-    notes.sort(key=lambda note: _STEPS.index(note["step"]) if note["step"] in _STEPS else len(_STEPS))
+    notes.sort(key=lambda note: STEPS.index(note["step"]) if note["step"] in STEPS else len(STEPS))
     return pd.DataFrame([{column: note.get(column) for column in columns} for note in notes], columns=columns)
 
 

@@ -99,7 +99,7 @@ def markers(slices: Mapping[str, Path], counts: Mapping[str, pd.DataFrame], matc
     Returns
     -------
     DataFrame, most reproducible first within a domain: ``domain`` (its matched number); ``gene``; ``n_slices`` that
-    have both; ``n_marker``, in how many of them it is a marker, two and a half of them at least; ``log_fold_change``,
+    have both; ``n_marker``, in how many of them it is a marker: at least two, and at least half; ``log_fold_change``,
     base 2, of the domain's summed counts against the rest of its slice, the mean over the slices, with ``lowest`` and
     ``highest``.
     """
