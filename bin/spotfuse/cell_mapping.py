@@ -148,6 +148,11 @@ def map_cells(
     device
         Where to.
 
+    Returns
+    -------
+    CellMap
+        Weights of shape (n_spots, n_cells), sparse, whose rows sum to 1, and what they were learned from.
+
     Raises
     ------
     InputError
@@ -214,6 +219,11 @@ def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0
     Returns
     -------
     Array of shape (n_spots, n_types); rows sum to 1
+
+    Raises
+    ------
+    InputError
+        When `retain` is not above 0 and at most 1.
     """
     if not 0 < retain <= 1:
         raise InputError(f"retain_percent is {retain}; it must be above 0 and at most 1")

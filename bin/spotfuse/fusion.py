@@ -187,6 +187,11 @@ class SpatialFusion:
         adata_sc
             A copy of the reference with ``obsm['emb_sc']``, the cells there. Cells without a type, or without counts in
             the shared genes, have a weight of 0 everywhere, and NaN here.
+
+        Raises
+        ------
+        InputError
+            Without a reference, for what is not counts, too few shared genes, or names of cells that are not unique.
         """
         if self.adata_sc is None:
             raise InputError("train_map needs a reference: SpatialFusion(adata, adata_sc)")

@@ -152,6 +152,11 @@ def lay(below: Spots, above: Spots) -> tuple[Placement, float]:
 def agreement(below: Spots, above: Spots) -> tuple[float, float]:
     """Tell how well a slice lies on another.
 
+    Parameters
+    ----------
+    below, above
+        Both in one frame.
+
     Returns
     -------
     Share of its spots that have one of the other slice within a spot spacing (the wider one), and the mean cosine of

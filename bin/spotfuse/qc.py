@@ -97,6 +97,10 @@ def take(adata: AnnData, spots: npt.NDArray[np.int64], genes: npt.NDArray[np.int
         Counts as CSR of shape (n_spots, n_genes), with ``obs``, ``var``, ``obsm`` and ``uns`` and nothing else.
     spots, genes
         Their numbers, each at most once.
+
+    Returns
+    -------
+    AnnData of shape (len(spots), len(genes)).
     """
     X = adata.X
     column = np.full(X.shape[1], -1, dtype=X.indices.dtype)

@@ -166,6 +166,15 @@ def clean(
         As for `read`.
     source
         Where the labels came from, for messages.
+
+    Returns
+    -------
+    AnnData as `read` gives it.
+
+    Raises
+    ------
+    InputError
+        When no cell has a type, no type has cells enough, or `max_cells_per_type` is below 1.
     """
     if max_cells_per_type < 1:
         raise InputError(f"max_cells_per_type is {max_cells_per_type}; it must be at least 1")

@@ -61,7 +61,7 @@ class Matched:
 
 
 def reference_cells(sc: AnnData, cell_type_key: str, max_cells_per_type: int, seed: int) -> AnnData:
-    """Clean a reference that was read already; see `spotfuse.reference.clean`."""
+    """Clean a reference that was read already; see `spotfuse.reference.clean`; `InputError` without the column."""
     if cell_type_key not in sc.obs:
         raise InputError(f"the reference has no column '{cell_type_key}' for the cell types")
     return reference.clean(
@@ -83,6 +83,16 @@ def match(st: AnnData, cells: AnnData) -> Matched:
         Raw counts and ``obsm['spatial']``.
     cells
         From `spotfuse.reference.clean`.
+
+    Returns
+    -------
+    Matched
+        Counts of both, of the genes kept; types of the cells, as numbers.
+
+    Raises
+    ------
+    InputError
+        For negative values, and when too few genes are shared or none has counts on both sides.
     """
     same = reference.match_genes(st.var, cells.var)
     counts, cell_counts = sparse.csr_matrix(st.X), sparse.csr_matrix(cells.X)

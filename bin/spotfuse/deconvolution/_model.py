@@ -161,6 +161,15 @@ class AttentionRegressionDeconv:
             As for the class.
         **settings
             The class's other arguments from `phi` on, by name.
+
+        Returns
+        -------
+        The model, for `run`.
+
+        Raises
+        ------
+        InputError
+            For what is not counts, a missing column, too few shared genes, or numbers out of range.
         """
         told = Settings(**settings)
         cells = _input.reference_cells(sc, cell_type_key, max_cells_per_type, told.seed)

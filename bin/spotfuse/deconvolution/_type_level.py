@@ -146,6 +146,10 @@ def attention(graph: sparse.csr_matrix, coordinates: Array, proportions: Array |
         Of shape (n_spots, 2).
     proportions
         Of shape (n_spots, n_types), or None.
+
+    Returns
+    -------
+    Symmetric weights of the graph's edges, of shape (n_spots, n_spots).
     """
     edges = sparse.coo_matrix(graph)
     if not edges.nnz:

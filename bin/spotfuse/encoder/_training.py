@@ -87,6 +87,11 @@ def train(
     threads
         Processor threads.
 
+    Returns
+    -------
+    Embedding
+        Of the spots, in their order in `adata`.
+
     Raises
     ------
     InputError
