@@ -99,22 +99,8 @@ def heat(
     SVG.
     """
     left, step, tall = _width(rows) + 14, 44, 22 if numbers else 12
-    slanted = max((len(name) for name in columns), default=0) > 4
-    top = (_width(columns) * 0.72 + 26) if slanted else 34
+    parts, top, width = _heads(columns, left, step, swatches)
     highest = float(np.nanmax(values, initial=0)) or 1.0
-    parts = []
-    for j, name in enumerate(columns):
-        x = left + step * (j + 0.5)
-        if swatches:
-            parts.append(_rect(x - 14, 6, 28, 5, swatches[j], rx=2))
-        if slanted:
-            parts.append(
-                Markup('<text x="{0}" y="{1}" transform="rotate(-45 {0} {1})">{2}</text>').format(
-                    _n(x - 2), _n(top - 8), name
-                )
-            )
-        else:
-            parts.append(_text(x, 26, name, "middle"))
     for i, name in enumerate(rows):
         y = top + tall * i
         parts.append(_text(left - 8, y + (15 if numbers else 10), name, "end"))
@@ -137,7 +123,6 @@ def heat(
                     written if numbers else "",
                 )
             )
-    width = left + step * len(columns) + (_width(columns[-1:]) * 0.72 if slanted else 0) + 8
     return _svg(width, top + tall * len(rows) + 4, label, parts)
 
 
@@ -160,18 +145,7 @@ def ratios(values: Array, rows: Sequence[str], columns: Sequence[str], label: st
     left, step, tall = _width(rows) + 14, 44, 22
     largest = min(max(float(np.nanmax(np.abs(values), initial=0)), 0.5), 3.0)
     digits = 2 if largest < 1 else 1
-    slanted = max((len(name) for name in columns), default=0) > 4
-    top = (_width(columns) * 0.72 + 10) if slanted else 24
-    parts = []
-    for j, name in enumerate(columns):
-        x = left + step * (j + 0.5)
-        turn = Markup(' transform="rotate(-45 {} {})"').format(_n(x - 2), _n(top - 8)) if slanted else ""
-        anchor = "start" if slanted else "middle"
-        parts.append(
-            Markup('<text x="{}" y="{}" text-anchor="{}"{}>{}</text>').format(
-                _n(x - 2), _n(top - 8), anchor, turn, name
-            )
-        )
+    parts, top, width = _heads(columns, left, step)
     for i, name in enumerate(rows):
         y = top + tall * i
         parts.append(_text(left - 8, y + 15, name, "end"))
@@ -187,8 +161,30 @@ def ratios(values: Array, rows: Sequence[str], columns: Sequence[str], label: st
                     *(_n(left + step * (j + 0.5)), _n(y + 15), _signed(value, digits)),
                 )
             )
-    width = left + step * len(columns) + (_width(columns[-1:]) * 0.72 if slanted else 0) + 8
     return _svg(width, top + tall * len(rows) + 4, label, parts)
+
+
+def _heads(
+    columns: Sequence[str], left: float, step: float, swatches: Sequence[str] = ()
+) -> tuple[list[Markup], float, float]:
+    """Draw the names above a table, aslant where one is long; with where its rows begin, and the figure's width."""
+    slanted = max((len(name) for name in columns), default=0) > 4
+    top = (_width(columns) * 0.72 + 12 if slanted else 24) + (12 if swatches else 0)
+    parts = []
+    for j, name in enumerate(columns):
+        x, y = left + step * (j + 0.5), top - 8
+        if swatches:
+            parts.append(_rect(x - 14, 6, 28, 5, swatches[j], rx=2))
+        if slanted:
+            parts.append(
+                Markup('<text x="{0}" y="{1}" transform="rotate(-45 {0} {1})">{2}</text>').format(
+                    _n(x - 2), _n(y), name
+                )
+            )
+        else:
+            parts.append(_text(x, y, name, "middle"))
+    width = left + step * len(columns) + (_width(columns[-1:]) * 0.72 if slanted else 0) + 8
+    return parts, top, width
 
 
 def _signed(value: float, digits: int) -> str:
