@@ -252,6 +252,12 @@ def cite(data: Slice) -> list[tuple[str, str, str]]:
     works = [
         ("Pipeline", f"Spotfuse {__version__}; please cite the works that it builds on.", ""),
         (
+            "Domains (dual encoder, after GraphST)",
+            "Long Y, Ang KS, Li M, et al. Spatially informed clustering, integration, and deconvolution of spatial "
+            "transcriptomics with GraphST. Nature Communications 2023; 14: 1155.",
+            "10.1038/s41467-023-36796-3",
+        ),
+        (
             "Domains (mclust)",
             "Scrucca L, Fop M, Murphy TB, Raftery AE. mclust 5: clustering, classification and density estimation "
             "using Gaussian finite mixture models. The R Journal 2016; 8: 289–317.",
@@ -271,7 +277,7 @@ def cite(data: Slice) -> list[tuple[str, str, str]]:
     ]
     if data.types:
         works.insert(
-            2,
+            3,
             (
                 "Cell types (spatially informed deconvolution)",
                 "Ma Y, Zhou X. Spatially informed cell-type deconvolution for spatial transcriptomics. "
