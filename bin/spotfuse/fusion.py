@@ -26,7 +26,7 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from spotfuse import arrays, cell_mapping, domains, encoder, graphs, preparation, qc
+from spotfuse import arrays, cell_mapping, domains, encoder, graphs, preparation, qc, tables
 from spotfuse.encoder._published import Published
 from spotfuse.errors import InputError
 
@@ -333,7 +333,7 @@ def project_cell_to_spot(adata: AnnData, adata_sc: AnnData, retain_percent: floa
     if "cell_type" not in adata_sc.obs:
         raise InputError("the reference has no column 'cell_type' for the cell types")
     labels = adata_sc.obs["cell_type"].astype("string").str.strip()
-    types = pd.Categorical(labels.where(~labels.str.lower().isin(["", "nan", "na", "none"]), None).astype(object))
+    types = pd.Categorical(labels.where(~labels.str.lower().isin(tables.NO_LABEL), None).astype(object))
     shares = pd.DataFrame(
         cell_mapping.project(adata.obsm["map_matrix"], types, retain_percent), adata.obs_names, types.categories
     )

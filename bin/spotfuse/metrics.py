@@ -8,8 +8,6 @@ import pandas as pd
 from spotfuse import tables
 from spotfuse.errors import InputError
 
-_NO_LABEL = {"", "na", "n/a", "nan", "none", "null", "<na>"}
-
 
 def domain_scores(domains: pd.Series, annotation: pd.Series, spots: pd.Index) -> dict[str, float | int | None]:
     """Compare domains with known ones.
@@ -77,7 +75,7 @@ def labelled(annotation: pd.Series, spots: pd.Index) -> pd.Series:
     if known.empty:
         raise InputError(f"none of its spots is in the slice; it has '{annotation.index[0]}', the slice '{spots[0]}'")
     known = known[~known.isna()].astype(str).str.strip()
-    known = known[~known.str.lower().isin(_NO_LABEL)]
+    known = known[~known.str.lower().isin(tables.NO_LABEL)]
     if known.empty:
         raise InputError("it labels no spot of the slice")
     return known

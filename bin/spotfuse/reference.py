@@ -13,7 +13,6 @@ from scipy import sparse
 from spotfuse import io, tables
 from spotfuse.errors import InputError
 
-_NO_LABEL = {"", "nan", "na", "n/a", "none", "null", "<na>"}
 _FEW_CELLS = 5
 _GENE_COLUMNS = (
     "gene_ids",
@@ -179,7 +178,7 @@ def clean(
     if max_cells_per_type < 1:
         raise InputError(f"max_cells_per_type is {max_cells_per_type}; it must be at least 1")
     types = labels.astype("string").str.strip()
-    missing = (types.isna() | types.str.lower().isin(_NO_LABEL)).to_numpy(dtype=bool)
+    missing = (types.isna() | types.str.lower().isin(tables.NO_LABEL)).to_numpy(dtype=bool)
     empty = np.asarray(counts.sum(axis=1)).ravel() <= 0
     for dropped, why in ((missing, "have no cell type"), (empty & ~missing, "have no counts")):
         if dropped.any():

@@ -16,6 +16,7 @@ from spotfuse.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+NO_LABEL = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>"})  # in lower case: what stands for none
 _LARGEST = 2**32  # bytes; a small .gz may unpack to anything
 
 
