@@ -15,7 +15,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-domains", default="auto", help="number of domains, or auto (default)")
     parser.add_argument("--seed", type=int, default=1, help="of the mixtures' starts (default 1)")
     parser.add_argument(
-        "--refinement", action=argparse.BooleanOptionalAction, default=True, help="let neighbours correct a spot"
+        "--refinement",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="let neighbours correct a spot (default: they do)",
     )
 
 

@@ -17,13 +17,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prepared", required=True, type=Path, help="prepared.h5ad of the slice")
     parser.add_argument("--reference", required=True, type=Path, help="reference.h5ad")
     parser.add_argument(
-        "--method", default="attention_regression", choices=["attention_regression", "cell_mapping", "both"]
+        "--method",
+        default="attention_regression",
+        choices=["attention_regression", "cell_mapping", "both"],
+        help="how proportions are found (default attention_regression; both: proportions.tsv is its)",
     )
     parser.add_argument(
         "--output", default="cells", choices=["cells", "molecules"], help="what shares are of (default cells)"
     )
     parser.add_argument("--phi", type=phi, default=0.8, help="spatial autocorrelation, or 'estimated' (default 0.8)")
-    parser.add_argument("--lambda-cell", type=float, default=1.0, help="hold of proportions on a spot's cells")
+    parser.add_argument(
+        "--lambda-cell", type=float, default=1.0, help="hold of proportions on a spot's cells (default 1)"
+    )
     parser.add_argument("--lambda-spatial", type=float, default=1.0, help="times the estimated smoothing (default 1)")
     parser.add_argument("--lambda-ridge", type=float, default=1.0, help="times the numerical ridge (default 1)")
     parser.add_argument("--n-iter", type=int, default=5, help="outer iterations (default 5)")

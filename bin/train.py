@@ -10,10 +10,14 @@ from spotfuse import cli
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this step."""
     parser.add_argument("--prepared", type=Path, required=True, help="what prepare_slice wrote")
-    parser.add_argument("--encoder", choices=["spotfuse", "published"], default="spotfuse", help="model to train")
+    parser.add_argument(
+        "--encoder", choices=["spotfuse", "published"], default="spotfuse", help="model to train (default spotfuse)"
+    )
     parser.add_argument("--epochs", type=int, help="steps of the optimiser (default: the encoder's)")
     parser.add_argument("--seed", type=int, default=1, help="of weights, dropout and corruption (default 1)")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train")
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train (default auto)"
+    )
 
 
 def main(args: argparse.Namespace) -> None:
