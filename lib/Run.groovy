@@ -39,6 +39,9 @@ class Run {
         def input = given.input ? FileHelper.asPath(given.input.toString()) : null
         def sheet = input && Files.exists(input) ? new Sheet(input, project.resolve('assets/schema_input.json')) : null
         problems += sheet?.problems ?: []
+        if (sheet && given.frame in ['common', 'transport'] && !sheet.slices.any { row -> row.group }) {
+            problems += "--frame ${given.frame}: no slices of the sheet share a group, so that none would be laid on another; give those that do a group, or leave --frame out".toString()
+        }
         if (!workflow.stubRun) {
             problems += new Environment(workflow, nextflow.Global.session.config, params.container_registry).problems()
         }

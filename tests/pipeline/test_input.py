@@ -204,16 +204,18 @@ def test_all_problems_are_told_at_once_before_any_task(pipeline, tmp_path: Path)
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("sample,data\nA,gone.h5ad\n")
     arguments = ["--sed", "3", "--epochs", "many", "--max_mt_share", "2", "--encoder", "publisht", "--n-neighbors", "4"]
+    arguments += ["--frame", "common"]
     run = pipeline.run("--input", sheet, *arguments, outdir="refused")
     assert run.exit_status == 1
     for problem in (
-        "6 problems:",
+        "7 problems:",
         "--sed: no such parameter; did you mean --seed?",
         "--n-neighbors: no such parameter; did you mean --n_neighbors?",
         "--epochs is 'many', but must be a whole number",
         "--max_mt_share is 2, but must be from 0 to 1",
         "--encoder is 'publisht', but must be one of spotfuse, published; did you mean published?",
         "sheet.csv, row 2 (A), column data: no such file or folder:",
+        "--frame common: no slices of the sheet share a group",
     ):
         assert problem in run.output
     assert run.trace == []
