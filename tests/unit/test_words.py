@@ -53,3 +53,9 @@ def test_a_slice_that_is_unlike_its_group_says_so(unlike, n):
     )
     said = "52 % of its tissue in common with the rest of group donor7"
     assert [said in concern for concern in found] == [True] * n
+
+
+def test_what_proportions_are_shares_of_is_said():
+    note = {"output": "molecules", "n_cells": 1200, "n_types": 3, "n_genes_shared": 900, "n_genes_used": 800}
+    text = words.deconvolution(SimpleNamespace(deconvolution=note))
+    assert text.startswith("Shares are of molecules. The reference has 1,200 cells of 3 types")

@@ -200,7 +200,7 @@ def deconvolution(data: Slice) -> str:
     note = data.deconvolution
     text = f"Shares are of {note['output']}. " if note.get("output") else ""
     if note.get("n_cells") is not None:
-        text = (
+        text += (
             f"The reference has {note['n_cells']:,} cells of {note['n_types']} types and shares "
             f"{note['n_genes_shared']:,} genes with the slice, of which {note['n_genes_used']:,} were used. "
         )
