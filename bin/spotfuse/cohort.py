@@ -86,7 +86,7 @@ def metrics(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFrame:
 
 def _place(column: str) -> tuple[int, int]:
     kind, _, step = column.partition(".")
-    if not step:
+    if not step or kind not in _LAST:  # a column of the sheet may have a dot in its name
         return -1, 0
     return _LAST.index(kind), STEPS.index(step) if step in STEPS else len(STEPS)
 

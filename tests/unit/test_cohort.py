@@ -77,6 +77,11 @@ def test_metrics_have_a_row_a_finished_slice_in_the_sheets_order(slices):
     assert columns.index("domains.ari") < columns.index("proportions.rmse") < columns.index("seconds.train")
 
 
+def test_a_column_of_the_sheet_may_have_a_dot_in_its_name(slices):
+    table = cohort.metrics([row | {"age.years": 7} for row in SHEET], slices)
+    assert table["age.years"].tolist() == [7, 7] and list(table)[-1] == "seconds.train"
+
+
 def test_composition_sums_to_one_and_keeps_odd_names(slices):
     table = cohort.composition(SHEET, slices)
     assert table.groupby(["sample", "kind"])["share"].sum().round(9).eq(1).all()
