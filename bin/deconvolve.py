@@ -60,6 +60,13 @@ def main(args: argparse.Namespace) -> None:
     device = arrays.device(args.device)
     st, sc = tables.read_prepared(args.prepared), anndata.read_h5ad(args.reference)
     order = tables.in_input_order(st)
+    shared = {
+        "max_cells_per_type": sc.n_obs,
+        "k_neighbors": args.k_neighbors,
+        "output": args.output,
+        "seed": args.seed,
+        "device": device,
+    }
 
     def write(table: pd.DataFrame, name: str) -> None:
         tables.write(table.iloc[order].rename_axis("spot").reset_index(), name)
@@ -75,17 +82,13 @@ def main(args: argparse.Namespace) -> None:
         model = AttentionRegressionDeconv.from_anndata(
             st,
             sc,
-            max_cells_per_type=sc.n_obs,
             phi=args.phi,
             lambda_cell=args.lambda_cell,
             lambda_spatial=args.lambda_spatial,
             lambda_ridge=args.lambda_ridge,
             n_iter=args.n_iter,
             n_jobs=args.threads,
-            k_neighbors=args.k_neighbors,
-            output=args.output,
-            seed=args.seed,
-            device=device,
+            **shared,
         )
         proportions, _ = model.run()
         summary = model.summary()
@@ -93,16 +96,7 @@ def main(args: argparse.Namespace) -> None:
     if args.method != "attention_regression":
         from spotfuse import cell_mapping
 
-        mapped = cell_mapping.map_cells(
-            st,
-            sc,
-            max_cells_per_type=sc.n_obs,
-            k_neighbors=args.k_neighbors,
-            temperature=args.temperature,
-            output=args.output,
-            seed=args.seed,
-            device=device,
-        )
+        mapped = cell_mapping.map_cells(st, sc, temperature=args.temperature, **shared)
         shares = mapped.proportions(args.retain_percent)
     if args.method == "cell_mapping":
         write(shares, "proportions.tsv")
