@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
@@ -33,7 +34,7 @@ def domains(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> Ax
     -------
     The axes.
     """
-    labels = adata.obs["domain"].astype("category")
+    labels = _domains(adata)
     names = list(labels.cat.categories)
     colours = domain_colours([str(name) for name in names])
     ax = _canvas(adata, ax, image)
@@ -123,7 +124,7 @@ def embedding(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     """
     if ax is None:
         ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
-    labels = adata.obs["domain"].astype("category")
+    labels = _domains(adata)
     names, two = list(labels.cat.categories), two_components(adata)
     for name, colour in zip(names, domain_colours([str(name) for name in names]), strict=True):
         x, y = two[(labels == name).to_numpy()].T
@@ -149,7 +150,7 @@ def dots(adata: AnnData, genes: Sequence[str], *, ax: Axes | None = None) -> Axe
     -------
     The axes; colours go from 0 to each gene's highest mean of ln(1 + counts per 10,000).
     """
-    labels = adata.obs["domain"].astype("category")
+    labels = _domains(adata)
     names = list(labels.cat.categories)
     values = np.stack([_expression(adata, gene) for gene in genes], axis=1)
     of = [values[(labels == name).to_numpy()] for name in names]
@@ -182,7 +183,7 @@ def composition(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     -------
     The axes.
     """
-    types, labels = _cell_types(adata), adata.obs["domain"].astype("category")
+    types, labels = _cell_types(adata), _domains(adata)
     names = list(labels.cat.categories)
     shares = np.asarray(adata.obsm["proportions"], float)
     means = np.stack([np.nanmean(shares[(labels == name).to_numpy()], axis=0) for name in names], axis=1)
@@ -253,6 +254,11 @@ def _spots(adata: AnnData, ax: Axes, **style: Any) -> EllipseCollection:
     return EllipseCollection(
         [width], [width], [0], units="x", offsets=xy, offset_transform=ax.transData, edgecolors="none", **style
     )
+
+
+def _domains(adata: AnnData) -> pd.Series:
+    """Give the domain of each spot, without those of its group that the slice lacks."""
+    return adata.obs["domain"].astype("category").cat.remove_unused_categories()
 
 
 def _cell_types(adata: AnnData) -> list[str]:

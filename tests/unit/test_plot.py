@@ -81,3 +81,12 @@ def test_dots_are_as_large_as_the_share_and_as_bright_as_the_mean(adata):
     assert np.allclose(drawn.get_sizes(), [140, 0, 140, 140])
     means = np.log1p(1e4 * np.array([20 / 110, 1.0]))
     assert np.allclose(drawn.get_array(), [1, 0, means[0] / means[1], 1])
+
+
+def test_domains_of_its_group_that_a_slice_lacks_are_left_out(adata):
+    adata.obs["domain"] = adata.obs["domain"].cat.rename_categories(["1", "3"]).cat.set_categories(["1", "2", "3"])
+    drawn = plot.dots(adata, ["A", "B"])
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["1", "3"]
+    assert np.isfinite(drawn.collections[0].get_array()).all()
+    assert np.array_equal(plot.composition(adata).images[0].get_array(), np.eye(2))
+    assert [text.get_text() for text in plot.domains(adata).get_legend().get_texts()] == ["1", "3"]
