@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
     spots = tables.read(args.qc).index
     if args.domains and args.annotation:
         annotation = io.read_annotation(args.data, args.annotation, hd_bin_size=args.hd_bin_size)
-        domains = metrics.domain_scores(tables.read(args.domains)["domain"], annotation, spots)
+        domains = metrics.domain_scores(tables.read_column(args.domains, "domain"), annotation, spots)
     if args.proportions and args.truth:
         truth = tables.read_numbers(args.truth)
         metrics.check_proportions(truth, args.truth)

@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     from spotfuse import markers, matching, spatial_genes, tables
 
     adata = tables.read_prepared(args.prepared)
-    domains = tables.read(args.domains)["domain"]
+    domains = tables.read_column(args.domains, "domain")
     found = {
         "markers.tsv": markers.find(adata, domains, n_genes=args.n_markers),
         "spatial_genes.tsv": spatial_genes.find(adata),

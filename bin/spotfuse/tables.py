@@ -94,6 +94,31 @@ def read(path: Path | str, index: tuple[str, ...] = ()) -> pd.DataFrame:
     )
 
 
+def read_column(path: Path, name: str) -> pd.Series:
+    """Read one column of a table that `read` takes.
+
+    Parameters
+    ----------
+    path
+        The table.
+    name
+        Of the column.
+
+    Returns
+    -------
+    Series of text, indexed by spot.
+
+    Raises
+    ------
+    InputError
+        When there is no such table or column.
+    """
+    table = read(path)
+    if name not in table:
+        raise InputError(f"{path}: no column '{name}'; it has {', '.join(table.columns[:10])}")
+    return table[name]
+
+
 def read_numbers(path: Path | str) -> pd.DataFrame:
     """Read a table, as `read`, whose cells are all numbers.
 

@@ -61,6 +61,13 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest
         tables.read(tmp_path / "t.tsv.gz")
 
 
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("spot\tlabel\na\tx\n")
+    assert dict(tables.read_column(tmp_path / "t.tsv", "label")) == {"a": "x"}
+    with pytest.raises(InputError, match=r"t\.tsv: no column 'domain'; it has label"):
+        tables.read_column(tmp_path / "t.tsv", "domain")
+
+
 def test_numbers_name_the_cell_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     for cell in ("many", "", "inf", "NaN"):
