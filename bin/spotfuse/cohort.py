@@ -10,10 +10,12 @@ import pandas as pd
 
 Row = Mapping[str, Any]
 
-# columns of the sheet that say what to compute; all others describe the slice
-_INPUTS = frozenset(
-    {"sample", "data", "n_domains", "reference", "cell_type_key", "annotation", "proportions", "platform"}
+# columns of the sheet that have a meaning, as it is written; all others describe the slice, and these two do too
+SHEET = (
+    *("sample", "data", "group", "z", "n_domains"),
+    *("reference", "cell_type_key", "annotation", "proportions", "platform"),
 )
+_INPUTS = frozenset(SHEET) - {"group", "z"}
 
 STEPS = (
     *("check_slice", "prepare_slice", "join_group", "train", "assign_domains", "split_group"),

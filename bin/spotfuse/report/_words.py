@@ -7,25 +7,13 @@ import numpy as np
 import pandas as pd
 
 from spotfuse import __version__
-from spotfuse.cohort import STEPS, duration, flatten, metadata
+from spotfuse.cohort import SHEET, STEPS, duration, flatten, metadata
 from spotfuse.report._page import grouped, percent
 from spotfuse.report._read import Slice
 
 LOW_CONFIDENCE = 0.6
 CLOSE = 0.03  # stabilities that differ by less are as good as equal
 
-_SHEET = (
-    "sample",
-    "data",
-    "group",
-    "z",
-    "n_domains",
-    "reference",
-    "cell_type_key",
-    "annotation",
-    "proportions",
-    "platform",
-)
 _SCORES = {
     "domains.ari": ("Adjusted Rand index", "domains against the annotation; 1 is equal, 0 is chance"),
     "domains.nmi": ("Normalised mutual information", "domains against the annotation; 1 is equal"),
@@ -295,7 +283,7 @@ def _of_steps(data: Slice, kind: str) -> list[tuple[str, float]]:
 
 
 def _place_in_sheet(name: str) -> int:
-    return _SHEET.index(name) if name in _SHEET else len(_SHEET)
+    return SHEET.index(name) if name in SHEET else len(SHEET)
 
 
 def _cell(text: str) -> str:
