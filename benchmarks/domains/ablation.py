@@ -29,7 +29,7 @@ import sklearn  # noqa: E402
 import torch  # noqa: E402
 from scipy import sparse  # noqa: E402
 from sklearn.metrics import adjusted_rand_score  # noqa: E402
-from spotfuse import domains, encoder  # noqa: E402
+from spotfuse import domains, encoder, mixtures  # noqa: E402
 from spotfuse.encoder._spotfuse import Spotfuse  # noqa: E402
 from spotfuse.encoder._training import Encoder  # noqa: E402
 from spotfuse.graphs import averaging  # noqa: E402
@@ -97,9 +97,9 @@ def single(
         values = average @ values
     view = domains._scores(values)[:, :DIMENSIONS]
     if own:
-        found = domains._mixture(view, n_domains, seed)
+        found = mixtures.mixture(view, n_domains, seed)
         return np.zeros(len(view), int) if found is None else found.argmax(axis=1)
-    best = domains._best_start(domains._sample(view, seed), n_domains, seed)
+    best = mixtures.likeliest(mixtures.sample(view, seed), n_domains, seed)
     return np.zeros(len(view), int) if best is None else best[1]
 
 

@@ -18,10 +18,9 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from spotfuse import mclust
+from spotfuse import mixtures
 from spotfuse.errors import InputError
 from spotfuse.graphs import averaging
 from spotfuse.refinement import refine as refined
@@ -35,12 +34,10 @@ _SCALES = (0, 2, 6, 14)  # steps of averaging over the tissue, on top of the enc
 _ENCODER_STEPS = 2  # which components that did not go through an encoder get here
 PLAIN = ("X_pca", "X_pca_log")  # components that vote beside the embedding
 _DIMENSIONS = (8, 15)  # principal components of the averaged embedding
-_STARTS = 8
-_PRIOR = 20  # spots a dimension that the common covariance counts for: averaged spots are far from independent
+_MORE = (0, 1)  # domains too many that each view's two mixtures have, before those told apart worst are merged
 _CURVE_STARTS = 3
 _CURVE_VIEWS = 3  # every third view is enough to compare numbers of domains
 _CLEAR, _LIKELY = 0.1, 0.03  # lead in agreement of the chosen number on the next best
-_FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
 _MOST_DOMAINS = 15  # that `auto` looks at
 _CURVE = ["n_domains", "stability", "bic", "chosen"]
 
@@ -81,9 +78,11 @@ def assign(
 
     The embedding is averaged over the spatial graph by several numbers of steps, and its leading components are
     clustered by Gaussian mixtures with one covariance (mclust's EEE), each from several starts; from there, each domain
-    gets a covariance of its own, drawn towards the common one (mclust's VVV with its prior). The same is done with the
-    components of residuals and of logarithms, where they are there. All probabilities are averaged, weighted by the
-    mean agreement (adjusted Rand index) of each labelling with all.
+    gets a covariance of its own, drawn towards the common one (mclust's VVV with its prior). A second mixture has one
+    domain too many, of which the two that are told apart worst are merged: a small domain is found that would not be
+    worth splitting a large one. The same is done with the components of residuals and of logarithms, where they are
+    there. All probabilities are averaged, weighted by the mean agreement (adjusted Rand index) of each labelling with
+    all.
 
     Slices that were joined have their mixtures together. In each slice that has spots enough the mixture then goes on
     alone: what a domain expresses differs a little from slice to slice, which is not to decide where it ends. Both
@@ -170,7 +169,9 @@ def _members(views: list[Floats], n_domains: int, seed: int, slices: list[Labels
         return [np.ones((len(views[0]), 1))]
     members = []
     for view in views:
-        if (member := _mixture(view, n_domains, seed)) is not None:
+        for more in _MORE:
+            if (member := mixtures.mixture(view, n_domains, seed, more=more)) is None:
+                continue
             members.append(member)
             if slices:
                 members.append(member.copy())
@@ -181,28 +182,8 @@ def _members(views: list[Floats], n_domains: int, seed: int, slices: list[Labels
     log.warning("no mixture with %d occupied domains was found: k-means decides", n_domains)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer places than domains: _occupied fills them up
-        partition = KMeans(n_domains, n_init=_STARTS, random_state=seed).fit(views[0]).labels_
+        partition = KMeans(n_domains, n_init=mixtures.STARTS, random_state=seed).fit(views[0]).labels_
     return [np.eye(n_domains)[partition]]
-
-
-def _mixture(view: Floats, n_domains: int, seed: int) -> Floats | None:
-    """Fit from several starts; the likeliest fit goes through mclust and is then applied to all spots."""
-    x = _sample(view, seed)
-    best = _best_start(x, n_domains, seed)
-    if best is None:
-        return None
-    return _fitted(view, x, best[1], n_domains)
-
-
-def _fitted(view: Floats, x: Floats, labels: Labels, n_domains: int) -> Floats | None:
-    """Go through mclust from a partition of `x`, and apply the fit to all spots."""
-    tied = mclust.fit(x, labels)
-    if tied is None or len(np.unique(tied.labels)) < n_domains:
-        return None
-    own = mclust.loosen(x, tied, _PRIOR * x.shape[1])
-    if own is None or len(np.unique(own.labels)) < n_domains:
-        return _posterior(view, tied.weights, tied.means, tied.covariance)[1]
-    return _own_posterior(view, own)
 
 
 def _adapted(view: Floats, probabilities: Floats, seed: int) -> Floats:
@@ -211,8 +192,8 @@ def _adapted(view: Floats, probabilities: Floats, seed: int) -> Floats:
     present, start = np.unique(labels, return_inverse=True)
     if len(present) < 2 or len(view) <= view.shape[1] + len(present):
         return probabilities
-    sample = _sample(np.column_stack([view, start]), seed)
-    fitted = _fitted(view, sample[:, :-1], sample[:, -1].astype(np.int64), len(present))
+    sample = mixtures.sample(np.column_stack([view, start]), seed)
+    fitted = mixtures.fitted(view, sample[:, :-1], sample[:, -1].astype(np.int64), len(present))
     if fitted is None:
         return probabilities
     adapted = np.zeros_like(probabilities)
@@ -220,79 +201,27 @@ def _adapted(view: Floats, probabilities: Floats, seed: int) -> Floats:
     return adapted
 
 
-def _sample(view: Floats, seed: int) -> Floats:
-    if len(view) <= _FITTED_SPOTS:
-        return view
-    return view[np.sort(np.random.default_rng(seed).choice(len(view), _FITTED_SPOTS, replace=False))]
-
-
-def _best_start(x: Floats, n_domains: int, seed: int, starts: int = _STARTS) -> tuple[float, Labels] | None:
-    """Climb from several k-means partitions; the log-likelihood and labels of the likeliest, all domains occupied."""
-    if x.shape[1] < 2 or len(np.unique(x, axis=0)) <= n_domains:
-        return None
-    tried = []
-    for start in range(starts):
-        partition = KMeans(n_domains, n_init=1, random_state=1000 * seed + start).fit(x).labels_
-        climbed = _climb(x, partition.astype(np.int64))
-        if climbed is not None and len(np.unique(climbed[1])) == n_domains:
-            tried.append(climbed)
-    return max(tried, key=lambda pair: pair[0], default=None)
-
-
-def _climb(x: Floats, labels: Labels, tolerance: float = 1e-5, most: int = 300) -> tuple[float, Labels] | None:
-    """Run EM from a partition, quickly: it tells which start deserves mclust's. None where it breaks down."""
-    z = np.eye(labels.max() + 1)[labels]
-    square = x.T @ x
-    before = -np.inf
-    for _ in range(most):
-        size = z.sum(axis=0)
-        if size.min() < 1e-8:
-            return None
-        means = (z.T @ x) / size[:, None]
-        covariance = (square - (means.T * size) @ means) / len(x)
-        try:
-            likelihood, z = _posterior(x, size / len(x), means, covariance)
-        except np.linalg.LinAlgError:
-            return None
-        if abs(likelihood - before) < tolerance * (1 + abs(likelihood)):
-            break
-        before = likelihood
-    return likelihood, z.argmax(axis=1)
-
-
-def _posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) -> tuple[float, Floats]:
-    """Log-likelihood of all spots, and the probability of each cluster for each of them."""
-    root = np.linalg.cholesky(covariance)
-    whitened = np.linalg.solve(root, x.T).T
-    centres = np.linalg.solve(root, means.T).T
-    score = whitened @ centres.T - (centres**2).sum(axis=1) / 2 + np.log(weights)
-    top = score.max(axis=1, keepdims=True)
-    z = np.exp(score - top)
-    total = z.sum(axis=1, keepdims=True)
-    constant = np.log(np.diag(root)).sum() + x.shape[1] / 2 * np.log(2 * np.pi)
-    likelihood = float((top + np.log(total)).sum() - (whitened**2).sum() / 2 - len(x) * constant)
-    return likelihood, z / total
-
-
-def _own_posterior(x: Floats, fit: mclust.MclustFit) -> Floats:
-    """Probability of each cluster for each spot, where every cluster has its covariance."""
-    score = np.empty((len(x), len(fit.weights)))
-    for k, (weight, mean, covariance) in enumerate(zip(fit.weights, fit.means, fit.covariance, strict=True)):
-        root = np.linalg.cholesky(covariance)
-        whitened = np.linalg.solve(root, (x - mean).T)
-        score[:, k] = np.log(weight) - np.log(np.diag(root)).sum() - (whitened**2).sum(axis=0) / 2
-    z = np.exp(score - score.max(axis=1, keepdims=True))
-    return np.asarray(z / z.sum(axis=1, keepdims=True))
-
-
 def _agreement(members: list[Floats]) -> npt.NDArray[np.float64]:
     """Compute the adjusted Rand index of each pair of labellings."""
-    labels = [member.argmax(axis=1) for member in members]
+    labels, k = [member.argmax(axis=1) for member in members], members[0].shape[1]
     agreement = np.eye(len(labels))
     for i in range(len(labels)):
         for j in range(i):
-            agreement[i, j] = agreement[j, i] = adjusted_rand_score(labels[i], labels[j])
+            shared = np.bincount(labels[i] * k + labels[j], minlength=k * k).reshape(k, k)
+            agreement[i, j] = agreement[j, i] = _rand_index(shared)
     return agreement
+
+
+def _rand_index(shared: Labels) -> float:
+    """Compute the adjusted Rand index from how many spots each pair of domains shares, quicker than from the labels."""
+
+    def pairs(size: Labels) -> float:
+        return float((size * (size - 1.0)).sum())
+
+    rows, columns = pairs(shared.sum(axis=1)), pairs(shared.sum(axis=0))
+    chance = rows * columns / pairs(shared.sum(keepdims=True))
+    most = (rows + columns) / 2
+    return (pairs(shared) - chance) / (most - chance) if most > chance else 1.0
 
 
 def _consensus(members: list[Floats]) -> Floats:
@@ -312,15 +241,15 @@ def _curve(views: list[Floats], most: int, seed: int) -> pd.DataFrame:
     The most stable number is chosen. Two is left to tissues where nothing else is possible: a split in halves is stable
     almost anywhere.
     """
-    samples = [_sample(view, seed) for view in views]
+    samples = [mixtures.sample(view, seed) for view in views]
     rows = []
     for n_domains in range(2, most + 1):
-        fits = [(x, fit) for x in samples if (fit := _best_start(x, n_domains, seed, _CURVE_STARTS)) is not None]
+        fits = [(x, fit) for x in samples if (fit := mixtures.likeliest(x, n_domains, seed, _CURVE_STARTS)) is not None]
         if len(fits) < 2:
             continue
         agreement = _agreement([np.eye(n_domains)[labels] for _, (_, labels) in fits])
         stability = float((agreement.sum() / len(fits) - 1) / (len(fits) - 1))
-        bic = fmean([_bic(x, n_domains, likelihood) for x, (likelihood, _) in fits])
+        bic = fmean([mixtures.bic(x, n_domains, likelihood) for x, (likelihood, _) in fits])
         rows.append((n_domains, stability, bic, 0))
     curve = pd.DataFrame(rows or [(1, 1.0, 0.0, 0)], columns=_CURVE)
     chosen = curve["stability"].where(curve["n_domains"] != 2, curve["stability"] - 2).idxmax()
@@ -335,12 +264,6 @@ def _curve(views: list[Floats], most: int, seed: int) -> pd.DataFrame:
     sure = "clearly" if lead >= _CLEAR else "likely" if lead >= _LIKELY else "hardly more than another number"
     log.info("%d domains, %s: the labellings agree by %.2f, with %d by %.2f", number, sure, stability, second, less)
     return curve
-
-
-def _bic(x: Floats, n_domains: int, likelihood: float) -> float:
-    """Compute mclust's BIC of model EEE: the larger, the better."""
-    d = x.shape[1]
-    return float(2 * likelihood - (n_domains * (d + 1) - 1 + d * (d + 1) / 2) * np.log(len(x)))
 
 
 def _occupied(probabilities: Floats) -> Labels:

@@ -103,7 +103,14 @@ def fit(x: NDArray[np.floating], labels: NDArray[np.integer], *, tolerance: floa
     return _run(points, np.eye(len(clusters))[start], tolerance, np.eye(points.shape[1]), 0)
 
 
-def loosen(x: NDArray[np.floating], tied: MclustFit, strength: float, *, tolerance: float = 1e-5) -> MclustFit | None:
+def loosen(
+    x: NDArray[np.floating],
+    tied: MclustFit,
+    strength: float,
+    *,
+    start: NDArray[np.float64] | None = None,
+    tolerance: float = 1e-5,
+) -> MclustFit | None:
     """Go on from a fit with one covariance, and let every cluster have its own (mclust's VVV with its prior).
 
     The covariance of a cluster is the mean of its spots' and of the common one, which counts as `strength` spots: the
@@ -117,6 +124,8 @@ def loosen(x: NDArray[np.floating], tied: MclustFit, strength: float, *, toleran
         What `fit` returned for it.
     strength
         Spots that the common covariance counts for, above 0.
+    start
+        (n, K) probabilities to start from; those of `tied` if not given.
     tolerance
         As in `fit`.
 
@@ -129,7 +138,8 @@ def loosen(x: NDArray[np.floating], tied: MclustFit, strength: float, *, toleran
     ----------
     Fraley & Raftery 2007, Journal of Classification 24:155.
     """
-    return _run(np.asarray(x, dtype=np.float64), tied.probabilities, tolerance, tied.covariance, strength)
+    start = tied.probabilities if start is None else start
+    return _run(np.asarray(x, dtype=np.float64), start, tolerance, tied.covariance, strength)
 
 
 def _run(

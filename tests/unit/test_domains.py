@@ -216,3 +216,11 @@ def test_refinement_keeps_the_true_layers(data):
 def test_torch_is_not_needed():
     code = "import sys; from spotfuse import domains; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "bin", "PATH": "/usr/bin:/bin"})
+
+
+def test_agreement_is_the_adjusted_rand_index():
+    rng = np.random.default_rng(8)
+    labels = [rng.integers(5, size=300) for _ in range(3)]
+    labels += [(labels[0] + (rng.random(300) < 0.1)) % 5, np.zeros(300, int), np.zeros(300, int)]
+    expected = [[adjusted_rand_score(one, other) for other in labels] for one in labels]
+    np.testing.assert_allclose(domains._agreement([np.eye(5)[one] for one in labels]), expected, atol=1e-12)
