@@ -33,7 +33,6 @@ from spotfuse import domains, encoder, mixtures  # noqa: E402
 from spotfuse.encoder._spotfuse import Spotfuse  # noqa: E402
 from spotfuse.encoder._training import Encoder  # noqa: E402
 from spotfuse.graphs import averaging  # noqa: E402
-from spotfuse.refinement import refine  # noqa: E402
 
 DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
 SLICES = {
@@ -111,8 +110,8 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
 
     left = STEPS - 2
     both = embedded("spotfuse")
-    consensus = domains.assign(adata, both, n_domains, seed=seed, refine=False).probabilities
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
+    members = domains._members(domains._views(adata, both, graph), n_domains, seed, [])
     bare = anndata.AnnData(obs=adata.obs[[]], obsp={"spatial_connectivities": graph})
     bare.obsm["X_pca_log"] = adata.obsm["X_pca_log"]
     average = averaging(graph, self_weight=0.5)
@@ -124,9 +123,9 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
         "feature branch": single(adata, embedded(FeatureBranch.from_slice), left, n_domains, seed, own=False),
         "both branches": single(adata, both, left, n_domains, seed, own=False),
         "+ own covariances": single(adata, both, left, n_domains, seed, own=True),
-        "+ consensus": consensus.argmax(axis=1),
+        "+ consensus": domains._consensus(members, None).argmax(axis=1),
         "consensus, no encoder": plain.labels,
-        "+ refinement": refine(consensus, graph).argmax(axis=1),
+        "+ refinement": domains._consensus(members, graph).argmax(axis=1),
     }
     if published:
         found["published"] = single(adata, embedded("published"), 0, n_domains, seed, own=False)

@@ -35,6 +35,7 @@ _ENCODER_STEPS = 2  # which components that did not go through an encoder get he
 PLAIN = ("X_pca", "X_pca_log")  # components that vote beside the embedding
 _DIMENSIONS = (8, 15)  # principal components of the averaged embedding
 _MORE = (0, 1)  # domains too many that each view's two mixtures have, before those told apart worst are merged
+_REFERENCES = 8  # labellings that are tried as the one whose domains count, until none of these is empty
 _CURVE_STARTS = 3
 _CURVE_VIEWS = 3  # every third view is enough to compare numbers of domains
 _CLEAR, _LIKELY = 0.1, 0.03  # lead in agreement of the chosen number on the next best
@@ -119,9 +120,7 @@ def assign(
         if n_domains is None:
             curve = _curve(views[::_CURVE_VIEWS], min(_MOST_DOMAINS, n_spots - 1), seed)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-        probabilities = _consensus(_members(views, n_domains, seed, _rows(slices)))
-        if refine:
-            probabilities = refined(probabilities, graph)
+        probabilities = _consensus(_members(views, n_domains, seed, _rows(slices)), graph if refine else None)
     labels = _occupied(probabilities)
     order = _by_size(labels, n_domains)
     labels = np.argsort(order)[labels]
@@ -224,15 +223,25 @@ def _rand_index(shared: Labels) -> float:
     return (pairs(shared) - chance) / (most - chance) if most > chance else 1.0
 
 
-def _consensus(members: list[Floats]) -> Floats:
-    """Mean probabilities, each labelling matched to the one that agrees most and weighted by its mean agreement."""
+def _consensus(members: list[Floats], graph: sparse.csr_matrix | None) -> Floats:
+    """Mean probabilities, each labelling weighted by its mean agreement with all; corrected by neighbours in `graph`.
+
+    Domains are matched to those of the labelling that agrees most. Where one of these is the most probable nowhere, for
+    the labellings put it in different places, the next best is matched to.
+    """
     worth = _agreement(members).mean(axis=1)
-    reference = members[int(worth.argmax())]
-    total = np.zeros_like(reference)
-    for member, weight in zip(members, worth, strict=True):
-        shared = reference.T @ member
-        total += max(weight, 0) * member[:, linear_sum_assignment(-shared)[1]]
-    return np.asarray(total / total.sum(axis=1, keepdims=True))
+    found = []
+    for best in np.argsort(-worth, kind="stable")[:_REFERENCES]:
+        total = np.zeros(members[best].shape)
+        for member, weight in zip(members, worth, strict=True):
+            shared = members[best].T @ member
+            total += max(weight, 0) * member[:, linear_sum_assignment(-shared)[1]]
+        total /= total.sum(axis=1, keepdims=True)
+        found.append(total if graph is None else refined(total, graph))
+        if len(np.unique(found[-1].argmax(axis=1))) == total.shape[1]:
+            return found[-1]
+    log.warning("%d domains: the labellings agree on fewer, and some have a single spot; ask for less", total.shape[1])
+    return found[0]
 
 
 def _curve(views: list[Floats], most: int, seed: int) -> pd.DataFrame:

@@ -224,3 +224,18 @@ def test_agreement_is_the_adjusted_rand_index():
     labels += [(labels[0] + (rng.random(300) < 0.1)) % 5, np.zeros(300, int), np.zeros(300, int)]
     expected = [[adjusted_rand_score(one, other) for other in labels] for one in labels]
     np.testing.assert_allclose(domains._agreement([np.eye(5)[one] for one in labels]), expected, atol=1e-12)
+
+
+def test_no_domain_is_empty_where_another_labelling_can_be_matched_to(monkeypatch, caplog):
+    """Ten divisions of a square into seven by other centres each: the first one's domains do not all remain."""
+    rng = np.random.default_rng(0)
+    place = rng.random((150, 2))
+    members = [
+        np.eye(7)[((place[:, None] - place[rng.choice(150, 7, replace=False)]) ** 2).sum(axis=2).argmin(axis=1)]
+        for _ in range(10)
+    ]
+    assert len(set(domains._consensus(members, None).argmax(axis=1))) == 7
+    assert not caplog.messages
+    monkeypatch.setattr(domains, "_REFERENCES", 1)
+    assert len(set(domains._consensus(members, None).argmax(axis=1))) == 6
+    assert "7 domains: the labellings agree on fewer" in caplog.text
