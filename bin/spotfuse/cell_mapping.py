@@ -13,6 +13,8 @@ neighbours in the tissue than like other spots (contrast). Other than as publish
 Long et al. 2023, Nature Communications 14:1155 (GraphST), for the mapping by reconstruction and contrast.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,7 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import svds
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from spotfuse import graphs
@@ -104,6 +107,19 @@ class CellMap:
         return pd.DataFrame({"residual": np.sqrt(left / spots.shape[1]), "explained": explained}, self.spots)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Make sums the same on every machine; several threads add in another order, and gain small products no time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def map_cells(
     st: AnnData,
     sc: AnnData,

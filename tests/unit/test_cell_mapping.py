@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData
 from scipy import sparse
 from spotfuse import InputError, SpatialFusion, cell_mapping, project_cell_to_spot
 from spotfuse.deconvolution import evaluate
+from threadpoolctl import threadpool_limits
 
 TYPES = ["a", "b", "c"]
 
@@ -119,3 +121,23 @@ def test_what_cannot_be_is_one_line() -> None:
     cells.X = cells.X * 0.5
     with pytest.raises(InputError, match="raw counts"):
         SpatialFusion(spots, cells).train_map()
+
+
+def test_the_map_is_the_same_whatever_the_threads() -> None:
+    """Of a reference large enough for products by several threads."""
+    random = np.random.default_rng(3)
+    counts = random.poisson(random.gamma(0.1, 1, (3, 8000))[random.integers(3, size=300)]).astype(np.float32)
+    cells = AnnData(sparse.csr_matrix(counts), obs=pd.DataFrame({"cell_type": random.choice(TYPES, 300)}))
+    cells.obs_names, cells.var_names = [f"c{i}" for i in range(300)], [f"g{i}" for i in range(8000)]
+    spots = cells[:60].copy()
+    spots.obsm["spatial"] = random.random((60, 2))
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        with threadpool_limits(threads):
+            found.append(cell_mapping.map_cells(spots, cells, epochs=2))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert found[0].cell_features.tobytes() == found[1].cell_features.tobytes()
+    assert found[0].weights.data.tobytes() == found[1].weights.data.tobytes()
