@@ -55,6 +55,7 @@ def test_domains_repeat_their_bytes_whatever_the_threads(prepared: AnnData) -> N
 
 
 def test_a_fresh_process_gives_the_same_bytes(prepared: AnnData, root: Path, tmp_path: Path) -> None:
+    prepared.obs["input_row"] = np.arange(prepared.n_obs)  # as prepare_slice has it
     io.write(prepared, tmp_path / "prepared.h5ad")
     command = [sys.executable, root / "bin/train.py", "--sample", "S", "--prepared", "prepared.h5ad", "--device", "cpu"]
     command += ["--epochs", "5", "--seed", "7", "--threads", "1"]
