@@ -73,7 +73,8 @@ def installed(peer: str, folder: Path) -> str:
     if (folder / "complete").exists():
         return ""
     uv = shutil.which("uv") or str(Path.home() / ".cache/spotfuse/uv/bin/uv")
-    python = sorted(Path.home().glob(f".pyenv/versions/{PEERS[peer]}.*/bin/python"))
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))  # uv itself looks on PATH, then downloads one
+    python = sorted(pyenv.glob(f"versions/{PEERS[peer]}.*/bin/python"))
     for command in (
         [uv, "venv", "--quiet", "--clear", "--python", str(python[-1]) if python else PEERS[peer], str(folder)],
         [
