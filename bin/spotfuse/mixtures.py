@@ -1,5 +1,7 @@
 """Gaussian mixtures on the components of a slice: several starts climb by a quick EM, mclust's ends the best climb."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import xlogy
@@ -91,25 +93,54 @@ def bic(x: Floats, n_clusters: int, likelihood: float) -> float:
     return float(2 * likelihood - (n_clusters * (d + 1) - 1 + d * (d + 1) / 2) * np.log(len(x)))
 
 
-def _climb(x: Floats, labels: Labels, tolerance: float = 1e-5, most: int = 300) -> tuple[float, Labels] | None:
+def _climb(x: Floats, labels: Labels) -> tuple[float, Labels] | None:
     """Run EM from a partition, quickly: it tells which start deserves mclust's. None where it breaks down."""
-    z = np.eye(labels.max() + 1)[labels]
     square = x.T @ x
+
+    def step(z: Floats, size: Floats, means: Floats) -> tuple[float, Floats]:
+        covariance = (square - (means.T * size) @ means) / len(x)
+        return _posterior(x, size / len(x), means, covariance)
+
+    climbed = _em(x, np.eye(labels.max() + 1)[labels], step, 1e-5, 300)
+    return None if climbed is None else (climbed[0], climbed[1].argmax(axis=1))
+
+
+def _climb_own(x: Floats, tied: mclust.MclustFit, strength: float, tolerance: float = 1e-5) -> Floats | None:
+    """Run the EM of `mclust.loosen`, six times as quick: mclust has little left to do. None where it breaks down."""
+
+    def step(z: Floats, size: Floats, means: Floats) -> tuple[float, Floats]:
+        covariance = np.empty((len(size), *tied.covariance.shape))
+        for k, mean in enumerate(means):
+            around = x - mean
+            scatter = (z[:, k, None] * around).T @ around
+            covariance[k] = (scatter + strength * tied.covariance) / (size[k] + strength)
+        return _own_posterior(x, size / len(x), means, covariance)
+
+    climbed = _em(x, tied.probabilities, step, tolerance, 1000)
+    return None if climbed is None else climbed[1]
+
+
+def _em(
+    x: Floats,
+    z: Floats,
+    step: Callable[[Floats, Floats, Floats], tuple[float, Floats]],
+    tolerance: float,
+    most: int,
+) -> tuple[float, Floats] | None:
+    """Climb until the log-likelihood changes by less than this share; `step` takes z, the sizes and the means."""
     before = -np.inf
     for _ in range(most):
         size = z.sum(axis=0)
         if size.min() < 1e-8:
             return None
-        means = (z.T @ x) / size[:, None]
-        covariance = (square - (means.T * size) @ means) / len(x)
         try:
-            likelihood, z = _posterior(x, size / len(x), means, covariance)
+            likelihood, z = step(z, size, (z.T @ x) / size[:, None])
         except np.linalg.LinAlgError:
             return None
         if abs(likelihood - before) < tolerance * (1 + abs(likelihood)):
             break
         before = likelihood
-    return likelihood, z.argmax(axis=1)
+    return likelihood, z
 
 
 def _posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) -> tuple[float, Floats]:
@@ -117,34 +148,9 @@ def _posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) ->
     root = np.linalg.cholesky(covariance)
     whitened = np.linalg.solve(root, x.T).T
     centres = np.linalg.solve(root, means.T).T
-    score = whitened @ centres.T - (centres**2).sum(axis=1) / 2 + np.log(weights)
-    top = score.max(axis=1, keepdims=True)
-    z = np.exp(score - top)
-    total = z.sum(axis=1, keepdims=True)
+    likelihood, z = _shares(whitened @ centres.T - (centres**2).sum(axis=1) / 2 + np.log(weights))
     constant = np.log(np.diag(root)).sum() + x.shape[1] / 2 * np.log(2 * np.pi)
-    likelihood = float((top + np.log(total)).sum() - (whitened**2).sum() / 2 - len(x) * constant)
-    return likelihood, z / total
-
-
-def _climb_own(
-    x: Floats, tied: mclust.MclustFit, strength: float, tolerance: float = 1e-5, most: int = 1000
-) -> Floats | None:
-    """Run the EM of `mclust.loosen`, six times as quick: mclust has little left to do. None where it breaks down."""
-    z, before = tied.probabilities, -np.inf
-    for _ in range(most):
-        size = z.sum(axis=0)
-        if size.min() < 1e-8:
-            return None
-        means = (z.T @ x) / size[:, None]
-        covariance = np.empty((len(size), *tied.covariance.shape))
-        for k, mean in enumerate(means):
-            scatter = (z[:, k, None] * (x - mean)).T @ (x - mean)
-            covariance[k] = (scatter + strength * tied.covariance) / (size[k] + strength)
-        likelihood, z = _own_posterior(x, size / len(x), means, covariance)
-        if abs(likelihood - before) < tolerance * (1 + abs(likelihood)):
-            break
-        before = likelihood
-    return z
+    return float(likelihood - (whitened**2).sum() / 2 - len(x) * constant), z
 
 
 def _own_posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) -> tuple[float, Floats]:
@@ -154,7 +160,13 @@ def _own_posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats
         unroot = np.linalg.inv(np.linalg.cholesky(own))
         whitened = (x - mean) @ unroot.T
         score[:, k] = np.log(weight) + np.log(np.diag(unroot)).sum() - np.einsum("ij,ij->i", whitened, whitened) / 2
+    likelihood, z = _shares(score)
+    return float(likelihood - x.size / 2 * np.log(2 * np.pi)), z
+
+
+def _shares(score: Floats) -> tuple[float, Floats]:
+    """Sum over spots of the log of their summed exponents, and the share that each cluster has in a spot's sum."""
     top = score.max(axis=1, keepdims=True)
     z = np.exp(score - top)
     total = z.sum(axis=1, keepdims=True)
-    return float((top + np.log(total)).sum() - x.size / 2 * np.log(2 * np.pi)), z / total
+    return (top + np.log(total)).sum(), z / total

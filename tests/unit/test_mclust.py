@@ -7,16 +7,8 @@ from sklearn.mixture import GaussianMixture
 from spotfuse import InputError, mclust
 
 
-def overlapping_clusters(n: int = 600, d: int = 5, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated clusters that overlap, and a partition of which a third is wrong."""
-    rng = np.random.default_rng(7)
-    truth = rng.integers(k, size=n)
-    x = (rng.normal(scale=2, size=(k, d))[truth] + rng.normal(size=(n, d))) @ rng.normal(size=(d, d))
-    return x, np.where(rng.random(n) < 0.67, truth, rng.integers(k, size=n))
-
-
-def test_same_maximum_as_scikit_learn_from_the_same_start() -> None:
-    x, start = overlapping_clusters()
+def test_same_maximum_as_scikit_learn_from_the_same_start(overlapping_clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    x, start = overlapping_clusters
     ours = mclust.fit(x, start, tolerance=1e-12)
     assert ours is not None
 
@@ -42,8 +34,10 @@ def test_same_maximum_as_scikit_learn_from_the_same_start() -> None:
     np.testing.assert_allclose(ours.weights, theirs.weights_, atol=1e-4)
 
 
-def test_names_of_the_clusters_do_not_matter_and_two_runs_agree() -> None:
-    x, start = overlapping_clusters()
+def test_names_of_the_clusters_do_not_matter_and_two_runs_agree(
+    overlapping_clusters: tuple[np.ndarray, np.ndarray],
+) -> None:
+    x, start = overlapping_clusters
     first, again, renamed = mclust.fit(x, start), mclust.fit(x, start), mclust.fit(x, 10 + 5 * start)
     assert first is not None and again is not None and renamed is not None
     assert first.probabilities.tobytes() == again.probabilities.tobytes() == renamed.probabilities.tobytes()
@@ -76,8 +70,10 @@ def test_missing_rpy2_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> N
         mclust.fit(np.eye(4), np.arange(4))
 
 
-def test_loosened_covariances_are_the_mode_under_their_prior() -> None:
-    x, start = overlapping_clusters()
+def test_loosened_covariances_are_the_mode_under_their_prior(
+    overlapping_clusters: tuple[np.ndarray, np.ndarray],
+) -> None:
+    x, start = overlapping_clusters
     tied = mclust.fit(x, start)
     assert tied is not None
     own = mclust.loosen(x, tied, 50, tolerance=1e-12)

@@ -4,16 +4,8 @@ from sklearn.metrics import adjusted_rand_score
 from spotfuse import mclust, mixtures
 
 
-def overlapping_clusters() -> tuple[np.ndarray, np.ndarray]:
-    """Four correlated clusters that overlap, and a partition of which a third is wrong."""
-    rng = np.random.default_rng(7)
-    truth = rng.integers(4, size=600)
-    x = (rng.normal(scale=2, size=(4, 5))[truth] + rng.normal(size=(600, 5))) @ rng.normal(size=(5, 5))
-    return x, np.where(rng.random(600) < 0.67, truth, rng.integers(4, size=600))
-
-
-def test_the_quick_climb_ends_where_mclust_does() -> None:
-    x, labels = overlapping_clusters()
+def test_the_quick_climb_ends_where_mclust_does(overlapping_clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    x, labels = overlapping_clusters
     tied = mclust.fit(x, labels)
     assert tied is not None
     slow = mclust.loosen(x, tied, 50, tolerance=1e-10)
@@ -41,8 +33,10 @@ def test_clusters_that_cannot_be_told_apart_are_merged_first() -> None:
     assert mixtures.merged(probabilities, 4) is probabilities
 
 
-def test_a_mixture_with_more_clusters_ends_with_as_many_as_asked_for() -> None:
-    x, _ = overlapping_clusters()
+def test_a_mixture_with_more_clusters_ends_with_as_many_as_asked_for(
+    overlapping_clusters: tuple[np.ndarray, np.ndarray],
+) -> None:
+    x, _ = overlapping_clusters
     for more in (0, 1, 2):
         found = mixtures.mixture(x, 3, 1, more=more)
         assert found is not None and found.shape == (600, 3)
