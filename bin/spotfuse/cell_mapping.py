@@ -28,7 +28,6 @@ from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from spotfuse import graphs
 from spotfuse.deconvolution import _input, _profiles
 from spotfuse.errors import InputError
 
@@ -189,9 +188,7 @@ def map_cells(
     Z = (1 - _TO_TYPE) * rebuilt + _TO_TYPE * means[data.codes]
     scale = np.sqrt(np.mean(np.sum(Z**2, axis=1)))
     Z, S = Z / scale, S / scale
-    graph = sparse.csr_matrix((len(S), len(S)))
-    if len(S) > 2 and k_neighbors > 0:
-        graph = graphs.spatial_graph(AnnData(obs=st.obs[[]], obsm={"spatial": data.coordinates}), k_neighbors)
+    graph = data.neighbours(k_neighbors)
     matrix, losses = _mix(
         S, Z, data.codes, graph, temperature, reconstruction, contrast, n_candidates, torch.device(device)
     )

@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import arrays, graphs
+from spotfuse import arrays
 from spotfuse.arrays import Array
 from spotfuse.deconvolution import _cell_level, _posterior, _profiles, _type_level
 from spotfuse.deconvolution._input import Matched
@@ -96,7 +94,7 @@ class Regression:
         self.squares = np.concatenate(
             self._in_threads(lambda block: np.asarray(block.multiply(block) @ self.weights**2).ravel(), self._blocks)
         )
-        graph = _neighbours(data.coordinates, told.k_neighbors)
+        graph = data.neighbours(told.k_neighbors)
         self.distance_only = _type_level.attention(graph, data.coordinates, None)
         self.V, self.factors = np.zeros((n_spots, n_types)), np.ones(n_genes)
         absolute = told.lambda_mode == "absolute"
@@ -202,13 +200,6 @@ def drop_traces(proportions: Array) -> Array:
     """Take less than a cell of a spot for none: such shares are the estimate's doubt more than they are cells."""
     least = np.minimum(1 / _cell_level.CANDIDATES, proportions.max(axis=1, keepdims=True))
     return rows_to_one(np.where(proportions < least, 0, proportions))
-
-
-def _neighbours(coordinates: Array, k: int) -> sparse.csr_matrix:
-    if len(coordinates) < 3 or k < 1:
-        return sparse.csr_matrix((len(coordinates), len(coordinates)))
-    slice_ = AnnData(obs=pd.DataFrame(index=[str(i) for i in range(len(coordinates))]), obsm={"spatial": coordinates})
-    return graphs.spatial_graph(slice_, k)
 
 
 def _size(data: Matched) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import reference
+from spotfuse import graphs, reference
 from spotfuse.errors import InputError
 
 type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
@@ -47,6 +47,14 @@ class Matched:
     genes: pd.Index
     n_shared: int
     notes: list[str]
+
+    def neighbours(self, k: int) -> sparse.csr_matrix:
+        """Give the spatial graph, of shape (n_spots, n_spots); without edges where there are fewer than three spots."""
+        n_spots = len(self.coordinates)
+        if n_spots < 3:
+            return sparse.csr_matrix((n_spots, n_spots))
+        spots = pd.DataFrame(index=[str(i) for i in range(n_spots)])
+        return graphs.spatial_graph(AnnData(obs=spots, obsm={"spatial": self.coordinates}), k)
 
     def summary(self) -> dict[str, Any]:
         """Give the numbers of things."""
