@@ -11,8 +11,7 @@ from spotfuse import cli
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", required=True, type=Path, help="the slice's file or folder")
-    parser.add_argument("--platform", default="auto", help="what made the slice (default: what its files tell)")
-    parser.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
+    cli.choice_options(parser)
     parser.add_argument("--n-domains", default="auto", help="a number, or auto (default)")
     parser.add_argument("--reference", type=Path, help="single-cell reference: .h5ad, 10x .h5 or folder, or a table")
     parser.add_argument(
@@ -28,8 +27,7 @@ def main(args: argparse.Namespace) -> None:
 
     adata = check.slice_and_truth(
         args.data,
-        args.platform,
-        hd_bin_size=args.hd_bin_size,
+        **cli.choice_of(args),
         n_domains=args.n_domains,
         reference=args.reference,
         cell_type_key=args.cell_type_key,

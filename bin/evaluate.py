@@ -11,7 +11,7 @@ from spotfuse import cli
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", required=True, type=Path, help="the slice's file or folder")
-    parser.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
+    cli.choice_options(parser)
     parser.add_argument("--qc", required=True, type=Path, help="qc.tsv")
     parser.add_argument("--domains", type=Path, help="domains.tsv")
     parser.add_argument("--annotation", help="known domains: a column of the slice, or a table (.tsv, .csv, .txt, .gz)")
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
     domains = proportions = None
     spots = tables.read(args.qc).index
     if args.domains and args.annotation:
-        annotation = io.read_annotation(args.data, args.annotation, hd_bin_size=args.hd_bin_size)
+        annotation = io.read_annotation(args.data, args.annotation, **cli.choice_of(args))
         domains = metrics.domain_scores(tables.read_column(args.domains, "domain"), annotation, spots)
     if args.proportions and args.truth:
         truth = tables.read_numbers(args.truth)

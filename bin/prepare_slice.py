@@ -10,8 +10,7 @@ from spotfuse import cli
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", required=True, type=Path, help="the slice's file or folder")
-    parser.add_argument("--platform", default="auto", help="what made the slice (default: what its files tell)")
-    parser.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
+    cli.choice_options(parser)
     parser.add_argument("--min-counts", type=int, default=1, help="least counts of a spot (default 1)")
     parser.add_argument("--min-genes", type=int, default=1, help="least genes of a spot (default 1)")
     parser.add_argument("--max-mt-share", type=float, default=1.0, help="largest mitochondrial share (default 1: all)")
@@ -26,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     from spotfuse import io, preparation, qc, tables
 
-    adata = io.read_slice(args.data, args.platform, hd_bin_size=args.hd_bin_size)
+    adata = io.read_slice(args.data, **cli.choice_of(args))
     parameters = {
         name: getattr(args, name)
         for name in (

@@ -8,7 +8,7 @@ import sys
 from itertools import chain, count
 from pathlib import Path
 
-from spotfuse import __version__
+from spotfuse import __version__, cli
 from spotfuse.errors import InputError
 
 
@@ -24,9 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     inspect = commands.add_parser("inspect", help="print what a slice holds and how the pipeline would read it")
-    inspect.add_argument("path", type=Path, help="file or folder")
-    inspect.add_argument("--platform", default="auto", help="what made the slice (default: what its files tell)")
-    inspect.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
+    inspect.add_argument("data", metavar="path", type=Path, help="file or folder")
+    cli.choice_options(inspect)
     inspect.set_defaults(run=_inspect)
     sheet = commands.add_parser("make-sheet", help="find the slices under a folder and write a sample sheet")
     sheet.add_argument("folder", type=Path, help="where to look, at any depth")
@@ -45,7 +44,7 @@ def _inspect(args: argparse.Namespace) -> None:
 
     from spotfuse import io, qc
 
-    adata = io.read_slice(args.path, args.platform, hd_bin_size=args.hd_bin_size)
+    adata = io.read_slice(args.data, **cli.choice_of(args))
     note = adata.uns["spotfuse"]
     kept, table = qc.filter(adata)
     dropped = table.loc[~table["kept"], "reason"].value_counts()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from anndata import AnnData
@@ -15,20 +16,19 @@ _LEAST_SPOTS = 3
 
 def slice_and_truth(
     data: Path,
-    platform: str = "auto",
     *,
-    hd_bin_size: int = 8,
     n_domains: str = "auto",
     reference: Path | None = None,
     cell_type_key: str = "cell_type",
     annotation: str | None = None,
     proportions: Path | None = None,
+    **choice: Any,
 ) -> AnnData:
     """Open a slice and everything that comes with it.
 
     Parameters
     ----------
-    data, platform, hd_bin_size
+    data, **choice
         As for `spotfuse.io.read_slice`.
     n_domains
         A number of domains, or ``auto``.
@@ -52,7 +52,7 @@ def slice_and_truth(
     problems: list[str] = []
     adata = n_spots = None
     with _collected(problems):
-        adata = io.read_slice(data, platform, hd_bin_size=hd_bin_size)
+        adata = io.read_slice(data, **choice)
         with _named(data):
             n_spots = _usable_spots(adata)
     with _collected(problems):

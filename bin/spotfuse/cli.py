@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from spotfuse import __version__
 from spotfuse.errors import InputError
@@ -36,6 +37,38 @@ _DISTRIBUTIONS = {  # of the modules whose versions matter
 
 Arguments = Callable[[argparse.ArgumentParser], None]
 Main = Callable[[argparse.Namespace], None]
+
+
+def choice_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a slice is read where its files leave a choice.
+
+    Parameters
+    ----------
+    parser
+        Grows by them; `choice_of` gives them as `spotfuse.io.read_slice` takes them.
+    """
+    parser.add_argument("--platform", default="auto", help="what made the slice (default: what its files tell)")
+    parser.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
+    parser.add_argument("--section", help="column:value of obs, where a file holds several sections: which of them")
+    parser.add_argument("--layer", help="the layer of h5ad or zarr that has the counts (default: found)")
+    parser.add_argument("--spatial-key", help="what has the coordinates in obsm (default: found)")
+    parser.add_argument("--symbol-column", help="the column of var with the genes' symbols (default: found)")
+
+
+def choice_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Give what `choice_options` added as `spotfuse.io.read_slice` takes it.
+
+    Parameters
+    ----------
+    args
+        The command's options.
+
+    Returns
+    -------
+    dict
+    """
+    names = ("platform", "hd_bin_size", "section", "layer", "spatial_key", "symbol_column")
+    return {name: getattr(args, name) for name in names}
 
 
 def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:

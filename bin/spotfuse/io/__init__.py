@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pandas as pd
@@ -15,6 +16,7 @@ from spotfuse import tables
 from spotfuse.errors import InputError
 from spotfuse.io import _anndata, _tenx, _text
 from spotfuse.io._common import (
+    Choice,
     Notes,
     attach_positions,
     beside,
@@ -83,7 +85,16 @@ _KINDS = {
 }
 
 
-def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8) -> AnnData:
+def read_slice(
+    path: Path | str,
+    platform: str = "auto",
+    *,
+    hd_bin_size: int = 8,
+    section: str | None = None,
+    layer: str | None = None,
+    spatial_key: str | None = None,
+    symbol_column: str | None = None,
+) -> AnnData:
     """Read one slice.
 
     Parameters
@@ -96,6 +107,12 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
         ``auto``, or what made the slice when the files do not tell.
     hd_bin_size
         Of Visium HD, the width of the bins in µm.
+    section
+        ``column:value``: of a file that holds several sections, the one whose spots have this value in this column of
+        ``obs``.
+    layer, spatial_key, symbol_column
+        Of h5ad and zarr, the layer of the counts, the key of the coordinates in ``obsm``, and the column of ``var``
+        with the genes' symbols, where their names do not tell.
 
     Returns
     -------
@@ -114,7 +131,8 @@ def read_slice(path: Path | str, platform: str = "auto", *, hd_bin_size: int = 8
     if platform not in PLATFORMS:
         raise InputError(f"platform '{platform}' is not known; {nearest(platform, PLATFORMS)}")
     notes: Notes = []
-    kind, adata = _read(path, notes, platform, hd_bin_size)
+    choice = Choice(platform, hd_bin_size, section, layer, spatial_key, symbol_column)
+    kind, adata = _read(path, notes, choice)
     name_genes(adata, notes)
     if "spatial" not in adata.obsm and not coordinates_from_names(adata, notes):
         raise InputError(
@@ -171,15 +189,15 @@ def read_counts(path: Path | str, notes: Notes, *, names: pd.Index | None = None
         When the files cannot be read, or hold no counts.
     """
     path = Path(path)
-    return _read(path, notes, "auto", 8, spatial=False, names=names)[1]
+    return _read(path, notes, Choice(), spatial=False, names=names)[1]
 
 
-def read_obs(path: Path | str, *, hd_bin_size: int = 8) -> pd.DataFrame:
+def read_obs(path: Path | str, **choice: Any) -> pd.DataFrame:
     """Read the columns that a slice's own files have for its spots, from h5ad without its counts.
 
     Parameters
     ----------
-    path, hd_bin_size
+    path, **choice
         As for `read_slice`.
 
     Returns
@@ -195,17 +213,15 @@ def read_obs(path: Path | str, *, hd_bin_size: int = 8) -> pd.DataFrame:
     if path.suffix in (".h5ad", ".zarr") and path.exists():
         with _anndata.opened(path) as file:
             return _anndata.frame(path, file, "obs")
-    return _read(path, [], "auto", hd_bin_size)[1].obs
+    return _read(path, [], Choice(**choice))[1].obs
 
 
-def read_annotation(
-    path: Path | str, annotation: str, *, hd_bin_size: int = 8, obs: pd.DataFrame | None = None
-) -> pd.Series:
+def read_annotation(path: Path | str, annotation: str, *, obs: pd.DataFrame | None = None, **choice: Any) -> pd.Series:
     """Read what is known of a slice's spots.
 
     Parameters
     ----------
-    path, hd_bin_size
+    path, **choice
         The slice, as for `read_slice`.
     annotation
         A table (.tsv, .csv or .txt, plain or .gz) of spot and label, or else the name of one of the slice's columns.
@@ -225,7 +241,7 @@ def read_annotation(
     if is_table(annotation):
         return tables.read(annotation).iloc[:, 0]
     if obs is None:
-        obs = read_obs(path, hd_bin_size=hd_bin_size)
+        obs = read_obs(path, **choice)
     if annotation not in obs:
         raise InputError(f"{path}: no column '{annotation}' for the annotation; {nearest(annotation, obs)}")
     return obs[annotation]
@@ -336,8 +352,7 @@ def write(adata: AnnData, path: Path | str) -> None:
 def _read(
     path: Path,
     notes: Notes,
-    platform: str,
-    hd_bin_size: int,
+    choice: Choice,
     spatial: bool = True,
     names: pd.Index | None = None,
 ) -> tuple[str, AnnData]:
@@ -348,9 +363,9 @@ def _read(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that are not unique and the like, which are told below
             if path.is_dir():
-                kind, adata = _read_folder(path, notes, platform, hd_bin_size, spatial, names)
+                kind, adata = _read_folder(path, notes, choice, spatial, names)
             else:
-                kind, adata = _read_file(path, notes, spatial, names)
+                kind, adata = _read_file(path, notes, choice, spatial, names)
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
     if not adata.n_obs or not adata.n_vars:
@@ -382,14 +397,14 @@ _ADVICE = {
 }
 
 
-def _read_file(path: Path, notes: Notes, spatial: bool, names: pd.Index | None) -> tuple[str, AnnData]:
+def _read_file(path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None) -> tuple[str, AnnData]:
     name = path.name.lower()
     if name.endswith(".h5ad"):
-        return "h5ad", _anndata.read(path, notes, spatial)
+        return "h5ad", _anndata.read(path, notes, choice, spatial)
     if name.endswith((".h5", ".hdf5")):
         with reading(path, "HDF5"), h5py.File(path, "r") as file:
             if "obs" in file and "var" in file:
-                return "h5ad", _anndata.read(path, notes, spatial)
+                return "h5ad", _anndata.read(path, notes, choice, spatial)
         adata = _tenx.read_matrix(path, notes)
         if spatial:
             _positions_beside(path, adata, notes)
@@ -408,13 +423,13 @@ def _read_file(path: Path, notes: Notes, spatial: bool, names: pd.Index | None) 
 
 
 def _read_folder(
-    path: Path, notes: Notes, platform: str, hd_bin_size: int, spatial: bool, names: pd.Index | None
+    path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None
 ) -> tuple[str, AnnData]:
-    kind, folder = folder_kind(path, platform, hd_bin_size)
+    kind, folder = folder_kind(path, choice.platform, choice.hd_bin_size)
     if not spatial and (matrix := _tenx.find_matrix(folder)) is not None:
         return "10x_h5", _tenx.read_matrix(matrix, notes)
     if kind in ("zarr", "spatialdata"):
-        adata = _anndata.read(folder, notes, spatial)
+        adata = _anndata.read(folder, notes, choice, spatial)
         if kind == "spatialdata" and spatial and "spatial" not in adata.obsm:
             raise InputError(
                 f"{path}: its table has no obsm['spatial']; fill it in (spatialdata.get_centroids of its shapes) and "
@@ -428,7 +443,7 @@ def _read_folder(
         return kind, adata
     if kind in _KINDS:
         return kind, _KINDS[kind].read(folder, notes)
-    return _read_file(folder, notes, spatial, names)
+    return _read_file(folder, notes, choice, spatial, names)
 
 
 def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tuple[str, Path]:

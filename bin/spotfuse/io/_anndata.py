@@ -17,6 +17,7 @@ from scipy import sparse
 
 from spotfuse.errors import InputError
 from spotfuse.io._common import (
+    Choice,
     Notes,
     check_size,
     check_sizes,
@@ -49,7 +50,7 @@ def opened(path: Path) -> Iterator[Group]:
             yield file
 
 
-def read(path: Path, notes: Notes, spatial: bool = True) -> AnnData:
+def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnData:
     """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
     with opened(path) as file:
         X, var_key, source = _find_counts(path, file, notes)

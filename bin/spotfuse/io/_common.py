@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,19 @@ from spotfuse import tables
 from spotfuse.errors import InputError
 
 Notes = list[str]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of what the files hold is the slice, where they hold more than one; `spotfuse.io.read_slice` tells each."""
+
+    platform: str = "auto"
+    hd_bin_size: int = 8
+    section: str | None = None
+    layer: str | None = None
+    spatial_key: str | None = None
+    symbol_column: str | None = None
+
 
 _COORDINATE_COLUMNS = (
     ("pxl_col_in_fullres", "pxl_row_in_fullres"),

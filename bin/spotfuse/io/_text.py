@@ -19,6 +19,7 @@ from spotfuse import tables
 from spotfuse.errors import InputError
 from spotfuse.io import _anndata
 from spotfuse.io._common import (
+    Choice,
     Notes,
     attach_positions,
     beside,
@@ -133,7 +134,7 @@ def read_slide_seq(folder: Path, notes: Notes) -> AnnData:
 
 def read_curio(folder: Path, notes: Notes) -> AnnData:
     """Read a folder of Curio Seeker: its h5ad."""
-    return _anndata.read(_one(folder, "*anndata.h5ad"), notes)
+    return _anndata.read(_one(folder, "*anndata.h5ad"), notes, Choice())
 
 
 def read_merscope(folder: Path, notes: Notes) -> AnnData:
