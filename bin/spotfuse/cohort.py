@@ -57,6 +57,11 @@ MIXING = [
     "in_common",
     "unlike",
 ]
+# columns of tables that hold names, a domain's among them, even where all of them look like numbers
+NAMES = frozenset(
+    {"sample", "group", "step", "failure", "reason", "unlike", "kind", "name", "neighbour", "domain", "gene"}
+    | {"column", "level", "reference_level", "note"}
+)
 _LAST = (*_SCORED, "seconds", "peak_rss_mb")
 
 
@@ -196,7 +201,7 @@ def together(sheet: Sequence[Row], slices: Mapping[str, Path]) -> dict[str, str]
 
 def mixing(files: Sequence[Path]) -> pd.DataFrame:
     """Join the groups' tables of how their slices mix (`spotfuse.groups.mixing`), sorted by group."""
-    found = [read(path).astype({"unlike": object}) for path in files]
+    found = [read(path) for path in files]
     return pd.concat(found).sort_values("group", ignore_index=True) if found else pd.DataFrame(columns=MIXING)
 
 
@@ -305,9 +310,11 @@ def duration(seconds: float) -> str:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table that a step wrote: the first column is text, and text like ``NA`` stays text."""
+    """Read a table that a step wrote: names are text, ``NA`` and ``007`` too, and all else is what it looks like."""
     first = path.open().readline().rstrip("\n").split("\t")[0]
-    return pd.read_csv(path, sep="\t", dtype={first: str}, keep_default_na=False, na_values=[""])
+    # a table of spots goes on with figures, whose columns may be called anything: a cell type, say
+    names = {first} if first == "spot" else NAMES
+    return pd.read_csv(path, sep="\t", dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=[""])
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

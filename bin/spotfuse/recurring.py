@@ -39,7 +39,7 @@ def neighbourhoods(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.Data
     for sample, called in _named(slices, matched).items():
         if not (path := slices[sample] / "neighbourhoods.tsv").exists():
             continue
-        for row in read(path).astype({"name": str, "neighbour": str}).itertuples():
+        for row in read(path).itertuples():
             name, neighbour = row.name, row.neighbour
             if row.kind == "domain_contact":
                 name, neighbour = sorted((called.get(name, ""), called.get(neighbour, "")), key=natural)
@@ -107,9 +107,9 @@ def markers(slices: Mapping[str, Path], counts: Mapping[str, pd.DataFrame], matc
     found = []
     for sample, of in called.items():
         if (path := slices[sample] / "markers.tsv").exists():
-            table = read(path).astype({"gene": str})
+            table = read(path)
             table = table[table["p_adjusted"] <= _ALPHA]
-            named = [of.get(name) for name in table["domain"].astype(str)]
+            named = [of.get(name) for name in table["domain"]]
             found.append(table[["gene"]].assign(sample=sample, domain=named).dropna(subset=["domain"]))
     if not found:
         return pd.DataFrame(columns=MARKERS)

@@ -98,6 +98,22 @@ def test_domains_whose_names_are_numbers_in_a_file_are_gathered_for_multiqc(slic
     assert content["data"]["A"] == {"domain 1": 0.75, "domain 2": 0.25}
 
 
+def test_tables_are_read_as_they_were_written(tmp_path):
+    written = {
+        "n_domains": pd.DataFrame({"n_domains": [2, 10], "stability": [1.0, 0.5], "chosen": [0, 1]}),
+        "loss": pd.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.25]}),
+        "markers": pd.DataFrame({"domain": ["1", "10"], "gene": ["007", "1e5"], "log_fold_change": [1.5, 2.0]}),
+        "spatial_genes": pd.DataFrame({"gene": ["NA", "12"], "morans_i": [0.5, 0.25]}),
+        "neighbourhoods": pd.DataFrame({"kind": ["a", "a"], "name": ["01", "2"], "neighbour": ["2", "3"], "z": 1.5}),
+        "composition": pd.DataFrame({"sample": ["1", "2"], "group": ["01", "02"], "name": ["1", "2"], "share": 0.5}),
+        "domains": pd.DataFrame({"spot": ["10", "1e3"], "domain": [1, 2], "confidence": 0.5}),
+        "proportions": pd.DataFrame({"spot": ["NA", "nan"], "gene": [0.25, 0.75], "name": [0.75, 0.25]}),
+    }
+    for name, table in written.items():
+        tables.write(table, tmp_path / f"{name}.tsv")
+        pd.testing.assert_frame_equal(cohort.read(tmp_path / f"{name}.tsv"), table)
+
+
 def test_a_refusal_keeps_its_reason():
     failures = failures_of([{"sample": "C"}], [note("C", "check_slice", "c.h5ad: no counts")])
     assert failures.values.tolist() == [["C", "check_slice", "c.h5ad: no counts"]]

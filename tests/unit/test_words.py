@@ -1,15 +1,25 @@
 """What a report says of the number of domains."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from spotfuse import cohort, tables
 from spotfuse.report import _words as words
 
 
+def as_read(table: pd.DataFrame) -> pd.DataFrame:
+    """Write a table and read it, as the report does."""
+    with TemporaryDirectory() as folder:
+        tables.write(table, Path(folder) / "table.tsv")
+        return cohort.read(Path(folder) / "table.tsv")
+
+
 def said(curve: list[tuple[int, float, int]] | None, steps: tuple[str, ...] = ("assign_domains",)) -> str:
-    table = None if curve is None else pd.DataFrame(curve, columns=["n_domains", "stability", "chosen"])
+    table = None if curve is None else as_read(pd.DataFrame(curve, columns=["n_domains", "stability", "chosen"]))
     tables = {"n_domains": table, "status": pd.DataFrame({"step": steps})}
     return words.n_domains(SimpleNamespace(names=["1", "2", "3"], tables=tables, uns={"sample": {"group": "donor7"}}))
 
@@ -35,7 +45,25 @@ def test_halves_that_agree_better_are_explained():
 
 
 def test_the_end_of_the_curve_is_pointed_out():
-    assert "largest number tried" in said([(2, 0.5, 0), (3, 0.7, 0), (4, 0.9, 1)])
+    for most in (4, 10, 15):  # as numbers, not as words: 10 is above 9
+        curve = [(k, 0.5, 0) for k in range(2, most)] + [(most, 0.9, 1)]
+        assert said(curve).endswith("It is the largest number tried: more domains may be as right.")
+    assert "largest" not in said([(9, 0.9, 1), (10, 0.5, 0)])
+
+
+def test_halves_and_one_other_number_are_told_apart():
+    assert said([(2, 0.99, 0), (3, 0.4, 1)]) == (
+        "The number of domains, 3, was chosen without labels: independent labellings of the slice agree on it with "
+        "0.40 of 1. It is the largest number tried: more domains may be as right. Two is taken only where nothing else "
+        "is possible, since a split in halves is stable almost anywhere."
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_number_that_was_compared_with_no_other_is_called_so(k):
+    assert said([(k, 1.0, 1)]) == (
+        f"The number of domains, {k}, is the only one found: it could be compared with no other."
+    )
 
 
 def test_slices_of_a_group_share_their_numbers():

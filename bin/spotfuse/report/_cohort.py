@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse import __version__, expression, matching
-from spotfuse.cohort import MEASURES, MIXING, Row, duration, flatten, metadata, natural, read
+from spotfuse.cohort import MEASURES, MIXING, NAMES, Row, duration, flatten, metadata, natural, read
 from spotfuse.conditions import FEWEST
 from spotfuse.differences import COLUMNS
 from spotfuse.recurring import MARKERS, NEIGHBOURHOODS
@@ -36,7 +36,6 @@ _COMPARED = {
     "markers": MARKERS,
     "differential_expression": expression.COLUMNS,
 }
-_TEXT = {"sample", "group", "kind", "name", "neighbour", "column", "level", "reference_level", "note", "gene", "domain"}
 _NEIGHBOURS = {
     "domain_contact": "Domains that touch",
     "cell_type_contact": "Cell types in neighbouring spots",
@@ -267,7 +266,6 @@ def _own_joined(view: pd.DataFrame, colours: list[str]) -> tuple[pd.DataFrame, l
 def _groups(mixing: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any] | None:
     if not len(mixing):
         return None
-    mixing = mixing.assign(unlike=mixing["unlike"].astype(object).fillna(""))
     rows = mixing.astype(object).to_numpy().tolist()
     tables["mixing"] = [list(mixing), *rows]
     unlike = mixing.loc[mixing["unlike"] != "", ["group", "unlike"]].itertuples(index=False)
@@ -348,7 +346,7 @@ def _as_said(table: pd.DataFrame | None, columns: Sequence[str]) -> pd.DataFrame
     """Give a table with its names as text; an empty one for none."""
     if table is None:
         return pd.DataFrame(columns=columns)
-    return table.assign(**{key: table[key].fillna("").astype(str) for key in _TEXT & set(table)})
+    return table.assign(**{key: table[key].fillna("").astype(str) for key in NAMES & set(table)})
 
 
 def _differences(name: str, found: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> dict[str, Any] | None:

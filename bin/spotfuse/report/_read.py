@@ -131,8 +131,7 @@ def _markers(table: pd.DataFrame | None, names: list[str]) -> dict[str, list[str
     if table is None:
         return {name: [] for name in names}
     up = table[table["log_fold_change"] > 0]
-    of = up["domain"].astype(str)
-    return {name: up.loc[of == name, "gene"].astype(str).head(LISTED_GENES).tolist() for name in names}
+    return {name: up.loc[up["domain"] == name, "gene"].head(LISTED_GENES).tolist() for name in names}
 
 
 def _json(path: Path) -> dict[str, Any]:

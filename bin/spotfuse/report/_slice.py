@@ -183,7 +183,7 @@ def _marker_rows(table: pd.DataFrame | None) -> list[list[Any]]:
     """Give the rows that the page lists, each domain's best first."""
     if table is None:
         return []
-    up = table[table["log_fold_change"] > 0].astype({"domain": str, "gene": str})
+    up = table[table["log_fold_change"] > 0]
     up = up.assign(rank=up.groupby("domain").cumcount())
     up = up[up["rank"] < LISTED_GENES].sort_values("rank", kind="stable")
     columns = ["domain", "gene", "log_fold_change", "p_adjusted", "share_in", "share_out"]
@@ -195,7 +195,7 @@ def _patterned(data: Slice, tables: Tables) -> list[tuple[Any, ...]]:
     table = data.tables["spatial_genes"]
     if table is None or not len(table):
         return []
-    first = table.astype({"gene": str}).head(PATTERNED)
+    first = table.head(PATTERNED)
     tables["spatial_genes"] = [list(first), *first.to_numpy(object).tolist()]
     return list(first.itertuples(index=False))
 
@@ -205,7 +205,6 @@ def _neighbours(data: Slice, tables: Tables) -> Drawn:
     table = data.tables["neighbourhoods"]
     if table is None:
         return []
-    table = table.astype({"name": str, "neighbour": str, "log2_ratio": float})
     drawn: Drawn = []
     for kind, caption in NEIGHBOURS.items():
         part = table[table["kind"] == kind]
@@ -226,7 +225,7 @@ def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
                 genes[of_domain[rank]] = None
     table = data.tables["spatial_genes"]
     if table is not None:
-        genes |= dict.fromkeys(gene for gene in table["gene"].astype(str).head(PATTERNED) if gene in adata.var_names)
+        genes |= dict.fromkeys(gene for gene in table["gene"].head(PATTERNED) if gene in adata.var_names)
     order = sorted(genes, key=str.lower)
     columns = adata.var_names.get_indexer(order)
     parts = []

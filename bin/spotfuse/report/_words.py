@@ -134,10 +134,12 @@ def _where_from(data: Slice) -> str:
     if curve is None or not len(curve):
         return f"The number of domains, {len(data.names)}, was given."
     ranked = curve.sort_values("stability", ascending=False, kind="stable")
-    taken = ranked["chosen"].astype(int) == 1
+    taken = ranked["chosen"] == 1
     if not taken.any():
         return f"There are {len(data.names)} domains."
-    chosen, stability = ranked.loc[taken, ["n_domains", "stability"]].to_numpy(float)[0]
+    chosen, stability = ranked.loc[taken, ["n_domains", "stability"]].to_numpy()[0]
+    if len(curve) == 1:
+        return f"The number of domains, {chosen:.0f}, is the only one found: it could be compared with no other."
     text = (
         f"The number of domains, {chosen:.0f}, was chosen without labels: independent labellings of the slice agree "
         f"on it with {stability:.2f} of 1"
@@ -145,13 +147,13 @@ def _where_from(data: Slice) -> str:
     higher = ranked[~taken & (ranked["stability"] > stability)]
     lower = ranked[~taken & (ranked["stability"] <= stability)]
     if len(lower):
-        second, at_second = lower[["n_domains", "stability"]].to_numpy(float)[0]
+        second, at_second = lower[["n_domains", "stability"]].to_numpy()[0]
         text += f", more than on any other but {_numbers(higher)}" if len(higher) else ", more than on any other"
         text += f"; next comes {second:.0f} with {at_second:.2f}"
         if stability - at_second < CLOSE:
             text += ", so close that it deserves a look too"
     text += "."
-    if len(curve) > 1 and chosen == curve["n_domains"].max():
+    if chosen == curve["n_domains"].max():
         text += " It is the largest number tried: more domains may be as right."
     if (higher["n_domains"] == 2).any():
         text += " Two is taken only where nothing else is possible, since a split in halves is stable almost anywhere."
