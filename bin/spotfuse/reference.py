@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
+from anndata.utils import make_index_unique
 from scipy import sparse
 
 from spotfuse import io, tables
@@ -88,6 +89,13 @@ def read(
     if io.is_table(cell_type_key):
         given = _read_labels(Path(cell_type_key))
         adata = io.read_counts(path, notes, names=given.index)
+        adata.obs_names = tables.plain(adata.obs_names)
+        twice = adata.obs_names[adata.obs_names.duplicated()]
+        if len(twice):
+            raise InputError(
+                f"{path}: {len(twice)} cells have a name that another has, such as '{twice[0]}', and {cell_type_key} "
+                "cannot tell which is which; make names unique in both, or give the types as a column of obs"
+            )
         labels = tables.named_as(tables.with_first(given, adata.obs_names), adata.obs_names)
         if not labels.index.isin(adata.obs_names).any():
             raise InputError(
@@ -125,7 +133,7 @@ def read(
 
 
 def _read_labels(path: Path) -> pd.Series:
-    table = tables.read(path)
+    table = tables.read(path, row="cell")
     if len(table.columns) == 1:
         return table.iloc[:, 0]
     plain = [re.sub(r"[^a-z]", "", str(column).lower()) for column in table]
@@ -179,7 +187,8 @@ def clean(
         raise InputError(f"max_cells_per_type is {max_cells_per_type}; it must be at least 1")
     types = labels.astype("string").str.strip()
     missing = (types.isna() | types.str.lower().isin(tables.NO_LABEL)).to_numpy(dtype=bool)
-    empty = np.asarray(counts.sum(axis=1)).ravel() <= 0
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    empty = total <= 0
     for dropped, why in ((missing, "have no cell type"), (empty & ~missing, "have no counts")):
         if dropped.any():
             notes.append(f"{dropped.sum()} cells of {len(dropped)} {why}; left out")
@@ -201,10 +210,10 @@ def clean(
             + ", ".join(f"{name} ({n_cells[name]})" for name in thin)
         )
 
-    # sorted by name before any is drawn, so that the order in the file changes nothing
-    names = np.asarray(labels.index.astype(str), dtype=object)
+    # sorted by name before any is drawn, so that the order in the file changes nothing; cells of one name by content
+    names = np.array([name or "cell" for name in tables.plain(labels.index)], dtype=object)
     rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(names[rows].astype(str), kind="stable")]
+    rows = rows[np.lexsort((np.diff(counts.indptr)[rows], total[rows], names[rows].astype(str)))]
     random = np.random.default_rng(seed)
     chosen = []
     for name in sorted(types.iloc[rows].unique()):
@@ -220,10 +229,11 @@ def clean(
     matrix, var = _unique_genes(counts[drawn], var, notes)
     adata = AnnData(
         matrix,
-        obs=pd.DataFrame({"cell_type": pd.Categorical(types.iloc[drawn])}, index=pd.Index(names[drawn].astype(str))),
+        obs=pd.DataFrame(
+            {"cell_type": pd.Categorical(types.iloc[drawn])}, index=make_index_unique(pd.Index(names[drawn]))
+        ),
         var=var,
     )
-    adata.obs_names_make_unique()
     adata.uns["spotfuse"] = {"notes": notes}
     return adata
 

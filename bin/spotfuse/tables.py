@@ -3,7 +3,9 @@
 import csv
 import gzip
 import io
+import re
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 
 NO_LABEL = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>"})  # in lower case: what stands for none
 _LARGEST = 2**32  # bytes; a small .gz may unpack to anything
+# what breaks lines or cannot be written, for one reader or another
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_ENDS = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")
+
+
+def plain(names: Iterable[object]) -> list[str]:
+    """Give names as all tables can hold them: control characters are a blank, and no blanks stand at the ends.
+
+    Parameters
+    ----------
+    names
+        Of spots, genes, cell types or columns.
+
+    Returns
+    -------
+    list of str
+    """
+    return [name if name.isprintable() and name == name.strip() else _plain(name) for name in map(str, names)]
 
 
 def write(frame: pd.DataFrame, path: Path | str) -> None:
@@ -33,7 +53,7 @@ def write(frame: pd.DataFrame, path: Path | str) -> None:
     frame.to_csv(path, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
 
 
-def read(path: Path | str, index: tuple[str, ...] = ()) -> pd.DataFrame:
+def read(path: Path | str, index: tuple[str, ...] = (), *, row: str = "spot") -> pd.DataFrame:
     """Read a table that a user wrote: a header, then one row a spot, the spot's name first.
 
     Parameters
@@ -42,10 +62,12 @@ def read(path: Path | str, index: tuple[str, ...] = ()) -> pd.DataFrame:
         A .csv, .tsv or .txt file, plain or .gz. The header's first cell may say anything or be absent, as R writes it.
     index
         Columns that, joined by _, name the spot, where it is not the first one.
+    row
+        What has a row, for messages.
 
     Returns
     -------
-    DataFrame of text, indexed by spot, trimmed of blanks; empty cells are empty text.
+    DataFrame of text, indexed by spot, all as `plain` gives it; empty cells are empty text.
 
     Raises
     ------
@@ -57,14 +79,14 @@ def read(path: Path | str, index: tuple[str, ...] = ()) -> pd.DataFrame:
     first = text.split("\n", 1)[0]
     rows = csv.reader(io.StringIO(text), delimiter=_delimiter(path, first), strict=True)
     try:
-        header = [cell.strip() for cell in next(rows)]
+        header = plain(next(rows))
         body, lines = [], []
-        for row in rows:
-            if any(cell.strip() for cell in row):
-                body.append([cell.strip() for cell in row])
+        for cells in map(plain, rows):
+            if any(cells):
+                body.append(cells)
                 lines.append(rows.line_num)
     except StopIteration:
-        raise InputError(f"{path}: the table is empty; it needs a header line and one line a spot") from None
+        raise InputError(f"{path}: the table is empty; it needs a header line and one line a {row}") from None
     except csv.Error as error:
         raise InputError(f"{path}, line {rows.line_num}: {error}") from None
     if not body:
@@ -73,24 +95,24 @@ def read(path: Path | str, index: tuple[str, ...] = ()) -> pd.DataFrame:
         header = ["", *header]
     if len(header) < 2:
         raise InputError(
-            f"{path}: the table has one column; it needs the spot and at least one more, "
+            f"{path}: the table has one column; it needs the {row} and at least one more, "
             "split by tabs (.tsv) or commas (.csv)"
         )
-    for row, line in zip(body, lines, strict=True):
-        if len(row) != len(header):
-            raise InputError(f"{path}, line {line}: {len(row)} fields where the header has {len(header)}")
+    for cells, line in zip(body, lines, strict=True):
+        if len(cells) != len(header):
+            raise InputError(f"{path}, line {line}: {len(cells)} fields where the header has {len(header)}")
     duplicate = _first_duplicate(header[1:])
     if duplicate is not None and not _is_number(duplicate):  # numbers: no header, which callers put right or refuse
         raise InputError(f"{path}: two columns are named '{duplicate}'")
     if missing := [name for name in index if name not in header]:
         raise InputError(f"{path}: no column '{missing[0]}'")
     at = [header.index(name) for name in index] or [0]
-    spots = ["_".join(row[i] for i in at) for row in body]
-    duplicate = _first_duplicate(spots)
+    names = ["_".join(cells[i] for i in at) for cells in body]
+    duplicate = _first_duplicate(names)
     if duplicate is not None:
-        raise InputError(f"{path}: spot '{duplicate}' has more than one row")
+        raise InputError(f"{path}: {row} '{duplicate}' has more than one row")
     return pd.DataFrame(
-        [row[1:] for row in body], index=pd.Index(spots, name=header[0]), columns=header[1:], dtype=object
+        [cells[1:] for cells in body], index=pd.Index(names, name=header[0]), columns=header[1:], dtype=object
     )
 
 
@@ -231,6 +253,10 @@ def in_input_order(adata: "AnnData") -> npt.NDArray[np.intp]:
     ndarray of shape (n_spots,), for ``frame.iloc[...]``.
     """
     return np.argsort(adata.obs["input_row"].to_numpy(), kind="stable")
+
+
+def _plain(name: str) -> str:
+    return _ENDS.sub("", _CONTROL.sub(" ", name))
 
 
 def _text(path: Path) -> str:

@@ -465,7 +465,7 @@ def positions_of_two_slices(bench: Bench) -> dict[str, Any]:
     return {"data": folder}
 
 
-@case(r"matrix\.mtx: the matrix has 20 spots and 150 genes, but there are 19 barcodes and 150 features")
+@case(r"matrix\.mtx: the matrix has 150 rows and 20 columns, but there are 150 features and 19 barcodes")
 def barcodes_of_another_matrix(bench: Bench) -> dict[str, Any]:
     folder = bench.space_ranger()
     path = folder / "filtered_feature_bc_matrix/barcodes.tsv"
@@ -488,7 +488,7 @@ def truncated_mtx(bench: Bench) -> dict[str, Any]:
     return {"data": folder}
 
 
-@case(r"matrix\.mtx: the matrix has 1000000000 spots and 1000000000 genes")
+@case(r"matrix\.mtx: the matrix has 1000000000 rows and 1000000000 columns")
 def mtx_beyond_memory(bench: Bench) -> dict[str, Any]:
     folder = bench.space_ranger()
     head = "%%MatrixMarket matrix coordinate integer general\n1000000000 1000000000 1\n1 1 1\n"

@@ -63,7 +63,7 @@ def positions(adata: AnnData) -> pd.DataFrame:
 def write_10x_h5(adata: AnnData, path: Path, **features: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
         matrix = file.create_group("matrix")
-        matrix["barcodes"] = adata.obs_names.to_numpy().astype("S")
+        matrix["barcodes"] = np.array([name.encode() for name in adata.obs_names])
         matrix["data"], matrix["indices"], matrix["indptr"] = (
             adata.X.data.astype(np.int32),
             adata.X.indices,
@@ -816,6 +816,81 @@ def test_cells_that_a_table_does_not_label_are_left_out(slice_: AnnData, tmp_pat
     )
     found = reference.read(h5ad(slice_, tmp_path / "a"), str(tmp_path / "types.csv"))
     assert found.n_obs == 9 and "3 cells of 12 have no cell type; left out" in found.uns["spotfuse"]["notes"]
+
+
+ODD_NAMES = {
+    " blank": "blank",
+    "blank\u00a0 ": "blank",
+    "cr\r": "cr",
+    "a\tb\n\x0bc": "a b c",
+    "line\u2028separators\x85here\x1c": "line separators here",
+    "\ufeffbom": "bom",
+    "NA": "NA",
+    "nan": "nan",
+    "1e5": "1e5",
+    "007": "007",
+    "1.0": "1.0",
+    "TRUE": "TRUE",
+    "#first": "#first",
+    "a,b": "a,b",
+    'say "so"': 'say "so"',
+    "'": "'",
+    "e\u0301 two  blanks": "e\u0301 two  blanks",
+    "x" * 1000: "x" * 1000,
+}
+
+
+@pytest.mark.parametrize("given", ODD_NAMES)
+@pytest.mark.parametrize("write", ["h5ad", "10x_h5", "10x_mtx", "table", "table beside"])
+def test_names_are_cleaned_where_they_come_in(given: str, write: str, slice_: AnnData, tmp_path: Path) -> None:
+    slice_.obs_names = [f"spot{i}" for i in range(N_SPOTS - 1)] + [given]
+    slice_.obs["label"] = ["a"] * (N_SPOTS - 1) + ["b"]
+    if write == "h5ad":
+        path = h5ad(slice_, tmp_path / "a")
+    elif write == "10x_h5":
+        path = tmp_path / "m.h5"
+        write_10x_h5(slice_, path)
+    elif write == "10x_mtx":
+        path = tmp_path / "m"
+        write_10x_mtx(slice_, path)
+        if "\n" in given or "\t" in given or given == "cr\r":
+            return  # no name of such a file
+    else:
+        path = tmp_path / "counts.csv"
+        slice_.to_df().astype(int).to_csv(path)
+    if write != "h5ad":
+        xy = pd.DataFrame(slice_.obsm["spatial"], slice_.obs_names, ["x", "y"])
+        xy.iloc[::-1].to_csv(tmp_path / "counts_positions.csv", sep="," if write == "table" else ";")
+    found = io.read_slice(path)
+    assert list(found.obs_names) == [*slice_.obs_names[:-1], ODD_NAMES[given]]
+    np.testing.assert_allclose(found.obsm["spatial"], slice_.obsm["spatial"])
+    np.testing.assert_array_equal(found.X.toarray(), slice_.X.toarray())
+    renamed = [note for note in found.uns["spotfuse"]["notes"] if "renamed" in note]
+    if "table" not in write:  # of a table's cells blanks go anyway
+        assert len(renamed) == (given != ODD_NAMES[given]), renamed
+    # what is known of a spot is found by either name
+    slice_.obs[["label"]].to_csv(tmp_path / "known.csv")
+    for annotation in [str(tmp_path / "known.csv"), *(["label"] if write == "h5ad" else [])]:
+        assert io.read_annotation(path, annotation)[ODD_NAMES[given]] == "b"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["s1", "s1 "], "spots 's1' and 's1 ' have one name without blanks at its ends and control characters"),
+        (["s\t1", "s 1\r"], r"spots 's\\t1' and 's 1\\r' have one name"),
+        (["", "s1"], "1 of 12 spots have no name, the first in row 1"),
+        (["s1", " \n"], "1 of 12 spots have no name, the first in row 2"),
+        (["s1", "x" * 1001], "a spot's name has 1001 characters"),
+    ],
+)
+def test_names_that_meet_or_are_none_are_refused(
+    names: list[str], message: str, slice_: AnnData, tmp_path: Path
+) -> None:
+    slice_.obs_names = [*names, *slice_.obs_names[2:]]
+    with pytest.raises(InputError, match=message) as error:
+        io.read_slice(h5ad(slice_, tmp_path / "a"))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 300
 
 
 def test_read_obs_has_every_spot_in_order(slice_: AnnData, tmp_path: Path) -> None:

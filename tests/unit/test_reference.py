@@ -116,3 +116,24 @@ def test_too_small_an_overlap_gives_the_numbers():
     with pytest.raises(InputError, match=r"share 1 genes: 500 in the slice \(a0, a1, a2 …\), 301 in the reference"):
         reference.match_genes(var([f"a{i}" for i in range(500)]), var(["a0", *[f"b{i}" for i in range(300)]]))
     assert len(reference.match_genes(var("abcdef"), var("abcdex")).slice_index) == 5  # a small panel
+
+
+def test_cells_need_no_unique_names(tmp_path):
+    X = counts(6, 8)
+    path = make(tmp_path, X, list("aaabbb"), genes(8), ["c0", "c1", "c2", "c0", "c1", ""])
+    ref = reference.read(path)
+    assert ref.obs_names.is_unique and ref.n_obs == 6 and ref.X.sum() == X.sum()
+    for kind, rows in (("a", [0, 1, 2]), ("b", [3, 4, 5])):
+        np.testing.assert_array_equal(ref[ref.obs["cell_type"] == kind].X.sum(axis=0).A1, X[rows].sum(axis=0))
+    (tmp_path / "types.csv").write_text("cell,type\nc0,a\nc1,b\nc2,b\n")
+    with pytest.raises(InputError, match=r"2 cells have a name that another has, such as 'c0'") as error:
+        reference.read(path, str(tmp_path / "types.csv"))
+    assert "spot" not in str(error.value).replace(str(tmp_path), "")
+
+
+def test_the_order_of_cells_of_one_name_changes_nothing(tmp_path):
+    X, labels = counts(40, 10), np.array(["a", "b"] * 20)
+    first = reference.read(make(tmp_path, X, labels, genes(10), ["c"] * 40), max_cells_per_type=7)
+    order = np.random.default_rng(1).permutation(40)
+    second = reference.read(make(tmp_path, X[order], labels[order], genes(10), ["c"] * 40), max_cells_per_type=7)
+    np.testing.assert_array_equal(first.X.toarray(), second.X.toarray())

@@ -23,6 +23,7 @@ from spotfuse.io._common import (
     coordinates_from_names,
     fit_image,
     name_genes,
+    name_spots,
     nearest,
     raw_counts,
     reading,
@@ -180,8 +181,8 @@ def read_counts(path: Path | str, notes: Notes, *, names: pd.Index | None = None
 
     Returns
     -------
-    AnnData with raw counts (float32 CSR) of shape (n_cells, n_genes); names of cells are unique,
-    those of genes as in the file.
+    AnnData with raw counts (float32 CSR) of shape (n_cells, n_genes); names of cells and genes are as in the file, and
+    need not be unique.
 
     Raises
     ------
@@ -212,7 +213,8 @@ def read_obs(path: Path | str, **choice: Any) -> pd.DataFrame:
     path = Path(path)
     if path.suffix in (".h5ad", ".zarr") and path.exists():
         with _anndata.opened(path) as file:
-            return _anndata.frame(path, file, "obs")
+            obs = _anndata.frame(path, file, "obs")
+            return obs.set_axis(pd.Index(tables.plain(obs.index), dtype=object))
     return _read(path, [], Choice(**choice))[1].obs
 
 
@@ -369,11 +371,15 @@ def _read(
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
     if not adata.n_obs or not adata.n_vars:
-        raise InputError(f"{path}: empty: {adata.n_obs} spots and {adata.n_vars} genes")
+        rows = "spots" if spatial else "cells"
+        raise InputError(f"{path}: empty: {adata.n_obs} {rows} and {adata.n_vars} genes")
     if kind not in ("h5ad", "zarr", "spatialdata", "curio"):
         adata.X = raw_counts(path, adata.X, "the matrix", False, notes)
     if not adata.X.nnz:
         raise InputError(f"{path}: all counts are 0")
+    if not spatial:
+        return kind, adata
+    name_spots(path, adata, notes)
     twice = adata.obs_names[adata.obs_names.duplicated()]
     if len(twice):
         raise InputError(f"{path}: spot names must be unique; '{twice[0]}' and {len(twice) - 1} more stand twice")

@@ -56,6 +56,7 @@ _COORDINATE_COLUMNS = (
 )
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbol", "symbols")
 _GENOME = r"^(GRC[hmz]\d+|hg\d+|mm\d+|Rnor\d+|mRatBN7|rn\d+|BDGP6)[-_.]+"
+_LONGEST_NAME = 1000  # characters: arrays of names take as much for each as for the longest
 _IN_NAMES = (r"[Xx]?(\d+(?:\.\d+)?)[xX_](\d+(?:\.\d+)?)", r"x(\d+(?:\.\d+)?)_?y(\d+(?:\.\d+)?)")
 
 
@@ -214,15 +215,18 @@ def attach_positions(path: Path, adata: AnnData, positions: pd.DataFrame, notes:
     notes
         Grows when names had to be brought in line, or spots have no position.
     """
-    if not adata.obs_names.isin(positions.index).any():
-        positions = tables.named_as(positions, adata.obs_names)
-        if not adata.obs_names.isin(positions.index).any():
+    spots = pd.Index(tables.plain(adata.obs_names), dtype=object)
+    positions = positions.set_axis(pd.Index(tables.plain(positions.index), dtype=object))
+    if positions.index.has_duplicates:
+        raise InputError(f"{path}: spot '{positions.index[positions.index.duplicated()][0]}' has more than one row")
+    if not spots.isin(positions.index).any():
+        positions = tables.named_as(positions, spots)
+        if not spots.isin(positions.index).any():
             raise InputError(
-                f"{path}: the positions are of another slice: they have '{positions.index[0]}', "
-                f"the counts '{adata.obs_names[0]}'"
+                f"{path}: the positions are of another slice: they have '{positions.index[0]}', the counts '{spots[0]}'"
             )
         notes.append("spot names of counts and positions differ in their ending (-1); compared without it")
-    found = positions.reindex(adata.obs_names)
+    found = positions.reindex(spots).set_axis(adata.obs_names)
     pair = coordinate_columns(found)
     if pair is None:
         raise InputError(f"{path}: no columns for x and y; it has {', '.join(map(str, positions.columns[:10]))}")
@@ -319,6 +323,34 @@ def name_genes(adata: AnnData, notes: Notes) -> None:
     if repeated:
         adata.var_names_make_unique()
         notes.append(f"{repeated} gene names occurred before; -1, -2 … appended")
+
+
+def name_spots(path: Path, adata: AnnData, notes: Notes) -> None:
+    """Call spots as all tables can hold it; refuse names that are empty, too long, or then meet."""
+    plain = pd.Index(tables.plain(adata.obs_names), dtype=object)
+    empty = np.flatnonzero(plain == "")
+    if len(empty):
+        raise InputError(f"{path}: {len(empty)} of {len(plain)} spots have no name, the first in row {empty[0] + 1}")
+    longest = max(plain, key=len, default="")
+    if len(longest) > _LONGEST_NAME:
+        raise InputError(
+            f"{path}: a spot's name has {len(longest)} characters ({longest[:30]} …); {_LONGEST_NAME} at most"
+        )
+    changed = np.flatnonzero(plain != adata.obs_names)
+    if not len(changed):
+        return
+    met = plain.duplicated() & ~adata.obs_names.duplicated()
+    if met.any():
+        twins = adata.obs_names[plain == plain[met][0]].unique()
+        raise InputError(
+            f"{path}: spots {twins[0]!r} and {twins[1]!r} have one name without blanks at its ends and control "
+            "characters; rename one"
+        )
+    notes.append(
+        f"{len(changed)} spots renamed, without blanks at the ends of names and control characters: "
+        f"{adata.obs_names[changed[0]]!r} is '{plain[changed[0]]}'"
+    )
+    adata.obs_names = plain
 
 
 def text_index(names: Iterable[Any]) -> pd.Index:

@@ -213,8 +213,8 @@ def _joined(path: Path, X: sparse.csr_matrix, barcodes: pd.Index, var: pd.DataFr
 def _check_shape(path: Path, shape: tuple[int, ...], n_barcodes: int, n_features: int) -> None:
     if shape != (n_barcodes, n_features):
         raise InputError(
-            f"{path}: the matrix has {shape[0]} spots and {shape[1]} genes, but there are {n_barcodes} barcodes and "
-            f"{n_features} features; take all files from one run"
+            f"{path}: the matrix has {shape[1]} rows and {shape[0]} columns, but there are {n_features} features and "
+            f"{n_barcodes} barcodes; take all files from one run"
         )
 
 
@@ -383,4 +383,4 @@ def _lines(path: Path) -> list[str]:
         raw = file.read(_LARGEST + 1)
         if len(raw) > _LARGEST:
             raise InputError(f"{path}: larger than {_LARGEST >> 30} GiB; too large for a list of names")
-        return raw.decode("utf-8-sig").splitlines()
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n").split("\n")

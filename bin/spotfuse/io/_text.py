@@ -4,6 +4,7 @@ Layouts: the tables published with Stickels et al. 2021 (Nat Biotechnol 39:313; 
 (.gem), Vizgen's and NanoString's documentation of their instruments' output.
 """
 
+import csv
 import gzip
 import io
 import re
@@ -98,9 +99,15 @@ def read_gem(path: Path, notes: Notes) -> AnnData:
         if gene is None or count is None or not {"x", "y"} <= set(header):
             raise InputError(f"{path}: not a .gem table; its columns must be geneID, x, y and MIDCount, split by tabs")
         for part in pd.read_csv(
-            file, sep="\t", names=header, usecols=[gene, "x", "y", count], dtype={gene: str}, chunksize=2_000_000
+            file,
+            sep="\t",
+            names=header,
+            usecols=[gene, "x", "y", count],
+            dtype={gene: str},
+            na_filter=False,
+            chunksize=2_000_000,
         ):
-            codes, uniques = pd.factorize(part[gene].astype(str))
+            codes, uniques = pd.factorize(part[gene])
             known = np.array([genes.setdefault(name, len(genes)) for name in uniques])
             place = (part["x"].to_numpy(np.int64) // _GEM_BIN << 32) + part["y"].to_numpy(np.int64) // _GEM_BIN
             bins.append(place)
@@ -167,8 +174,11 @@ def _read_matrix(path: Path, index: tuple[str, ...] = ()) -> tuple[sparse.csr_ma
         separator = max("\t,;", key=first.count) if any(mark in first for mark in "\t,;") else None
         if separator is None or not second.strip():
             raise InputError(f"{path}: not a table of counts; it needs a header and rows, split by tabs or commas")
-        header = [cell.strip().strip('"') for cell in first.split(separator)]
-        if second.count(separator) == len(header):
+        header, fields = (
+            [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+            for line in (first, second.rstrip("\r\n"))
+        )
+        if len(fields) == len(header) + 1:
             header = ["", *header]
         if len(set(header)) < len(header):
             repeated = next(name for i, name in enumerate(header) if name in header[:i])
@@ -183,11 +193,12 @@ def _read_matrix(path: Path, index: tuple[str, ...] = ()) -> tuple[sparse.csr_ma
                 sep=separator,
                 names=header,
                 dtype=dict.fromkeys(keys, str),
+                na_filter=False,  # a name may be NA
                 chunksize=max(1, 2**23 // len(header)),
                 skipinitialspace=True,
             )
             for part in parts:
-                names += list(part[keys].agg("_".join, axis=1) if len(keys) > 1 else part[keys[0]].astype(str))
+                names += list(part[keys].agg("_".join, axis=1) if len(keys) > 1 else part[keys[0]])
                 values = part.drop(columns=[*keys, *({"cell", "cell_id"} & set(header) if index else ())])
                 slabs.append(sparse.csr_matrix(_numbers(path, values, names)))
                 columns = values.columns
@@ -198,12 +209,15 @@ def _read_matrix(path: Path, index: tuple[str, ...] = ()) -> tuple[sparse.csr_ma
 def _numbers(path: Path, values: pd.DataFrame, names: list[str]) -> np.ndarray:
     for column in values:
         if not pd.api.types.is_numeric_dtype(values[column]):
-            bad = pd.to_numeric(values[column], errors="coerce").isna().to_numpy().argmax()
-            row = names[len(names) - len(values) + bad]
-            raise InputError(
-                f"{path}: row '{row}', column '{column}': '{values[column].iloc[bad]}' is not a number; leave out "
-                "columns that are not genes, or x and y"
-            )
+            numbers = pd.to_numeric(values[column], errors="coerce")
+            bad = (numbers.isna() & ~values[column].str.lower().isin(tables.NO_LABEL)).to_numpy()
+            if bad.any():
+                row = names[len(names) - len(values) + bad.argmax()]
+                raise InputError(
+                    f"{path}: row '{row}', column '{column}': '{values[column].iloc[bad.argmax()]}' is not a number; "
+                    "leave out columns that are not genes, or x and y"
+                )
+            values = values.assign(**{column: numbers})
     return np.asarray(values, dtype=np.float32)
 
 
