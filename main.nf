@@ -40,13 +40,13 @@ workflow SPOTFUSE {
     CHECK_SLICE(
         channel.fromList(sheet.collect { id, row -> [[id: id], row.data, row.platform, row.n_domains, row.annotation, row.column, row.proportions] })
     )
-    // from here on with the slice's size, which says what memory to ask for, e.g. [[id: 'A', n_counts: 2396581], …]
+    // from here on with the slice's size, which says what memory to ask for, e.g. [[id: 'A', n_counts: 2396581], ...]
     PREPARE_SLICE(CHECK_SLICE.out.check.map { meta, check -> [meta + Run.sizeOf(check), sheet[meta.id].data, sheet[meta.id].platform] })
     prepared = PREPARE_SLICE.out.prepared
     LEARN(prepared, sheet)
     FIND_MARKERS(prepared.join(LEARN.out.domains))
 
-    // a reference is prepared once for all its slices, e.g. [[id: 'atlas.h5ad', path: …, cell_type_key: …], reference.h5ad],
+    // a reference is prepared once for all its slices, e.g. [[id: 'atlas.h5ad', path: ..., cell_type_key: ...], reference.h5ad],
     // and its note goes to each of them, e.g. [[id: 'A'], A.prepare_reference.status.json]
     references = sheet.values().findAll { row -> row.reference }.groupBy { row -> row.reference }
     PREPARE_REFERENCE(channel.fromList(references.keySet().collect { reference -> [reference, file(reference.path, glob: false), reference.labels ? file(reference.labels, glob: false) : []] }))
@@ -118,7 +118,7 @@ workflow LEARN {
     sheet
 
     main:
-    // e.g. [[id: 'donor', n_counts: 5182091, slices: [[id: 'A', …], [id: 'B', …]]], [prepared.h5ad, prepared.h5ad]]; where
+    // e.g. [[id: 'donor', n_counts: 5182091, slices: [[id: 'A', ...], [id: 'B', ...]]], [prepared.h5ad, prepared.h5ad]]; where
     // all slices but one were refused, that one goes on alone
     groups = prepared
         .filter { meta, _h5ad -> sheet[meta.id].group }
@@ -158,7 +158,7 @@ workflow LEARN {
     versions = JOIN_GROUP.out.versions.mix(TRAIN.out.versions, ASSIGN_DOMAINS.out.versions, SPLIT_GROUP.out.versions)
 }
 
-// [meta, file or files] of several steps → [meta, all files]: a slice goes on as soon as as many steps as it has have
+// [meta, file or files] of several steps -> [meta, all files]: a slice goes on as soon as as many steps as it has have
 // given theirs, and one that lost a step when no more can come, so that nothing else is lost
 def gather(parts, n_steps) {
     parts

@@ -34,9 +34,16 @@ class Environment {
         }
         if (isLocal && !config.conda?.enabled && !Files.isDirectory(workflow.projectDir.resolve('.venv'))
                 && run(['python3', '-c', 'import anndata, torch_geometric']) != 0) {
-            return ['the Python packages of the steps are not here: `make setup` installs them, or choose an engine (-profile docker …)']
+            return ['the Python packages of the steps are not here: `make setup` installs them, or choose an engine (-profile docker ...)']
         }
         []
+    }
+
+    /** What is wrong with a text whose letters this machine's locale does not have, or null: Java names files by it. */
+    static String unnameable(Object text) {
+        def charset = System.getProperty('sun.jnu.encoding')
+        charset.equalsIgnoreCase('UTF-8') || text.toString() ==~ /\p{ASCII}*/ ? null
+            : "has letters that the locale (${charset}) lacks: export LC_ALL=C.UTF-8, or start with tools/nextflow, which does so".toString()
     }
 
     private static String missing(String engine, String image) {

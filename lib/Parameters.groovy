@@ -24,7 +24,7 @@ class Parameters {
             "--${name}: no such parameter; ${near ? "did you mean --${near}?" : '--help lists them'}".toString()
         }
         def wrong = rules.findAll { name, _rule -> !isEmpty(params[name]) }.collect { name, rule ->
-            def said = Schema.complaint(rule, params[name])
+            def said = Environment.unnameable(params[name]) ?: Schema.complaint(rule, params[name])
             if (!said && rule.format) {
                 said = Schema.missing(rule, FileHelper.asPath(params[name].toString()).toAbsolutePath())
             }
@@ -52,7 +52,7 @@ class Parameters {
         def lines = [
             "spotfuse ${version}: spatial domains and cell-type proportions for spatial transcriptomics cohorts",
             '',
-            'usage: nextflow run . [-profile PROFILE,…] --input samplesheet.csv [--outdir results] [--PARAMETER VALUE …]',
+            'usage: nextflow run . [-profile PROFILE,...] --input samplesheet.csv [--outdir results] [--PARAMETER VALUE ...]',
             '',
             'profiles: docker, podman, singularity, apptainer, conda; slurm, awsbatch, google-batch, k8s; gpu; test, test_full',
         ]

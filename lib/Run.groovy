@@ -36,7 +36,7 @@ class Run {
             given.input = project.resolve('assets/test/samplesheet.csv').toString()
         }
         def problems = parameters.problems(given)
-        def input = given.input ? FileHelper.asPath(given.input.toString()) : null
+        def input = given.input && !Environment.unnameable(given.input) ? FileHelper.asPath(given.input.toString()) : null
         def sheet = input && Files.exists(input) ? new Sheet(input, project.resolve('assets/schema_input.json')) : null
         problems += sheet?.problems ?: []
         if (sheet && given.frame in ['common', 'transport'] && !sheet.slices.any { row -> row.group }) {
@@ -76,7 +76,7 @@ class Run {
         [n_counts: new JsonSlurper().parse(check).n_counts as long]
     }
 
-    /** A group of prepared slices [[meta, h5ad], …] as one, its slices in the order of their names. */
+    /** A group of prepared slices [[meta, h5ad], ...] as one, its slices in the order of their names. */
     static List groupOf(String group, List<List> slices) {
         def sorted = slices.sort { slice -> slice[0].id }
         [[id: group, n_counts: sorted.sum { slice -> slice[0].n_counts }, slices: sorted*.first()], sorted*.last()]

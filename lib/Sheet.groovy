@@ -35,6 +35,8 @@ class Sheet {
             def rows = content =~ /[\x00\uFFFD]/ ? [] : isTable ? readTable(kind) : readList(kind)
             if (content =~ /[\x00\uFFFD]/) {
                 complain('is not text in UTF-8; save it as "CSV UTF-8"')
+            } else if (Environment.unnameable(content)) {
+                complain(Environment.unnameable(content))
             } else if (!problems) {
                 check(rows)
             }

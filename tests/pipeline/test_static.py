@@ -42,6 +42,12 @@ def test_every_step_is_complete(module: Path) -> None:
         assert 'tag "${meta.id}"' in text
 
 
+def test_what_nextflow_parses_at_start_needs_no_locale() -> None:
+    """Java 17 reads it by the locale, and Nextflow refuses what C does not have."""
+    files = [ROOT / "main.nf", ROOT / "nextflow.config", *MODULES, *ROOT.glob("conf/*"), *ROOT.glob("lib/*")]
+    assert [file for file in files if not file.read_bytes().isascii()] == []
+
+
 def test_configuration_and_schema_agree(pipeline) -> None:
     shown = pipeline.nextflow("config", pipeline.folder, "-flat").stdout
     config = dict(re.findall(r"^params\.(\w+) = (.*)$", shown, re.M))
