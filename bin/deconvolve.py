@@ -50,15 +50,14 @@ def main(args: argparse.Namespace) -> None:
     """Write the proportions, their uncertainty, the cells of each spot, and how all that went."""
     import json
 
-    import anndata
     import pandas as pd
     from anndata import AnnData
     from scipy import sparse
-    from spotfuse import arrays, tables
+    from spotfuse import arrays, guard, tables
     from spotfuse.deconvolution import AttentionRegressionDeconv
 
     device = arrays.device(args.device)
-    st, sc = tables.read_prepared(args.prepared), anndata.read_h5ad(args.reference)
+    st, sc = tables.read_prepared(args.prepared), guard.read_h5ad(args.reference)
     order = tables.in_input_order(st)
     shared = {
         "max_cells_per_type": sc.n_obs,

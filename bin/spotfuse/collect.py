@@ -6,12 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spotfuse import __version__, io, metrics, neighbourhoods, tables
+from spotfuse import __version__, guard, io, metrics, neighbourhoods, tables
 from spotfuse.cohort import STEPS
 from spotfuse.errors import InputError
 
@@ -59,7 +58,7 @@ def assemble(
     figures
         What metrics.json says; None for what cannot be computed.
     """
-    adata = anndata.read_h5ad(parts / "prepared.h5ad")
+    adata = guard.read_h5ad(parts / "prepared.h5ad")
     adata = adata[tables.in_input_order(adata)].copy()
     del adata.obs["input_row"]
     known = _known(adata, annotation) if annotation else None

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spotfuse import guard
 from spotfuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -232,9 +233,7 @@ def read_prepared(path: Path, *, counts: bool = True) -> "AnnData":
     InputError
         When it is an h5ad of something else.
     """
-    import anndata
-
-    adata = anndata.read_h5ad(path, backed=None if counts else "r")
+    adata = guard.read_h5ad(path, backed=not counts)
     if "input_row" not in adata.obs:
         raise InputError(f"{path}: not a prepared slice; give the prepared.h5ad that prepare_slice.py wrote")
     return adata
@@ -260,6 +259,7 @@ def _plain(name: str) -> str:
 
 
 def _text(path: Path) -> str:
+    guard.check_regular(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             raw = file.read(_LARGEST + 1)

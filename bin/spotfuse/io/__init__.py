@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pandas as pd
 from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
 
-from spotfuse import tables
+from spotfuse import guard, tables
 from spotfuse.errors import InputError
 from spotfuse.io import _anndata, _tenx, _text
 from spotfuse.io._common import (
@@ -408,7 +407,7 @@ def _read_file(path: Path, notes: Notes, choice: Choice, spatial: bool, names: p
     if name.endswith(".h5ad"):
         return "h5ad", _anndata.read(path, notes, choice, spatial)
     if name.endswith((".h5", ".hdf5")):
-        with reading(path, "HDF5"), h5py.File(path, "r") as file:
+        with reading(path, "HDF5"), guard.hdf5(path) as file:
             if "obs" in file and "var" in file:
                 return "h5ad", _anndata.read(path, notes, choice, spatial)
         adata = _tenx.read_matrix(path, notes)

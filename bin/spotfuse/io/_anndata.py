@@ -1,13 +1,11 @@
 """AnnData files, h5ad and zarr, and SpatialData, whose tables they are."""
 
-import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -15,6 +13,7 @@ from anndata import AnnData
 from anndata.io import read_elem
 from scipy import sparse
 
+from spotfuse import guard
 from spotfuse.errors import InputError
 from spotfuse.io._common import (
     Choice,
@@ -46,7 +45,7 @@ def opened(path: Path) -> Iterator[Group]:
         with reading(path, "zarr"):
             yield _table_of(path)
     else:
-        with reading(path, "h5ad"), h5py.File(path, "r") as file:
+        with reading(path, "h5ad"), guard.hdf5(path) as file:
             yield file
 
 
@@ -109,10 +108,8 @@ def frame(path: Path, file: Group, key: str) -> pd.DataFrame:
 def _table_of(path: Path) -> Group:
     import zarr
 
-    for metadata in (*path.rglob("*.json"), *path.rglob(".z*")):
-        if re.search(r'"id"\s*:\s*"pickle"', metadata.read_text(errors="replace")):
-            raise InputError(f"{path}: {metadata.name} asks for pickled objects, which could run anything; not read")
-    root: Group = zarr.open_group(path, mode="r")
+    guard.check_zarr(path)
+    root: Group = zarr.open_group(path, mode="r", use_consolidated=False)
     tables = root["tables"] if "tables" in root else root["table"] if "table" in root else None
     if tables is None:
         return root

@@ -16,7 +16,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import tables
+from spotfuse import guard, tables
 from spotfuse.errors import InputError
 
 Notes = list[str]
@@ -63,6 +63,7 @@ _IN_NAMES = (r"[Xx]?(\d+(?:\.\d+)?)[xX_](\d+(?:\.\d+)?)", r"x(\d+(?:\.\d+)?)_?y(
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn what libraries raise at broken files into one line."""
+    guard.check_regular(path)
     try:
         yield
     except (InputError, MemoryError):
@@ -99,6 +100,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """Read a Parquet table, when a package that can is installed."""
     if not has_parquet():
         raise InputError(f"{path}: reading Parquet needs fastparquet or pyarrow; install one (pip install fastparquet)")
+    if path.is_dir():  # its parts may say that their columns lie anywhere
+        raise InputError(f"{path}: a folder where a Parquet file is expected")
     with reading(path, "Parquet"):
         return pd.read_parquet(path)
 

@@ -15,6 +15,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse import guard
 from spotfuse.errors import InputError
 from spotfuse.io._common import (
     Notes,
@@ -114,7 +115,7 @@ def read_matrix(path: Path, notes: Notes) -> AnnData:
 
 
 def _read_h5(path: Path, notes: Notes) -> AnnData:
-    with reading(path, "10x HDF5"), h5py.File(path, "r") as file:
+    with reading(path, "10x HDF5"), guard.hdf5(path) as file:
         if "matrix" in file:
             group = file["matrix"]
             check_sizes(path, group)
@@ -355,8 +356,9 @@ def _read_image(folder: Path, adata: AnnData, notes: Notes) -> None:
             raise InputError(f"{scales[0]}: not Space Ranger's scale factors")
     pixels = {}
     for size, paths in images.items():
-        try:
-            with Image.open(paths[0]) as image:
+        guard.check_regular(paths[0])
+        try:  # of other formats some are read by programs that Pillow starts
+            with Image.open(paths[0], formats=("PNG", "JPEG", "TIFF")) as image:
                 pixels[size] = np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             notes.append(f"{paths[0].name} cannot be read and is left out ({' '.join(str(error).split())[:100]})")

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spotfuse import __version__, expression, matching
+from spotfuse import __version__, expression, guard, matching
 from spotfuse.cohort import MEASURES, MIXING, NAMES, Row, duration, flatten, metadata, natural, read
 from spotfuse.conditions import FEWEST
 from spotfuse.differences import COLUMNS
@@ -145,7 +144,7 @@ def _thumbnail(
     called: Mapping[str, str],
 ) -> dict[str, Any]:
     """Pack the spots of one slice, without opening its counts."""
-    with h5py.File(folder / f"{sample}.h5ad") as file:
+    with guard.hdf5(folder / f"{sample}.h5ad") as file:
         spots = np.asarray(ad.io.read_elem(file["obs"][file["obs"].attrs["_index"]]), str)
         xy = np.asarray(file["obsm/spatial"][:, :2], float)
     layers = Layers(pack, bins_of(xy, int(np.clip(POINTS // max(n_slices, 1), LEAST_POINTS, MOST_POINTS))))

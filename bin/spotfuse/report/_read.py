@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spotfuse import guard
 from spotfuse.cohort import flatten, natural, read
 from spotfuse.report._page import domain_colours
 
@@ -65,7 +66,7 @@ class Slice:
     @classmethod
     def read(cls, folder: Path, sample: str) -> "Slice":
         """Read the folder of a slice."""
-        adata = ad.read_h5ad(folder / f"{sample}.h5ad", backed="r")
+        adata = guard.read_h5ad(folder / f"{sample}.h5ad", backed=True)
         paths = {name: folder / f"{name}.tsv" for name in _TABLES}
         tables = {name: read(path) if path.exists() else None for name, path in paths.items()}
         uns = _plain(adata.uns.get("spotfuse", {}))
