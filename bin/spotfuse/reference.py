@@ -58,8 +58,9 @@ def read(
 ) -> AnnData:
     """Read a reference and leave what a deconvolution can use.
 
-    Counts are found in X, ``layers['counts']`` or ``raw``, and won back from normalised or logged values where each
-    cell's smallest value is one count. Cells without a label or without counts go; genes that stand twice are added up.
+    Counts are found in X, ``layers['counts']`` or ``raw``, and won back from normalised, logged or rooted values
+    where each cell's smallest value is one count. Cells without a label or without counts go; genes that stand twice
+    are added up.
 
     Parameters
     ----------

@@ -24,9 +24,9 @@ from spotfuse.io._common import (
     name_genes,
     name_spots,
     nearest,
-    raw_counts,
     reading,
 )
+from spotfuse.io._counts import raw_counts
 
 __all__ = [
     "column_name",

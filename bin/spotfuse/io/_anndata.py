@@ -23,12 +23,11 @@ from spotfuse.io._common import (
     coordinate_columns,
     coordinates,
     coordinates_from,
-    is_whole,
-    raw_counts,
     read_parquet,
     reading,
     text_index,
 )
+from spotfuse.io._counts import is_whole, raw_counts
 
 _COUNT_LAYERS = ("counts", "raw_counts", "count", "raw_count", "raw")
 _COORDINATE_KEYS = ("spatial", "X_spatial", "spatial_coords", "coords", "coordinates")

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from spotfuse import guard, tables
 from spotfuse.errors import InputError
@@ -109,51 +108,6 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def has_parquet() -> bool:
     """Tell whether something that reads Parquet is installed."""
     return any(find_spec(name) is not None for name in ("pyarrow", "fastparquet"))
-
-
-def is_whole(values: npt.NDArray[Any]) -> bool:
-    """Tell whether all values are counts."""
-    values = values.ravel()
-    slabs = (values[i : i + 2**22] for i in range(0, len(values), 2**22))
-    return all(bool((np.isfinite(slab) & (slab >= 0) & (slab == np.rint(slab))).all()) for slab in slabs)
-
-
-def raw_counts(path: Path, X: sparse.csr_matrix, source: str, logged: bool, notes: Notes) -> sparse.csr_matrix:
-    """Give raw counts: as they are, or won back from normalised and logged ones, when each row's smallest is a one."""
-    X.sum_duplicates()
-    X.eliminate_zeros()
-    if not np.isfinite(X.data).all():
-        raise InputError(f"{path}: {source} has NaN or infinite values; give raw counts")
-    if (X.data < 0).any():
-        raise InputError(
-            f"{path}: {source} has negative values, so it was scaled; "
-            "give raw counts (h5ad: in X, layers['counts'] or raw)"
-        )
-    if is_whole(X.data):
-        return X
-    linear = np.expm1(np.minimum(X.data, 50), dtype=np.float64)
-    for what, values in (("log-transformed", linear), ("normalised", X.data.astype(np.float64))):
-        counts = _as_multiples(X, values)
-        if counts is not None:
-            notes.append(f"{source} was {what}; counts were won back, each spot's smallest value taken for one count")
-            X.data = counts
-            return X
-    total = np.bincount(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), linear)
-    if logged or np.ptp(total[total > 0]) < 0.01 * total.max():
-        raise InputError(f"{path}: {source} was log-transformed; give raw counts (h5ad: in X, layers['counts'] or raw)")
-    notes.append(f"{source} has values that are not whole numbers; they are used as they are")
-    return X
-
-
-def _as_multiples(X: sparse.csr_matrix, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32] | None:
-    """Divide each row by its smallest value; None unless whole numbers come out."""
-    if not len(values) or values.max() > 1e12:
-        return None
-    rows = np.diff(X.indptr)
-    smallest = np.minimum.reduceat(values, X.indptr[:-1][rows > 0])
-    ratio = values / np.repeat(smallest, rows[rows > 0])
-    whole = np.rint(ratio)
-    return whole.astype(np.float32) if (np.abs(ratio - whole) <= 1e-3 * whole).all() else None
 
 
 def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes) -> npt.NDArray[np.float64]:

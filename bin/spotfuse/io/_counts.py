@@ -1,0 +1,162 @@
+"""Raw counts: told from what is none, and won back from what was made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from spotfuse.errors import InputError
+from spotfuse.io._common import Notes
+
+Values = npt.NDArray[np.float64]
+
+_INVERSES: tuple[tuple[str, Callable[[Values], Values]], ...] = (
+    ("log-transformed", np.expm1),
+    ("log-transformed to base 2", lambda x: np.expm1(x * np.log(2))),
+    ("log-transformed to base 10", lambda x: np.expm1(x * np.log(10))),
+    ("log-transformed twice", lambda x: np.expm1(np.expm1(x))),
+    ("normalised", lambda x: x),
+    # last: squares of counts that were normalised and nothing else are multiples of each other too
+    ("square-root-transformed", np.square),
+)
+_ADVICE = "give raw counts (h5ad: in X, layers['counts'] or raw; a layer of another name can be named)"
+_SAMPLE = 2000  # spots whose values are looked at
+
+
+def is_whole(values: npt.NDArray[Any]) -> bool:
+    """Tell whether all values are whole numbers, none of them negative."""
+    values = values.ravel()
+    slabs = (values[i : i + 2**22] for i in range(0, len(values), 2**22))
+    return all(bool((np.isfinite(slab) & (slab >= 0) & (slab == np.rint(slab))).all()) for slab in slabs)
+
+
+def raw_counts(path: Path, X: sparse.csr_matrix, source: str, logged: bool, notes: Notes) -> sparse.csr_matrix:
+    """Give raw counts: as they are, or won back from what was normalised, logged or rooted.
+
+    Without a normalisation the inverse gives whole numbers; after one, each spot's smallest value is taken for one
+    count, and all others have to be multiples of it. What was neither, and does not vary as counts do, is refused.
+    """
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    if not np.isfinite(X.data).all():
+        raise InputError(f"{path}: {source} has NaN or infinite values; give raw counts")
+    if (X.data < 0).any():
+        raise InputError(f"{path}: {source} has negative values, so it was scaled; {_ADVICE}")
+    told = None
+    if not is_whole(X.data):
+        sample = _sample(X)
+        for what, inverse in _INVERSES:
+            for scaled in (False, True):
+                if _won_back(sample, inverse, scaled) is not None:
+                    counts = _won_back(X, inverse, scaled)
+                    if counts is not None:
+                        X.data = counts
+                        how = ", each spot's smallest value taken for one count" if scaled else ""
+                        told = f"{source} was {what}; counts were won back{how}"
+                        break
+            if told:
+                break
+        else:
+            for what, inverse in _INVERSES:
+                if _same_totals(sample, inverse):
+                    raise InputError(f"{path}: {source} was {what}; {_ADVICE}")
+            if logged:
+                raise InputError(f"{path}: {source} was log-transformed; {_ADVICE}")
+            told = f"{source} has values that are not whole numbers; they are used as they are"
+    reason = _no_counts(_sample(X))
+    if reason:
+        raise InputError(f"{path}: {source} {reason}; {_ADVICE}")
+    if told:
+        notes.append(told)
+    return X
+
+
+def _sample(X: sparse.csr_matrix) -> sparse.csr_matrix:
+    return X[np.unique(np.linspace(0, X.shape[0] - 1, _SAMPLE).astype(int))] if X.shape[0] > _SAMPLE else X
+
+
+def _won_back(
+    X: sparse.csr_matrix, inverse: Callable[[Values], Values], scaled: bool
+) -> npt.NDArray[np.float32] | None:
+    """Give whole numbers, of rows that were scaled as multiples of each one's smallest value; None unless they are."""
+    if not X.nnz:
+        return None
+    with np.errstate(over="ignore"):
+        values = inverse(X.data.astype(np.float64))
+    if values.max() > 1e12:
+        return None
+    if scaled:
+        rows = np.diff(X.indptr)
+        smallest = np.minimum.reduceat(values, X.indptr[:-1][rows > 0])
+        values /= np.repeat(smallest, rows[rows > 0])
+    whole = np.rint(values)
+    fits = (whole > 0) & (np.abs(values - whole) <= np.minimum(1e-3 * whole, 0.25))
+    return whole.astype(np.float32) if fits.all() else None
+
+
+def _same_totals(X: sparse.csr_matrix, inverse: Callable[[Values], Values]) -> bool:
+    """Tell whether all spots have the same total, as only a normalisation gives it."""
+    with np.errstate(over="ignore"):
+        values = inverse(X.data.astype(np.float64))
+    total = np.bincount(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), values, minlength=X.shape[0])
+    return bool(np.ptp(total[total > 0]) < 0.01 * total.max())
+
+
+def _no_counts(X: sparse.csr_matrix) -> str | None:
+    """Say why values cannot be counts, when they cannot.
+
+    A gene of which more is counted varies more, at least in proportion (Poisson's noise), and is found in more spots;
+    logarithms, roots and ranks do not follow the former, values scaled gene by gene not the latter, however rounded.
+    """
+    n = X.shape[0]
+    if not X.nnz:
+        return None
+    found = X.getnnz(axis=0)
+    total, squares = (np.bincount(X.indices, X.data.astype(np.float64) ** i, minlength=X.shape[1]) for i in (1, 2))
+    largest = X.data.max()
+    if (X.data == 1).all():
+        # that none of them was counted twice, given how often each gene was found
+        twice = found * -np.log1p(-np.minimum(found / n, 1 - 0.5 / n)) / 2
+        return "has only zeros and ones, so it was binarised" if twice.sum() > 20 else None
+    if is_whole(X.data):
+        sums = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+        round_total = 10.0 ** np.rint(np.log10(np.median(sums[sums > 0])))
+        if round_total >= 1e4 and sums.min() < round_total < sums.max() and np.ptp(sums) < 0.01 * round_total:
+            return f"adds up to {round_total:.0f} in each spot but for rounding, so it was normalised"
+    elif largest <= 1:
+        return "lies between 0 and 1, so it was scaled"
+    elif (X.data == largest).sum() >= 5 and (X.data == np.rint(X.data)).mean() < 0.1:
+        return f"has many values of exactly {largest:g}, the largest, so it was scaled and clipped"
+    elif (found > 0).sum() > 20 and np.ptp(X.max(axis=0).toarray().ravel()[found > 0]) < 1e-6 * largest:
+        return f"has {largest:g} as the largest value of each gene, so it was scaled"
+    common = found >= max(5, 0.05 * n)
+    found, total, squares = found[common], total[common], squares[common]
+    if n < 30 or len(found) < 20:
+        return None
+    mean = total / n
+    variance = squares / n - mean**2
+    if np.divide(*np.quantile(variance, [0.9, 0.1])) < 1.02:
+        return "varies as much in each gene, so it was scaled"
+    # a share of a fixed total varies less, by what it takes from the others
+    spread = variance / mean / (1 - mean * n / X.data.sum(dtype=np.float64))
+    if max(np.divide(*np.quantile(values, [0.9, 0.1])) for values in (mean, found)) < 1 + 8 / np.sqrt(n):
+        return None  # genes that differ by chance alone tell nothing
+    if _falls(found, total / found):
+        return "has smaller values of genes that more spots have, so it was scaled"
+    smallest = np.median(np.minimum.reduceat(X.data, X.indptr[:-1][np.diff(X.indptr) > 0]))
+    at_most = np.median(spread[mean >= np.quantile(mean, 0.9)]) / smallest
+    if _falls(mean, spread) and (at_most < 1.25 or not is_whole(X.data)):
+        return "varies less the more there is of a gene, unlike counts, so it was log- or square-root-transformed"
+    return None
+
+
+def _falls(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
+    """Tell whether y falls as x grows: rank correlation, three standard errors below 0."""
+    ranks = [pd.Series(values).rank().to_numpy() for values in (x, y)]
+    if any(not np.ptp(values) for values in ranks):
+        return False
+    return bool(np.corrcoef(*ranks)[0, 1] * np.sqrt(len(x) - 1) < -3)

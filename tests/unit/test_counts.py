@@ -1,0 +1,180 @@
+"""Which values are raw counts, and which coordinates are the spots': taken rightly, or refused in one line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from spotfuse import io
+from spotfuse.errors import InputError
+
+Matrix = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def cortex(root: Path) -> AnnData:
+    """A part of the bundled cortex; every spot has a gene with one count."""
+    adata = anndata.read_h5ad(root / "assets/test/cortex.h5ad")
+    adata = adata[np.asarray((adata.X == 1).sum(axis=1)).ravel() > 0].copy()
+    adata.X = sparse.csr_matrix(adata.X, dtype=np.float32)
+    return adata
+
+
+def normalised(counts: Matrix, total: float) -> Matrix:
+    return counts / counts.sum(axis=1, keepdims=True) * total
+
+
+def by_size_factors(counts: Matrix) -> Matrix:
+    """As scuttle does: size factors average to 1, whatever the total."""
+    factors = counts.sum(axis=1, keepdims=True)
+    return counts / (factors / factors.mean())
+
+
+def z_scores(values: Matrix) -> Matrix:
+    return (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
+
+
+def pearson_residuals(counts: Matrix) -> Matrix:
+    mean = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum() + 1e-12
+    return (counts - mean) / np.sqrt(mean + mean**2 / 100)
+
+
+def tpm(counts: Matrix) -> Matrix:
+    lengths = np.random.default_rng(0).uniform(300, 9000, counts.shape[1])
+    return normalised(counts / lengths, 1e6)
+
+
+SCALES: dict[str, Callable[[Matrix], Matrix]] = {
+    "size factors": by_size_factors,
+    "10,000": lambda counts: normalised(counts, 1e4),
+    "a million": lambda counts: normalised(counts, 1e6),
+    "one": lambda counts: normalised(counts, 1),
+    "no": lambda counts: counts,
+}
+ROOTS: dict[str, Callable[[Matrix], Matrix]] = {
+    "log1p": np.log1p,
+    "log2": lambda x: np.log2(x + 1),
+    "log10": lambda x: np.log10(x + 1),
+    "log1p twice": lambda x: np.log1p(np.log1p(x)),
+    "sqrt": np.sqrt,
+    "nothing": lambda x: x,
+}
+WON_BACK = {
+    f"{root} after {scale}": (lambda counts, f=SCALES[scale], g=ROOTS[root]: g(f(counts)))
+    for scale in SCALES
+    for root in ROOTS
+}
+REFUSED: dict[str, Callable[[Matrix], Matrix]] = {
+    "binarised": lambda counts: (counts > 0).astype(float),
+    "log1p rounded": lambda counts: np.round(np.log1p(normalised(counts, 1e4))),
+    "log1p to one decimal": lambda counts: np.round(np.log1p(normalised(counts, 1e4)), 1),
+    "log1p to two decimals": lambda counts: np.round(np.log1p(normalised(counts, 1e4)), 2),
+    "log2 to two decimals": lambda counts: np.round(np.log2(1 + by_size_factors(counts)), 2),
+    "log2 rounded": lambda counts: np.round(np.log2(1 + normalised(counts, 1e6))),
+    "sqrt rounded": lambda counts: np.round(np.sqrt(normalised(counts, 1e6))),
+    "logs of some genes, without those of one count": lambda counts: np.log2(
+        1 + np.where(counts > 1, normalised(counts, 1e4), 0)
+    ),
+    "TPM": tpm,
+    "TPM rounded": lambda counts: np.round(tpm(counts)),
+    "log2 TPM": lambda counts: np.log2(1 + tpm(counts)),
+    "log2 of a tenth of TPM": lambda counts: np.log2(1 + tpm(counts) / 10),
+    "log of TPM of some genes": lambda counts: np.log1p(tpm(counts)[:, ::2]).repeat(2, axis=1)[:, : counts.shape[1]],
+    "z-scores clipped at 0": lambda counts: np.clip(z_scores(np.log1p(normalised(counts, 1e4))), 0, 10),
+    "z-scores clipped and rounded": lambda counts: np.round(np.clip(z_scores(np.log1p(counts)), 0, 10)),
+    "z-scores moved": lambda counts: z_scores(counts) - z_scores(counts).min(),
+    "Pearson residuals clipped": lambda counts: np.clip(pearson_residuals(counts), 0, np.sqrt(len(counts))),
+    "each gene to its largest": lambda counts: counts / np.maximum(counts.max(axis=0), 1),
+    "logs, each gene to its largest": lambda counts: np.log1p(counts) / np.log1p(np.maximum(counts.max(axis=0), 1)),
+    "each gene to 100": lambda counts: 100 * counts / np.maximum(counts.max(axis=0), 1),
+    "each gene to its standard deviation": lambda counts: counts / (counts.std(axis=0) + 1e-9),
+}
+
+
+def soupx(counts: Matrix) -> Matrix:
+    return np.clip(counts - 0.1 * counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum(), 0, None)
+
+
+def decontx(counts: Matrix) -> Matrix:
+    return counts * (1 - np.random.default_rng(0).beta(1, 9, counts.shape))
+
+
+def cellbender(counts: Matrix) -> Matrix:
+    return np.random.default_rng(0).binomial(counts.astype(int), 0.9).astype(float)
+
+
+def read(door: str, path: Path) -> tuple[AnnData, list[str]]:
+    if door == "slice":
+        found = io.read_slice(path)
+        return found, found.uns["spotfuse"]["notes"]
+    notes: list[str] = []
+    return io.read_counts(path, notes), notes
+
+
+def write(adata: AnnData, X: Matrix, path: Path, dense: bool = False) -> Path:
+    adata = adata.copy()
+    adata.X = X.astype(np.float32) if dense else sparse.csr_matrix(X, dtype=np.float32)
+    adata.write_h5ad(path)
+    return path
+
+
+@pytest.mark.parametrize("door", ["slice", "reference"])
+@pytest.mark.parametrize("how", WON_BACK)
+def test_counts_are_won_back(how: str, door: str, cortex: AnnData, tmp_path: Path) -> None:
+    found, notes = read(door, write(cortex, WON_BACK[how](cortex.X.toarray().astype(float)), tmp_path / "a.h5ad"))
+    np.testing.assert_array_equal(found.X.toarray(), cortex.X.toarray())
+    told = [note for note in notes if "counts were won back" in note]
+    assert len(told) == (how != "nothing after no")
+    if how == "log2 after size factors":
+        assert told == [
+            "X was log-transformed to base 2; counts were won back, each spot's smallest value taken for one count"
+        ]
+
+
+@pytest.mark.parametrize("door", ["slice", "reference"])
+@pytest.mark.parametrize("how", REFUSED)
+def test_what_is_no_counts_is_refused(how: str, door: str, cortex: AnnData, tmp_path: Path) -> None:
+    path = write(cortex, REFUSED[how](cortex.X.toarray().astype(float)), tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match=r"X (was|has|lies|adds up|varies).*; give raw counts") as refusal:
+        read(door, path)
+    assert len(str(refusal.value).removeprefix(str(path))) < 250
+
+
+@pytest.mark.parametrize("door", ["slice", "reference"])
+@pytest.mark.parametrize("correct", [soupx, decontx, cellbender], ids=lambda how: how.__name__)
+def test_counts_corrected_for_ambient_rna_pass(correct: Callable, door: str, cortex: AnnData, tmp_path: Path) -> None:
+    X = correct(cortex.X.toarray().astype(float)).astype(np.float32)
+    found, notes = read(door, write(cortex, X, tmp_path / "a.h5ad"))
+    np.testing.assert_array_equal(found.X.toarray(), X)
+    told = [note for note in notes if "not whole numbers; they are used as they are" in note]
+    assert len(told) == (correct is not cellbender)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.poisson(0.3, (60, 40)).clip(0, 3),
+        lambda rng: rng.integers(0, 5, (60, 40)),
+        lambda rng: rng.integers(0, 2, (4, 6)) | np.eye(4, 6, dtype=int),
+        lambda rng: rng.integers(1, 4, (12, 30)),
+        lambda rng: rng.multinomial(200, rng.dirichlet(np.ones(30)), 100),
+        lambda rng: rng.multinomial(10_000, rng.dirichlet(np.ones(300)), 100),
+        lambda rng: rng.poisson(rng.gamma(0.5, 4, 50), (40, 50)),
+        lambda rng: rng.negative_binomial(2, 0.3, (500, 20)),
+        lambda rng: 2 + rng.poisson(50, (100, 30)),
+        lambda rng: np.full((5, 7), 3),
+    ],
+)
+def test_small_panels_of_few_counts_pass_as_they_are(draw: Callable, tmp_path: Path) -> None:
+    for seed in range(20):
+        counts = draw(np.random.default_rng(seed)).astype(np.float64)
+        counts[:, 0] += counts.sum(axis=1) == 0
+        path = tmp_path / f"{seed}.h5ad"
+        AnnData(counts, obs=pd.DataFrame(index=[f"c{i}" for i in range(len(counts))])).write_h5ad(path)
+        notes: list[str] = []
+        np.testing.assert_array_equal(io.read_counts(path, notes).X.toarray(), counts)
+        assert notes == []
