@@ -178,3 +178,108 @@ def test_small_panels_of_few_counts_pass_as_they_are(draw: Callable, tmp_path: P
         notes: list[str] = []
         np.testing.assert_array_equal(io.read_counts(path, notes).X.toarray(), counts)
         assert notes == []
+
+
+def logs(counts: Matrix) -> Matrix:
+    return np.log1p(normalised(counts, 1e4))
+
+
+def test_a_layer_called_counts_comes_before_a_whole_x_that_is_none(cortex: AnnData, tmp_path: Path) -> None:
+    counts = cortex.X.toarray()
+    small = cortex[:9, :12].copy()  # too little to tell by how it varies
+    for adata in (cortex, small):
+        raw = adata.X.copy()
+        for how in (
+            lambda x: x > 0,
+            lambda x: np.round(logs(x + 1e-9)),
+            lambda x: np.round(np.clip(z_scores(x), 0, 9)),
+        ):
+            for layer in ("counts", "Counts", "raw_counts", "UMI"):
+                for door in ("slice", "reference"):
+                    given = adata.copy()
+                    given.layers[layer] = raw
+                    found, notes = read(door, write(given, how(raw.toarray()), tmp_path / "a.h5ad"))
+                    np.testing.assert_array_equal(found.X.toarray(), raw.toarray())
+                    assert f"counts taken from layers['{layer}']; X holds other whole numbers" in notes
+    given = cortex.copy()
+    given.layers["counts"] = sparse.csc_matrix(cortex.X)
+    found, notes = read("slice", write(given, counts, tmp_path / "a.h5ad", dense=True))
+    np.testing.assert_array_equal(found.X.toarray(), counts)
+    assert notes == read("slice", write(cortex, counts, tmp_path / "b.h5ad"))[1]
+
+
+def test_raw_comes_before_a_binarised_x_and_x_before_raw_otherwise(cortex: AnnData, tmp_path: Path) -> None:
+    for adata in (cortex, cortex[:9, :12].copy()):
+        counts = adata.X.toarray()
+        given = adata.copy()
+        given.raw = adata.copy()
+        found, notes = read("slice", write(given, counts > 0, tmp_path / "a.h5ad"))
+        np.testing.assert_array_equal(found.X.toarray(), counts)
+        assert "counts taken from raw.X; X holds other whole numbers" in notes
+        found, notes = read("slice", write(given[:, 3:], counts[:, 3:], tmp_path / "a.h5ad"))
+        np.testing.assert_array_equal(found.X.toarray(), counts[:, 3:])
+        assert not [note for note in notes if "raw" in note]
+
+
+def test_a_layer_that_is_binarised_is_not_taken_for_its_name(cortex: AnnData, tmp_path: Path) -> None:
+    given = cortex.copy()
+    given.layers["counts"] = (cortex.X > 0).astype(np.float32)
+    found, _ = read("slice", write(given, cortex.X.toarray(), tmp_path / "a.h5ad"))
+    np.testing.assert_array_equal(found.X.toarray(), cortex.X.toarray())
+
+
+@pytest.mark.parametrize("door", ["slice", "reference"])
+def test_the_one_layer_of_counts_is_taken_whatever_its_name(door: str, cortex: AnnData, tmp_path: Path) -> None:
+    counts = cortex.X.toarray()
+    given = cortex.copy()
+    given.layers["exon reads"] = cortex.X
+    given.layers["seen"] = (cortex.X > 0).astype(np.float32)
+    given.layers["data"] = sparse.csr_matrix(logs(counts))
+    path = write(given, z_scores(counts), tmp_path / "a.h5ad", dense=True)
+    found, notes = read(door, path)
+    np.testing.assert_array_equal(found.X.toarray(), counts)
+    assert "counts taken from layers['exon reads'], which alone holds whole numbers" in notes
+    given.layers["more"] = cortex.X + cortex.X
+    with pytest.raises(InputError, match="several layers may be the counts; there are exon reads, more: ") as refusal:
+        read(door, write(given, z_scores(counts), path, dense=True))
+    assert ("(--layer)" in str(refusal.value)) == (door == "slice")
+
+
+def test_parts_of_rna_velocity_are_not_the_counts(cortex: AnnData, tmp_path: Path) -> None:
+    counts = cortex.X.toarray()
+    spliced = cellbender(counts)
+    given = cortex.copy()
+    given.layers["spliced"], given.layers["unspliced"] = spliced, counts - spliced
+    path = write(given, z_scores(counts), tmp_path / "a.h5ad", dense=True)
+    with pytest.raises(
+        InputError, match=r"X has negative values.*; there are spliced, unspliced: name the one of counts"
+    ):
+        io.read_slice(path)
+    np.testing.assert_array_equal(io.read_slice(path, layer="spliced").X.toarray(), spliced)
+    del given.layers["unspliced"]
+    found, notes = read("slice", write(given, z_scores(counts), path, dense=True))
+    np.testing.assert_array_equal(found.X.toarray(), spliced)
+    assert "counts taken from layers['spliced'], which alone holds whole numbers" in notes
+
+
+def test_a_layer_can_be_named(cortex: AnnData, tmp_path: Path) -> None:
+    counts = cortex.X.toarray()
+    given = cortex.copy()
+    given.raw = cortex[:, :50].copy()
+    given.layers["data"] = sparse.csr_matrix(np.log2(by_size_factors(counts) + 1))
+    given.layers["counts"] = cortex.X + cortex.X
+    path = write(given, counts, tmp_path / "a.h5ad")
+    for layer, source, expected in (
+        ("X", "X", counts),
+        ("raw", "raw.X", counts[:, :50]),
+        ("raw.X", "raw.X", counts[:, :50]),
+        ("data", "layers['data']", counts),
+        ("counts", "layers['counts']", 2 * counts),
+    ):
+        found = io.read_slice(path, layer=layer)
+        np.testing.assert_array_equal(found.X.toarray(), expected)
+        assert f"counts taken from {source}, as asked" in found.uns["spotfuse"]["notes"]
+    with pytest.raises(InputError, match="no layer 'cuonts'; did you mean 'counts'"):
+        io.read_slice(path, layer="cuonts")
+    with pytest.raises(InputError, match=r"no layer 'ü'; there are X, raw, raw\.X, counts, data"):
+        io.read_slice(path, layer="ü")

@@ -1,10 +1,11 @@
 """AnnData files, h5ad and zarr, and SpatialData, whose tables they are."""
 
+import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +24,16 @@ from spotfuse.io._common import (
     coordinate_columns,
     coordinates,
     coordinates_from,
+    nearest,
     read_parquet,
     reading,
     text_index,
 )
 from spotfuse.io._counts import is_whole, raw_counts
 
-_COUNT_LAYERS = ("counts", "raw_counts", "count", "raw_count", "raw")
+# in lower case, without what is no letter
+_COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw", "umi", "umis", "umicounts", "umicount")
+_PARTS = {"spliced", "unspliced", "ambiguous", "mature", "nascent"}  # of RNA velocity: none of them is all counts
 _COORDINATE_KEYS = ("spatial", "X_spatial", "spatial_coords", "coords", "coordinates")
 
 
@@ -51,14 +55,12 @@ def opened(path: Path) -> Iterator[Group]:
 def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnData:
     """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
     with opened(path) as file:
-        X, var_key, source = _find_counts(path, file, notes)
+        X, var_key, source = _find_counts(path, file, choice.layer, spatial, notes)
         obs, var = frame(path, file, "obs"), frame(path, file, var_key)
         if X.shape != (len(obs), len(var)):
             raise InputError(
                 f"{path}: {source} is {X.shape[0]} × {X.shape[1]}, but there are {len(obs)} spots and {len(var)} genes"
             )
-        if source != "X":
-            notes.append(f"counts taken from {source}, X has none")
         adata = AnnData(X, obs=obs, var=var)
         if not spatial:
             return adata
@@ -118,23 +120,77 @@ def _table_of(path: Path) -> Group:
     return tables["table" if "table" in names else names[0]]
 
 
-def _find_counts(path: Path, file: Group, notes: Notes) -> tuple[sparse.csr_matrix, str, str]:
-    """Give the first matrix that holds counts, else the first they can be won back from, its genes' key, its name."""
-    places = [("X", "var", "X")]
-    places += [(f"layers/{name}", "var", f"layers['{name}']") for name in _COUNT_LAYERS]
-    places += [("raw/X", "raw/var", "raw.X")]
+class _Place(NamedTuple):
+    """Where a matrix lies, where its genes, and what it is called in messages."""
+
+    key: str
+    var_key: str
+    source: str
+
+
+def _find_counts(
+    path: Path, file: Group, layer: str | None, spatial: bool, notes: Notes
+) -> tuple[sparse.csr_matrix, str, str]:
+    """Give the matrix of counts, its genes' key and its name.
+
+    Whole numbers come before what counts may be won back from, and of these a layer called counts before X, X before
+    raw. A layer of another name is taken where nothing else can be and it alone holds counts.
+    """
+    layers = {str(name): _Place(f"layers/{name}", "var", f"layers['{name}']") for name in file.get("layers", {})}
+    raw = _Place("raw/X", "raw/var", "raw.X")
+    every = {"X": _Place("X", "var", "X"), "raw": raw, "raw.X": raw, **layers}
     # an X that is None is written as a dataset without a shape
-    found = [place for place in places if place[0] in file and getattr(file[place[0]], "shape", ()) is not None]
-    if not found:
-        raise InputError(f"{path}: no counts; X, layers['counts'] and raw are all absent")
-    logged = "log1p" in file.get("uns", {})
+    there = {
+        name: at for name, at in every.items() if at.key in file and getattr(file[at.key], "shape", ()) is not None
+    }
+
+    def read(at: _Place) -> sparse.csr_matrix:
+        logged = "log1p" in file.get("uns", {}) and not at.key.startswith("layers/")
+        return raw_counts(path, _matrix(path, file[at.key], at.source), at.source, logged, notes)
+
+    if layer is not None:
+        if layer not in there:
+            raise InputError(f"{path}: no layer '{layer}'; {nearest(layer, there)}")
+        notes.append(f"counts taken from {there[layer].source}, as asked")
+        return read(there[layer]), there[layer].var_key, there[layer].source
+    # of two spellings that in lower case
+    named = {re.sub(r"[^a-z]", "", name.lower()): name for name in sorted(layers, key=str.islower) if name in there}
+    usual = [there[name] for name in ("X", *(named[n] for n in _COUNT_LAYERS if n in named)) if name in there]
+    usual += [raw] if raw in there.values() and raw not in usual else []
+    values = {at: _peek(file[at.key]) for at in usual}
+    whole = [at for at in usual if is_whole(values[at])]
+    whole.sort(key=lambda at: (not (values[at] > 1).any(), not at.key.startswith("layers/")))
     refusal = None
-    for key, var_key, source in sorted(found, key=lambda place: not is_whole(_peek(file[place[0]]))):
+    for at in (*whole, *(at for at in usual if at not in whole)):
         try:
-            return raw_counts(path, _matrix(path, file[key], source), source, logged, notes), var_key, source
+            X = read(at)
         except InputError as error:
             refusal = refusal or error
-    raise refusal or InputError(f"{path}: no counts")
+            continue
+        if at.key != "X" and there.get("X") not in whole:
+            notes.append(f"counts taken from {at.source}, X has none")
+        elif at.key != "X" and (at == raw or (_matrix(path, file["X"], "X") != X).nnz):
+            notes.append(f"counts taken from {at.source}; X holds other whole numbers")
+        return X, at.var_key, at.source
+    others = [name for name in layers if name in there and there[name] not in usual]
+    found = {}
+    for name in others:
+        part_of_several = name in _PARTS and len(_PARTS & set(layers)) > 1
+        if not part_of_several and is_whole(_peek(file[there[name].key])):
+            with suppress(InputError):
+                found[name] = read(there[name])
+    if len(found) == 1:
+        ((name, X),) = found.items()
+        notes.append(f"counts taken from layers['{name}'], which alone holds whole numbers")
+        return X, "var", f"layers['{name}']"
+    message = str(refusal or f"{path}: no counts; X, layers['counts'] and raw are all absent")
+    if others:
+        how = (
+            "name the one of counts in the sheet's column layer (--layer)" if spatial else "call that of counts counts"
+        )
+        message = f"{path}: several layers may be the counts" if found else message.split(" (h5ad:")[0]
+        message += f"; there are {', '.join(list(found or layers)[:8])}: {how}"
+    raise InputError(message)
 
 
 def _peek(node: Any, n: int = 100_000) -> npt.NDArray[Any]:

@@ -23,7 +23,7 @@ _INVERSES: tuple[tuple[str, Callable[[Values], Values]], ...] = (
     # last: squares of counts that were normalised and nothing else are multiples of each other too
     ("square-root-transformed", np.square),
 )
-_ADVICE = "give raw counts (h5ad: in X, layers['counts'] or raw; a layer of another name can be named)"
+_ADVICE = "give raw counts (h5ad: in X, layers['counts'] or raw)"
 _SAMPLE = 2000  # spots whose values are looked at
 
 
