@@ -86,21 +86,27 @@ def _make_sheet(args: argparse.Namespace) -> None:
     found = io.find_slices(args.folder)
     if not found:
         raise InputError(f"{args.folder}: no slice found under it; `spotfuse inspect PATH` says why one is not known")
-    names: dict[str, Path] = {}
+    rows: dict[str, tuple[Path, str]] = {}
     for path in found:
         place = path.parent if path.name == "outs" else path
         stem = place.name if place.is_dir() and place.suffix != ".zarr" else place.name.split(".")[0]
-        taken = {name.lower() for name in names} | {"", "cohort", "pipeline_info"}
-        tries = chain([stem, f"{place.parent.name}_{stem}"], (f"{stem}_{n}" for n in count(2)))
-        cleaned = (re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-") for name in tries)
-        names[next(name for name in cleaned if name.lower() not in taken)] = path
-    with args.output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["sample", "data", "n_domains"])
-        writer.writerows(
-            [name, os.path.relpath(path, args.output.resolve().parent), "auto"] for name, path in names.items()
-        )
-    print(f"{args.output}: {len(names)} slices")
+        for section in io.find_sections(path) or [""]:
+            value = section.partition(":")[2]
+            taken = {name.lower() for name in rows} | {"", "cohort", "pipeline_info"}
+            name = f"{stem}_{value}" if section else stem
+            tries = chain([name, f"{place.parent.name}_{name}"], (f"{name}_{n}" for n in count(2)))
+            cleaned = (re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-") for name in tries)
+            rows[next(name for name in cleaned if name.lower() not in taken)] = path, section
+    columns = ["sample", "data", "section", "n_domains"]
+    if not any(section for _, section in rows.values()):
+        columns.remove("section")
+    with args.output.open("x", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for name, (path, section) in rows.items():
+            data = os.path.relpath(path, args.output.resolve().parent)
+            writer.writerow({"sample": name, "data": data, "section": section, "n_domains": "auto"})
+    print(f"{args.output}: {len(rows)} slices")
 
 
 if __name__ == "__main__":

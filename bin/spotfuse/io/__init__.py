@@ -13,7 +13,7 @@ from pandas.api.types import is_numeric_dtype
 
 from spotfuse import guard, tables
 from spotfuse.errors import InputError
-from spotfuse.io import _anndata, _tenx, _text
+from spotfuse.io import _anndata, _sections, _tenx, _text
 from spotfuse.io._common import (
     Choice,
     Notes,
@@ -30,6 +30,7 @@ from spotfuse.io._counts import raw_counts
 
 __all__ = [
     "column_name",
+    "find_sections",
     "find_slices",
     "folder_kind",
     "is_table",
@@ -213,7 +214,10 @@ def read_obs(path: Path | str, **choice: Any) -> pd.DataFrame:
     if path.suffix in (".h5ad", ".zarr") and path.exists():
         with _anndata.opened(path) as file:
             obs = _anndata.frame(path, file, "obs")
-            return obs.set_axis(pd.Index(tables.plain(obs.index), dtype=object))
+        section = choice.get("section")
+        if section:
+            obs = obs.loc[_sections.rows(path, obs, section)]
+        return obs.set_axis(pd.Index(tables.plain(obs.index), dtype=object))
     return _read(path, [], Choice(**choice))[1].obs
 
 
@@ -261,6 +265,26 @@ def find_slices(folder: Path) -> list[Path]:
     Paths that `read_slice` would take, sorted.
     """
     return _find_slices(folder, set())
+
+
+def find_sections(path: Path) -> list[str]:
+    """Find the sections of a file that cannot be read as one slice, for they lie on each other.
+
+    Parameters
+    ----------
+    path
+        What `find_slices` found.
+
+    Returns
+    -------
+    Each section as `read_slice` takes it, ``column:value``; none where the file is one slice.
+    """
+    if path.suffix.lower() not in (".h5ad", ".zarr"):
+        return []
+    try:
+        return _sections.named(_anndata.read_places(path))
+    except InputError:  # for reading it to tell
+        return []
 
 
 def _find_slices(folder: Path, seen: set[Path]) -> list[Path]:
@@ -369,6 +393,8 @@ def _read(
                 kind, adata = _read_file(path, notes, choice, spatial, names)
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
+    if choice.section:
+        adata = _sections.take(path, adata, choice.section, notes)
     if not adata.n_obs or not adata.n_vars:
         rows = "spots" if spatial else "cells"
         raise InputError(f"{path}: empty: {adata.n_obs} {rows} and {adata.n_vars} genes")
@@ -378,6 +404,7 @@ def _read(
         raise InputError(f"{path}: all counts are 0")
     if not spatial:
         return kind, adata
+    _sections.check(path, adata, notes)
     name_spots(path, adata, notes)
     twice = adata.obs_names[adata.obs_names.duplicated()]
     if len(twice):

@@ -62,22 +62,34 @@ def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnD
                 f"{path}: {source} is {X.shape[0]} × {X.shape[1]}, but there are {len(obs)} spots and {len(var)} genes"
             )
         adata = AnnData(X, obs=obs, var=var)
-        if not spatial:
-            return adata
-        for key in _COORDINATE_KEYS:
-            if key in file.get("obsm", {}):
-                check_sizes(path, file["obsm"][key])
-                values = read_elem(file["obsm"][key])
-                adata.obsm["spatial"] = coordinates(path, f"obsm['{key}']", values, len(obs), notes)
-                break
-        if "spatial" in file.get("uns", {}):
-            check_sizes(path, file["uns/spatial"])
-            _keep_image(adata, read_elem(file["uns/spatial"]), notes)
-        if "spatial" not in adata.obsm and "spatialdata_attrs" in file.get("uns", {}):
-            _from_elements(path, adata, read_elem(file["uns/spatialdata_attrs"]), notes)
+        if spatial:
+            _add_places(path, file, adata, notes)
+            if "spatial" in file.get("uns", {}):
+                check_sizes(path, file["uns/spatial"])
+                _keep_image(adata, read_elem(file["uns/spatial"]), notes)
+    return adata
+
+
+def read_places(path: Path) -> AnnData:
+    """Read the table of spots and their coordinates, without counts and genes."""
+    with opened(path) as file:
+        adata = AnnData(obs=frame(path, file, "obs"))
+        _add_places(path, file, adata, [])
+    return adata
+
+
+def _add_places(path: Path, file: Group, adata: AnnData, notes: Notes) -> None:
+    """Fill in coordinates where the file has them."""
+    for key in _COORDINATE_KEYS:
+        if key in file.get("obsm", {}):
+            check_sizes(path, file["obsm"][key])
+            values = read_elem(file["obsm"][key])
+            adata.obsm["spatial"] = coordinates(path, f"obsm['{key}']", values, adata.n_obs, notes)
+            break
+    if "spatial" not in adata.obsm and "spatialdata_attrs" in file.get("uns", {}):
+        _from_elements(path, adata, read_elem(file["uns/spatialdata_attrs"]), notes)
     if "spatial" not in adata.obsm:
         coordinates_from(path, adata, adata.obs, "obs", notes)
-    return adata
 
 
 def has_coordinates(path: Path) -> bool:
