@@ -7,12 +7,15 @@ import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
-from scipy.spatial import cKDTree
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import Delaunay, QhullError, cKDTree
 
 _GRID_COLUMNS = (("array_row", "array_col"), ("array_x", "array_y"))
 _HEXAGON = ((0, 2), (1, 1), (1, -1))  # half of the neighbours, the other half by symmetry
 _SQUARE = ((0, 1), (1, 0), (1, 1), (1, -1))
 _ARRAY_REACH = 1.5  # times the spacing: six neighbours on hexagons, eight on squares
+_LEAST_DEGREE = 3  # on average; an array of which spots touch fewer others is none
+_FEW_PARTS = 10
 _TOO_FAR = 5  # times the median edge: no tissue in between
 _EXACT_SPOTS = 20_000  # above, expression neighbours are searched approximately:
 _TILE = 512  # spots that lie close in expression
@@ -106,6 +109,18 @@ def most_similar(features: npt.NDArray[np.float32], n_neighbors: int) -> npt.NDA
     return nearest
 
 
+def oddities(graph: sparse.csr_matrix) -> list[str]:
+    """Tell of few neighbours, or many parts, of a spatial graph of shape (n_spots, n_spots); one line, or none."""
+    degree = graph.nnz / graph.shape[0]
+    sizes = np.bincount(connected_components(graph, directed=False)[1])
+    parts = int((sizes > 1).sum())
+    if degree >= _LEAST_DEGREE and (parts <= _FEW_PARTS or sizes.max() >= 0.9 * len(graph.indptr)):
+        return []
+    return [
+        f"the spatial graph has {degree:.1f} neighbours a spot and {parts} parts; are the coordinates as they were?"
+    ]
+
+
 def spacing(place: npt.NDArray[np.float64]) -> float:
     """Give the median distance of spots, of shape (n, 2), from the nearest one that lies elsewhere."""
     places = np.unique(place, axis=0)
@@ -195,18 +210,65 @@ def _grid_graph(rows: pd.Series, columns: pd.Series) -> sparse.csr_matrix | None
 def _nearest_graph(coordinates: npt.NDArray[np.float64], n_neighbors: int) -> sparse.csr_matrix:
     n_spots = len(coordinates)
     k = min(n_neighbors, n_spots - 1)
-    distances, nearest = cKDTree(coordinates).query(coordinates, k=min(k + 3, n_spots))
+    distances, nearest = _others(coordinates, min(k + 2, n_spots - 1))
+    if _even(distances):  # an array that came without its columns: the border has fewer neighbours
+        graph = _touching(distances, nearest)
+        if graph.nnz >= _LEAST_DEGREE * n_spots:
+            return graph
+        # of another pitch along each axis, or in units of its own; or pairs of beads, which are no array at all
+        even = _evened(coordinates)
+        if even is not None:
+            found = _others(even, distances.shape[1])
+            evened = _touching(*found)
+            if _even(found[0]) and evened.nnz >= _LEAST_DEGREE * n_spots:
+                return evened
+    limit = np.minimum(1.05 * distances[:, [k - 1]], _TOO_FAR * np.median(distances[:, :k]))
+    return _symmetric(np.where(distances <= limit, nearest, -1), n_spots, mean=False)
+
+
+def _others(coordinates: npt.NDArray[np.float64], k: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Give distances and numbers of the k nearest others, the nearest first."""
+    n_spots = len(coordinates)
+    distances, nearest = cKDTree(coordinates).query(coordinates, k=k + 1)
     # among spots on one place the tree may name another one first: the spot itself goes by index, not by rank
     distances = np.where(nearest == np.arange(n_spots)[:, None], -1.0, distances)
     order = np.argsort(distances, axis=1, kind="stable")
-    distances = np.take_along_axis(distances, order, axis=1)[:, 1:]
-    nearest = np.take_along_axis(nearest, order, axis=1)[:, 1:]
+    return np.take_along_axis(distances, order, axis=1)[:, 1:], np.take_along_axis(nearest, order, axis=1)[:, 1:]
+
+
+def _even(distances: npt.NDArray[np.float64]) -> bool:
     low, middle, high = np.quantile(distances[:, 0], [0.1, 0.5, 0.9])
-    if high - low < 0.2 * middle:  # an array that came without its columns: the border has fewer neighbours
-        limit = np.full((n_spots, 1), _ARRAY_REACH * middle)
-    else:
-        limit = np.minimum(1.05 * distances[:, [k - 1]], _TOO_FAR * np.median(distances[:, :k]))
-    return _symmetric(np.where(distances <= limit, nearest, -1), n_spots, mean=False)
+    return bool(high - low < 0.2 * middle)
+
+
+def _touching(distances: npt.NDArray[np.float64], nearest: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+    limit = _ARRAY_REACH * np.median(distances[:, 0])
+    return _symmetric(np.where(distances <= limit, nearest, -1), len(nearest), mean=False)
+
+
+def _evened(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Stretch the plane so that spots lie as near each other whichever way; None where all lie on a line.
+
+    Neighbours are those of Gabriel's graph (Gabriel & Sokal 1969, Syst Zool 18:259): edges of Delaunay triangles that
+    are seen under an acute angle.
+    """
+    try:
+        triangles = Delaunay(coordinates - coordinates.mean(axis=0)).simplices
+    except QhullError:
+        return None
+    edges, acute = [], []
+    for corner in range(3):
+        ends = triangles[:, [corner - 2, corner - 1]]
+        one, other = (coordinates[ends[:, i]] - coordinates[triangles[:, corner]] for i in (0, 1))
+        edges.append(np.sort(ends, axis=1))
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        acute.append(np.einsum("ij,ij->i", one, other) > 1e-6 * lengths)
+    pairs, number = np.unique(np.concatenate(edges), axis=0, return_inverse=True)
+    blunt = np.bincount(number.ravel(), ~np.concatenate(acute), len(pairs)) > 0
+    steps = coordinates[pairs[~blunt, 0]] - coordinates[pairs[~blunt, 1]]
+    steps = steps[np.linalg.norm(steps, axis=1) <= _TOO_FAR * np.median(np.linalg.norm(steps, axis=1))]
+    spread, axes = np.linalg.eigh(steps.T @ steps) if len(steps) else (np.zeros(2), np.eye(2))
+    return coordinates @ (axes / np.sqrt(spread)) if spread[0] > 1e-9 * spread[1] else None
 
 
 def _tiles_searched(directions: npt.NDArray[np.float32]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:

@@ -60,6 +60,7 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
     adata.obsp["spatial_connectivities"] = graphs.spatial_graph(adata, n_neighbors)
+    adata.uns.get("spotfuse", {}).get("notes", []).extend(graphs.oddities(adata.obsp["spatial_connectivities"]))
     add_components(adata, [(counts[:, adata.var["highly_variable"].to_numpy()], totals)], n_components)
     log.info(
         "%d spots, %d variable genes, %d components, %.1f neighbours a spot",

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from spotfuse import graphs
 
 
@@ -53,6 +54,50 @@ def test_squares_have_eight_neighbours_with_and_without_columns():
         inner = (place > 0).all(axis=1) & (place < 9).all(axis=1)
         assert (degrees(graph)[inner] == 8).all()
         assert (degrees(graph)[~inner] <= 5).all()
+
+
+@pytest.mark.parametrize("pitch", [(100, 200), (500, 100), (100, 1500)])
+@pytest.mark.parametrize("degrees_turned", [0, 27])
+def test_an_array_of_unequal_pitch_without_columns_is_no_set_of_lines(pitch, degrees_turned):
+    row, column = np.divmod(np.arange(600), 20)
+    place = np.stack([column * pitch[0], row * pitch[1]], axis=1).astype(float)
+    angle = np.deg2rad(degrees_turned)
+    place = place @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    graph = graphs.spatial_graph(slice_at(place))
+    with_columns = graphs.spatial_graph(slice_at(place, array_row=row, array_col=column))
+    assert abs(graph - with_columns).nnz == 0
+    assert connected_components(graph)[0] == 1 and graphs.oddities(graph) == []
+
+
+@pytest.mark.parametrize("stretch", [2, 5])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_hexagons_scaled_along_one_axis_keep_their_six_neighbours(stretch, axis):
+    row, column = hexagons(20)
+    pixels = np.stack([column * 50.0, row * 86.6], axis=1)
+    pixels[:, axis] *= stretch
+    graph = graphs.spatial_graph(slice_at(pixels))
+    with_columns = graphs.spatial_graph(slice_at(pixels, array_row=row, array_col=column))
+    assert degrees(graph).mean() > 4 and connected_components(graph)[0] == 1
+    if axis == 1:  # else spots two rows up are nearer than those beside, and the six of another hexagon as good
+        assert abs(graph - with_columns).nnz == 0
+
+
+def test_paired_beads_have_neighbours_beyond_each_other():
+    row, column = hexagons(20)
+    place = np.stack([column * 50.0, row * 86.6], axis=1)
+    turn = np.random.default_rng(0).random(len(place)) * 2 * np.pi
+    pairs = np.concatenate([place, place + np.stack([np.cos(turn), np.sin(turn)], axis=1)])
+    graph = graphs.spatial_graph(slice_at(pairs))
+    assert degrees(graph).min() >= 6 and connected_components(graph)[0] == 1
+
+
+def test_spots_in_a_row_and_pieces_far_apart_are_told():
+    line = graphs.spatial_graph(slice_at(np.stack([np.arange(30.0), np.zeros(30)], axis=1)))
+    assert connected_components(line)[0] == 1
+    row, column = np.divmod(np.arange(16), 4)
+    pieces = np.concatenate([np.stack([column, row], axis=1) + 1000 * i for i in range(12)])
+    [told] = graphs.oddities(graphs.spatial_graph(slice_at(pieces)))
+    assert "5.2 neighbours a spot and 12 parts" in told
 
 
 def test_two_slices_on_one_array_fall_back_to_coordinates():
