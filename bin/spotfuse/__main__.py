@@ -11,6 +11,8 @@ from pathlib import Path
 from spotfuse import __version__, cli
 from spotfuse.errors import InputError
 
+_REFERENCE = re.compile(r"(?:^|[^a-z])(?:sc|scrna|sn)?(?:_?ref|reference|atlas)(?:[^a-z]|$)", re.IGNORECASE)
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit with 2 when the user's input is at fault.
@@ -81,9 +83,12 @@ def _make_sheet(args: argparse.Namespace) -> None:
 
     if not args.folder.is_dir():
         raise InputError(f"{args.folder}: there is no such folder")
-    if args.output.exists():
+    if args.output.exists() or args.output.is_symlink():
         raise InputError(f"{args.output}: is there already; give another name with --output")
-    found = io.find_slices(args.folder)
+    if not args.output.parent.is_dir():
+        raise InputError(f"{args.output.parent}: there is no such folder")
+    there = io.find_slices(args.folder)
+    found = [path for path in there if not _REFERENCE.search(path.name)]
     if not found:
         raise InputError(f"{args.folder}: no slice found under it; `spotfuse inspect PATH` says why one is not known")
     rows: dict[str, tuple[Path, str]] = {}
@@ -100,13 +105,15 @@ def _make_sheet(args: argparse.Namespace) -> None:
     columns = ["sample", "data", "section", "n_domains"]
     if not any(section for _, section in rows.values()):
         columns.remove("section")
-    with args.output.open("x", newline="", encoding="utf-8") as file:
+    with args.output.open("x", newline="", encoding="utf-8") as file:  # two at a time do not overwrite each other
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for name, (path, section) in rows.items():
             data = os.path.relpath(path, args.output.resolve().parent)
             writer.writerow({"sample": name, "data": data, "section": section, "n_domains": "auto"})
     print(f"{args.output}: {len(rows)} slices")
+    if left := [str(path) for path in there if path not in found]:
+        print(f"left out, references by their names: {', '.join(left)}")
 
 
 if __name__ == "__main__":

@@ -48,3 +48,43 @@ def test_make_sheet_finds_slices_and_no_references(
     ]
     with pytest.raises(SystemExit):
         main(["make-sheet", "data", "--output", "sheet.csv"])
+
+
+def test_make_sheet_leaves_out_what_is_no_slice(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    slice_ = anndata.read_h5ad(demo / "pdac_A.h5ad")[:5, :50].copy()
+    ours = slice_.copy()
+    ours.uns["spotfuse"] = {"kind": "h5ad"}
+    task = f"work/ab/{'0123456789' * 3}"
+    for name in (
+        "mine.h5ad",
+        f"{task}/slice.h5ad",
+        f"runs/elsewhere/cd/{'f' * 30}/slice.h5ad",
+        ".nextflow/slice.h5ad",
+        ".hidden.h5ad",
+        "results/pipeline_info/slice.h5ad",
+        "results/cohort/groups/g.h5ad",
+        "old/run_7/A/cell_map.h5ad",
+        "mpfc_reference.h5ad",
+    ):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        slice_.write_h5ad(name)
+    Path("old/run_7/pipeline_info").mkdir()
+    Path("old/run_7/cohort").mkdir()
+    for name in ("copied.h5ad", "results/A/A.h5ad"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        ours.write_h5ad(name)
+    Path("round").symlink_to("round")
+    Path("runs/up").symlink_to("..")
+    main(["make-sheet", "."])
+    with Path("samplesheet.csv").open(newline="") as file:
+        assert [row["data"] for row in csv.DictReader(file)] == ["mine.h5ad"]
+    assert capsys.readouterr().out.splitlines()[1] == "left out, references by their names: mpfc_reference.h5ad"
+    Path("dangling.csv").symlink_to("nowhere.csv")
+    for output in ("dangling.csv", "samplesheet.csv", "no/folder.csv"):
+        with pytest.raises(SystemExit) as end:
+            main(["make-sheet", ".", "--output", output])
+        assert end.value.code == 2
+    assert not Path("nowhere.csv").exists()

@@ -1,6 +1,7 @@
 """Reading a slice: raw counts, coordinates, and the image when there is one, from the files a user has."""
 
 import os
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -262,7 +263,7 @@ def find_slices(folder: Path) -> list[Path]:
 
     Returns
     -------
-    Paths that `read_slice` would take, sorted.
+    Paths that `read_slice` would take, sorted; what this pipeline wrote, and what tasks of Nextflow hold, is left out.
     """
     return _find_slices(folder, set())
 
@@ -291,9 +292,11 @@ def _find_slices(folder: Path, seen: set[Path]) -> list[Path]:
     if folder.resolve() in seen or not os.access(folder, os.R_OK | os.X_OK):
         return []
     seen.add(folder.resolve())
-    found = []
+    found: list[Path] = []
+    if (folder / "pipeline_info").is_dir() and (folder / "cohort").is_dir():  # results, wherever they lie
+        return found
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or _TASK.search(str(entry)):
             continue
         if entry.is_file():
             name = entry.name.lower()
@@ -306,6 +309,9 @@ def _find_slices(folder: Path, seen: set[Path]) -> list[Path]:
         elif entry.is_dir():
             found += _find_slices(entry, seen)
     return found
+
+
+_TASK = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")  # a folder of Nextflow's, wherever its work folder lies
 
 
 def _is_slice(folder: Path) -> bool:

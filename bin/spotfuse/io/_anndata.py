@@ -93,9 +93,11 @@ def _add_places(path: Path, file: Group, adata: AnnData, notes: Notes) -> None:
 
 
 def has_coordinates(path: Path) -> bool:
-    """Tell whether a file is AnnData with coordinates, as slices are and single-cell references are not."""
+    """Tell whether a file is AnnData with coordinates, as slices are and references and this package's own are not."""
     try:
         with opened(path) as file:
+            if "spotfuse" in file.get("uns", {}):
+                return False
             return any(key in file.get("obsm", {}) for key in _COORDINATE_KEYS) or (
                 "spatialdata_attrs" in file.get("uns", {})
                 or ("obs" in file and coordinate_columns(pd.DataFrame(columns=list(file["obs"].keys()))) is not None)
