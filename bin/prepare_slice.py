@@ -39,6 +39,8 @@ def main(args: argparse.Namespace) -> None:
         )
     }
     adata.uns["spotfuse"] |= {"n_spots_input": adata.n_obs, "n_genes_input": adata.n_vars, "prepare": parameters}
+    adata.obs = tables.make_room(adata.obs, ["input_row"])
+    adata.var = tables.make_room(adata.var, ["highly_variable"])
     adata.obs["input_row"] = np.arange(adata.n_obs)
     adata, table = qc.filter(
         adata,

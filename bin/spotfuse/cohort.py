@@ -63,6 +63,7 @@ NAMES = frozenset(
     | {"column", "level", "reference_level", "note"}
 )
 _LAST = (*_SCORED, "seconds", "peak_rss_mb")
+_FIRST = ("n_spots", "n_genes", "n_domains")
 
 
 def metrics(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFrame:
@@ -77,23 +78,31 @@ def metrics(sheet: Sequence[Row], slices: Mapping[str, Path]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with a row for each finished slice, in the sheet's order: ``sample``, the sheet's metadata, then
-    metrics.json with nested keys joined by a dot (``domains.ari``, ``seconds.train``).
+    DataFrame with a row for each finished slice, in the sheet's order: ``sample``, the sheet's metadata (columns called
+    as metrics are, ``n_spots``, ``domains.ari``, as ``sheet.n_spots``, ``sheet.domains.ari``), then metrics.json with
+    nested keys joined by a dot (``domains.ari``, ``seconds.train``).
     """
     rows = []
     for row in sheet:
         if row["sample"] in slices:
             found = json.loads((slices[row["sample"]] / "metrics.json").read_text())
             scored = {key: value for key, value in found.items() if value is not None or key not in _SCORED}
-            rows.append({"sample": row["sample"]} | metadata(row) | flatten(scored))
+            facts = {_beside_metrics(key): value for key, value in metadata(row).items()}
+            rows.append({"sample": row["sample"]} | facts | flatten(scored))
     frame = pd.DataFrame(rows, columns=None if rows else ["sample"])
     # where scores stand must not hang on which slice is the first to have them
     return frame[sorted(frame, key=_place)]
 
 
+def _beside_metrics(column: str) -> str:
+    """Give a column of the sheet a name that no metric has, whether or not this run has that metric."""
+    kind, dot, _ = column.partition(".")
+    return f"sheet.{column}" if column in _FIRST or (dot and kind in (*_LAST, "sheet")) else column
+
+
 def _place(column: str) -> tuple[int, int]:
     kind, _, step = column.partition(".")
-    if not step or kind not in _LAST:  # a column of the sheet may have a dot in its name
+    if not step or kind not in _LAST:
         return -1, 0
     return _LAST.index(kind), STEPS.index(step) if step in STEPS else len(STEPS)
 

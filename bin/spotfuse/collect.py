@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spotfuse import __version__, guard, io, metrics, neighbourhoods, tables
+from spotfuse import __version__, guard, io, metrics, neighbourhoods, qc, tables
 from spotfuse.cohort import STEPS
 from spotfuse.errors import InputError
 
@@ -60,11 +60,11 @@ def assemble(
     """
     adata = guard.read_h5ad(parts / "prepared.h5ad")
     adata = adata[tables.in_input_order(adata)].copy()
-    del adata.obs["input_row"]
     known = _known(adata, annotation) if annotation else None
+    del adata.obs["input_row"]
     # the slice's own columns of these names, an annotation perhaps, make room
     ours = ["domain", "domain_confidence"] + (["annotation"] if known is not None else [])
-    adata.obs = adata.obs.rename(columns={name: f"input_{name}" for name in ours})
+    adata.obs = tables.make_room(adata.obs, ours)
     if known is not None:
         adata.obs["annotation"] = known
     prepared = adata.uns["spotfuse"]
@@ -142,6 +142,8 @@ def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) ->
 def _known(adata: AnnData, annotation: str) -> pd.Series | None:
     """Give the known domain of each spot; None when quality control left no spot that has one."""
     column = annotation if io.is_table(annotation) else io.column_name(annotation)
+    if column in (*qc.COLUMNS, "input_row"):  # made room for ours
+        column = f"input_{column}"
     try:
         known = metrics.labelled(io.read_annotation("prepared.h5ad", column, obs=adata.obs), adata.obs_names)
     except InputError:

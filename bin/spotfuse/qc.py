@@ -6,8 +6,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse import tables
 from spotfuse.errors import InputError
 
+COLUMNS = ("n_counts", "n_genes", "mt_share")  # of obs
 _BLOCK = 50_000  # spots copied at a time
 
 
@@ -35,7 +37,8 @@ def filter(
     Returns
     -------
     kept
-        The slice without them; `obs` has ``n_counts``, ``n_genes`` and ``mt_share`` of all genes of the input.
+        The slice without them; `obs` has ``n_counts``, ``n_genes`` and ``mt_share`` of all genes of the input
+        (columns that the input has of these names become ``input_…``).
     table
         A row for every spot of the input, in its order: spot, n_counts, n_genes, mt_share, kept, reason.
 
@@ -83,7 +86,8 @@ def filter(
     if not common.any():
         raise InputError(f"no gene has counts in {min_spots} spots or more; lower --min-spots")
     adata = take(adata, np.flatnonzero(kept), np.flatnonzero(common))
-    for column in ("n_counts", "n_genes", "mt_share"):
+    adata.obs = tables.make_room(adata.obs, COLUMNS)
+    for column in COLUMNS:
         adata.obs[column] = table.loc[kept, column].to_numpy()
     return adata, table
 

@@ -239,6 +239,18 @@ def read_prepared(path: Path, *, counts: bool = True) -> "AnnData":
     return adata
 
 
+def make_room(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Give a slice's own columns another name where they have one of ours: ``input_…``."""
+    taken, renamed = set(frame.columns), {}
+    for name in taken & set(names):
+        other = f"input_{name}"
+        while other in taken:
+            other = f"input_{other}"
+        taken.add(other)
+        renamed[name] = other
+    return frame.rename(columns=renamed)
+
+
 def in_input_order(adata: "AnnData") -> npt.NDArray[np.intp]:
     """Give the order that puts the rows of a prepared slice back as the input had them.
 

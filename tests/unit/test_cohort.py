@@ -82,6 +82,29 @@ def test_a_column_of_the_sheet_may_have_a_dot_in_its_name(slices):
     assert table["age.years"].tolist() == [7, 7] and list(table)[-1] == "seconds.train"
 
 
+def test_columns_of_the_sheet_are_not_taken_for_metrics(slices, tmp_path: Path):
+    """Whether or not a slice has that metric; and both the table and what reads it go on."""
+    own = {
+        "n_spots": "many",
+        "domains.ari": "0.9",
+        "seconds.train": "long",
+        "peak_rss_mb.train": "much",
+        "seconds": "1",
+    }
+    sheet = [row | own | {"sheet.n_spots": "y", "slice": "x" if row["sample"] == "B" else "z"} for row in SHEET]
+    table = cohort.metrics(sheet, slices)
+    assert table["n_spots"].tolist() == [3, 4] and table["sheet.n_spots"].tolist() == ["many"] * 2
+    assert table["domains.ari"].tolist()[0] == 0.5 and pd.isna(table["domains.ari"].tolist()[1])
+    assert table["sheet.domains.ari"].tolist() == ["0.9"] * 2 and table["seconds"].tolist() == ["1"] * 2
+    assert table["seconds.train"].tolist()[1] == 100 and table["sheet.seconds.train"].tolist() == ["long"] * 2
+    assert table["sheet.sheet.n_spots"].tolist() == ["y"] * 2 and table["sheet.peak_rss_mb.train"].tolist()[0] == "much"
+    plain = cohort.metrics(SHEET, slices)
+    none = cohort.failures(SHEET, [])
+    assert cohort.closing_table(table, none) == cohort.closing_table(plain, none)
+    composition = cohort.composition(sheet, slices)
+    assert cohort.multiqc(table, composition) == cohort.multiqc(plain, composition)
+
+
 def test_composition_sums_to_one_and_keeps_odd_names(slices):
     table = cohort.composition(SHEET, slices)
     assert table.groupby(["sample", "kind"])["share"].sum().round(9).eq(1).all()

@@ -116,12 +116,16 @@ def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -
 def test_known_domains_are_kept_whether_in_a_table_or_a_column(parts: Path, root: Path) -> None:
     adata = anndata.read_h5ad(parts / "prepared.h5ad")
     adata.obs["annotation"] = list("efgh")
+    adata.obs["n_counts"], adata.obs["input_n_counts"] = 7.0, list("pqrs")  # a column of the slice called as ours
+    adata.obs["input_domain"] = "other"
     io.write(adata, parts / "prepared.h5ad")
     (parts.parent / "known layers.tsv").write_text("a\tL1\nz\tL2\nd\tNA\nb\tL2\n")  # no header; z is not there
     obs = anndata.read_h5ad(collect(parts, root, "--annotation", "known layers.tsv") / "S.h5ad").obs
     assert obs["annotation"].astype(object).where(obs["annotation"].notna(), "").tolist() == ["", "L1", "", "L2"]
     assert list(obs["input_annotation"]) == ["g", "e", "h", "f"]
-    for column, labels in (("label/known", "ywzx"), ("domain", "mknl"), ("annotation", "gehf")):
+    assert list(obs["input_input_domain"]) == ["m", "k", "n", "l"] and set(obs["input_domain"]) == {"other"}
+    known = {"label/known": "ywzx", "domain": "mknl", "annotation": "gehf", "n_counts": "rpsq"}
+    for column, labels in known.items():
         obs = anndata.read_h5ad(collect(parts, root, "--annotation", column) / "S.h5ad").obs
         assert list(obs["annotation"]) == list(labels)
 

@@ -85,3 +85,18 @@ def test_known_labels_are_scored_over_what_quality_control_dropped(small: AnnDat
     assert scores["proportions"] is None
     assert scores["domains"]["n_scored"] == 147 and scores["domains"]["n_annotated"] == 150
     assert 0.9 < scores["domains"]["ari"] < 1
+
+
+def test_a_slices_own_columns_called_as_ours_stay_beside_them(small: AnnData, tmp_path: Path) -> None:
+    small.obs[["n_counts", "mt_share", "input_row", "kept"]] = ["mine", 7, "row", "no"]
+    small.obs["input_n_counts"] = "other"
+    small.var["highly_variable"] = "no"
+    small.write_h5ad(tmp_path / "own.h5ad")
+    run(tmp_path, "prepare_slice", "--data", tmp_path / "own.h5ad", "--n-top-genes", 500)
+    found = anndata.read_h5ad(tmp_path / "prepared.h5ad")
+    np.testing.assert_array_equal(found.obs["n_counts"], np.asarray(small[found.obs_names].X.sum(axis=1)).ravel())
+    assert found.obs["input_row"].dtype.kind == "i" and found.var["highly_variable"].sum() == 500
+    own = {"input_input_n_counts": "mine", "input_mt_share": 7, "input_input_row": "row", "kept": "no"}
+    for column, value in (own | {"input_n_counts": "other"}).items():
+        assert set(found.obs[column]) == {value}, column
+    assert set(found.var["input_highly_variable"]) == {"no"}

@@ -226,7 +226,9 @@ def _shares(
         values = pd.Series([str(facts[name].get(key, "")) for name in table.index], index=table.index)
         if 1 < values.nunique() < len(values):
             means = table.fillna(0).groupby(values, sort=True).mean()
-            views[key] = means.rename(index={name: f"{name} (n={(values == name).sum()})" for name in means.index})
+            views["sheet.slice" if key == "slice" else key] = means.rename(
+                index={name: f"{name} (n={(values == name).sum()})" for name in means.index}
+            )
     drawn = []
     for key, view in views.items():
         rows = [str(name) for name in view.index]
