@@ -24,6 +24,8 @@ workflow {
     } else {
         SPOTFUSE(run.check(), run.settings())
         SPOTFUSE.out.table.view { table -> table }
+        SPOTFUSE.out.published.subscribe { files -> run.publishes(files) }
+        SPOTFUSE.out.ended.subscribe { versions -> run.ended(versions) }
         SPOTFUSE.out.versions.collectFile(name: 'software_versions.yml', storeDir: "${params.outdir}/pipeline_info")
         workflow.onComplete = { run.finish() }
     }
@@ -107,8 +109,10 @@ workflow SPOTFUSE {
     )
 
     emit:
-    table    = REPORT_COHORT.out.table
-    versions = versions.toList().map { files -> Run.versions(files) }
+    table     = REPORT_COHORT.out.table
+    published = LEARN.out.published.mix(COLLECT_SLICE.out.results, REPORT_SLICE.out.report, COMPARE_SLICES.out.tables, REPORT_COHORT.out.results)
+    ended     = versions // one of each task
+    versions  = versions.toList().map { files -> Run.versions(files) }
 }
 
 // domains of each slice; slices of a group are joined, learned as one, and then each gets its part
@@ -152,10 +156,11 @@ workflow LEARN {
         .flatMap { meta, files -> meta.slices ? meta.slices.collect { slice -> [slice, Run.partOf(slice.id, [files].flatten(), meta.slices.size(), workflow.workDir)] } : [[meta, files]] }
 
     emit:
-    domains  = parts.map { meta, files -> [meta, [files].flatten().find { file -> file.name == 'domains.tsv' }] }.filter { _meta, file -> file }
-    parts    = parts
-    mixing   = SPLIT_GROUP.out.mixing
-    versions = JOIN_GROUP.out.versions.mix(TRAIN.out.versions, ASSIGN_DOMAINS.out.versions, SPLIT_GROUP.out.versions)
+    domains   = parts.map { meta, files -> [meta, [files].flatten().find { file -> file.name == 'domains.tsv' }] }.filter { _meta, file -> file }
+    parts     = parts
+    mixing    = SPLIT_GROUP.out.mixing
+    published = JOIN_GROUP.out.alignment.mix(SPLIT_GROUP.out.group)
+    versions  = JOIN_GROUP.out.versions.mix(TRAIN.out.versions, ASSIGN_DOMAINS.out.versions, SPLIT_GROUP.out.versions)
 }
 
 // [meta, file or files] of several steps -> [meta, all files]: a slice goes on as soon as as many steps as it has have

@@ -1,11 +1,33 @@
 import java.nio.file.FileSystems
 import java.nio.file.Files
+import java.nio.file.LinkOption
 import java.nio.file.Path
 
-/** What -resume may take from an earlier run. Nextflow asks whether a task's files are there, not what became of them. */
+/**
+ * What -resume may take from an earlier run. Nextflow asks whether a task's files are there, not what became of them.
+ * Of a work folder only this session's tasks are looked at, whose list is kept there: others may share it.
+ */
 class Cache {
 
     private static final long CLOCKS_DIFFER_BY = 2000 // milliseconds, between a node and its file server
+
+    private final Path workDir
+    private final Path list
+    private final Set<String> tasks
+
+    Cache(Path workDir, Object session) {
+        this.workDir = workDir
+        list = workDir.resolve("notes/${session}.tasks")
+        tasks = isHere() && Files.exists(list) ? list.readLines() : []
+    }
+
+    /** Know the folder of a task that ended. */
+    synchronized void add(Path task) {
+        if (isHere() && tasks.add(workDir.relativize(task).toString())) {
+            Files.createDirectories(list.parent)
+            list.append("${workDir.relativize(task)}\n")
+        }
+    }
 
     /**
      * Let the tasks run again whose files were changed after they ended: truncated, edited, written over. A task writes
@@ -13,13 +35,10 @@ class Cache {
      *
      * @return a line for each such task
      */
-    static List<String> distrustChanged(Path workDir) {
-        if (workDir.fileSystem != FileSystems.default || !Files.isDirectory(workDir)) {
-            return []
-        }
-        folders(workDir).findAll { path -> path.fileName.toString() ==~ /[0-9a-f]{2}/ }.collectMany { path -> folders(path) }.collect { task ->
-            def status = task.resolve('.exitcode')
-            def changed = Files.exists(status) ? changedSince(task, Files.getLastModifiedTime(status).toMillis()) : null
+    List<String> distrustChanged() {
+        tasks.collect { name ->
+            def status = workDir.resolve(name).resolve('.exitcode')
+            def changed = Files.exists(status) ? changedSince(status.parent, Files.getLastModifiedTime(status).toMillis()) : null
             if (changed) {
                 Files.delete(status)
             }
@@ -27,14 +46,14 @@ class Cache {
         }.findAll()
     }
 
-    private static List<Path> folders(Path path) {
-        Files.list(path).withCloseable { entries -> entries.findAll { entry -> Files.isDirectory(entry) }.sort() }
+    private boolean isHere() {
+        workDir.fileSystem == FileSystems.default
     }
 
     /** Links are other tasks' files, and hidden ones Nextflow's. */
     private static Path changedSince(Path task, long ended) {
         Files.walk(task).withCloseable { paths ->
-            paths.filter { path -> Files.isRegularFile(path, java.nio.file.LinkOption.NOFOLLOW_LINKS) }
+            paths.filter { path -> Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS) }
                 .filter { path -> !task.relativize(path).toString().startsWith('.') }
                 .filter { path -> Files.getLastModifiedTime(path).toMillis() > ended + CLOCKS_DIFFER_BY }
                 .findFirst().orElse(null)

@@ -12,6 +12,9 @@ class Run {
     private final Object workflow
     private final Parameters parameters
     private final Path project
+    private Cache cache
+    private Published published
+    private Collection<String> samples
 
     Run(Map params, Object workflow) {
         this.params = params
@@ -42,32 +45,55 @@ class Run {
         if (sheet && given.frame in ['common', 'transport'] && !sheet.slices.any { row -> row.group }) {
             problems += "--frame ${given.frame}: no slices of the sheet share a group, so that none would be laid on another; give those that do a group, or leave --frame out".toString()
         }
+        if (workflow.stubRun && !problems && Published.isReal(FileHelper.asPath(params.outdir.toString()))) {
+            problems += "--outdir ${params.outdir}: holds results, which -stub-run would replace by empty files; give it a folder of its own".toString()
+        }
         if (!workflow.stubRun) {
             problems += new Environment(workflow, nextflow.Global.session.config, params.container_registry).problems()
         }
         if (problems) {
             Nextflow.error(problems.size() == 1 ? problems[0] : "${problems.size()} problems:\n  ${problems.join('\n  ')}")
         }
-        if (workflow.resume) {
-            Cache.distrustChanged(workflow.workDir).each { line -> println(line) }
+        cache = new Cache(workflow.workDir, workflow.sessionId)
+        published = new Published(params)
+        if (!workflow.preview) {
+            if (workflow.resume) {
+                cache.distrustChanged().each { line -> println(line) }
+            }
+            def info = FileHelper.asPath("${params.outdir}/pipeline_info")
+            Files.createDirectories(info)
+            info.resolve("params_${params.trace_report_suffix}.json").text = JsonOutput.prettyPrint(JsonOutput.toJson(new TreeMap(params))) + '\n'
         }
-        def info = FileHelper.asPath("${params.outdir}/pipeline_info")
-        Files.createDirectories(info)
-        info.resolve("params_${params.trace_report_suffix}.json").text = JsonOutput.prettyPrint(JsonOutput.toJson(new TreeMap(params))) + '\n'
+        samples = sheet.slices*.id
         sheet.slices.collectEntries { row -> [row.id, row] }
+    }
+
+    /** Know a task that ended, by its list of versions. */
+    void ended(Path versions) {
+        cache.add(versions.parent)
+    }
+
+    /** Know what goes to results/: a file, or files, of a task. */
+    void publishes(Object files) {
+        published.add([files].flatten())
     }
 
     /** Say where the report is; a step may have refused a slice and ended well, so look whether all slices did. */
     void finish() {
-        def cohort = FileHelper.asPath("${params.outdir}/cohort").toAbsolutePath()
-        def failures = cohort.resolve('failures.tsv')
-        if (!Files.exists(failures) || nextflow.Global.session.aborted) {
+        if (workflow.preview || nextflow.Global.session.aborted) {
             return
         }
+        published.settle(samples).each { line -> println(line) } // all is there by now
+        if (!published.has('cohort/failures.tsv')) {
+            println('there is no report of this run: report_cohort failed')
+            return
+        }
+        def cohort = FileHelper.asPath("${params.outdir}/cohort").toAbsolutePath()
         println("report: ${cohort.resolve('report.html').toUriString()}")
+        def failures = cohort.resolve('failures.tsv')
         if (failures.readLines().size() > 1) {
             println("failures: ${failures.toUriString()}")
-            nextflow.Global.session.abort() // the exit status becomes 1; all is published by now
+            nextflow.Global.session.abort() // the exit status becomes 1
         }
     }
 

@@ -15,8 +15,9 @@ _PARTS = ("bin", "conf", "lib", "modules", "assets", "main.nf", "nextflow.config
 
 @dataclass
 class Run:
-    """What came of one `nextflow run`."""
+    """What came of one `nextflow run`, the n-th of the session's."""
 
+    n: int
     exit_status: int
     output: str
     outdir: Path
@@ -54,7 +55,7 @@ class Pipeline:
         self.n_runs += 1
         suffix = f"run{self.n_runs}"
         done = self.nextflow("run", self.folder, "--outdir", outdir, "--trace_report_suffix", suffix, *args)
-        run = Run(done.returncode, done.stdout, self.launch / outdir)
+        run = Run(self.n_runs, done.returncode, done.stdout, self.launch / outdir)
         trace = f"pipeline_info/execution_trace_{suffix}.txt"
         if (run.outdir / trace).exists():
             run.trace = run.table(trace)

@@ -241,8 +241,11 @@ def test_a_changed_result_is_made_again(pipeline, first_run) -> None:
     before = (first_run.outdir / "cortex/domains.tsv").read_bytes()
     task = next(row for row in first_run.trace if row["process"].endswith("ASSIGN_DOMAINS") and row["tag"] == "cortex")
     (folder,) = (pipeline.launch / "work").glob(task["hash"] + "*")
-    with (folder / "domains.tsv").open("r+b") as file:
-        file.truncate(100)
+    published = first_run.outdir / "cortex/qc.tsv"
+    whole = published.read_bytes()
+    for path in (folder / "domains.tsv", published):
+        with path.open("r+b") as file:
+            file.truncate(100)
     run = pipeline.run("-profile", "test", "-resume")
     assert run.exit_status == 0, run.output
     assert f"{folder}/domains.tsv: changed after its task had ended; the task runs again" in run.output
@@ -251,4 +254,10 @@ def test_a_changed_result_is_made_again(pipeline, first_run) -> None:
         *("COMPARE_SLICES", "REPORT_COHORT"),
     }
     assert {slice_ for _step, slice_ in run.tasks("COMPLETED")} == {"cortex", "-"}
-    assert (run.outdir / "cortex/domains.tsv").read_bytes() == before
+    assert (run.outdir / "cortex/domains.tsv").read_bytes() == before and published.read_bytes() == whole
+
+
+def test_a_stub_run_leaves_results_alone(pipeline, first_run) -> None:
+    run = pipeline.run("-stub-run", outdir=first_run.outdir.name)
+    assert run.exit_status == 1 and "--outdir results: holds results, which -stub-run would replace" in run.output
+    assert not run.trace and (first_run.outdir / "cortex/domains.tsv").stat().st_size > 100
