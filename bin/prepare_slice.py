@@ -49,8 +49,9 @@ def main(args: argparse.Namespace) -> None:
         max_mt_share=args.max_mt_share,
         min_spots=args.min_spots,
     )
-    # sorted by name, so that the order of the input's rows and columns changes nothing
-    adata = qc.take(adata, np.argsort(adata.obs_names), np.argsort(adata.var_names))
+    # neither names of spots, nor the order of the input's rows and columns, nor the frame are to change anything
+    order = qc.order(adata.X, adata.var_names, adata.obs_names, adata.obsm["spatial"][:, :2])
+    adata = qc.take(adata, order, np.argsort(adata.var_names))
     preparation.prepare(
         adata, n_top_genes=args.n_top_genes, n_components=args.n_components, n_neighbors=args.n_neighbors
     )

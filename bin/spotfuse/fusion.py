@@ -144,8 +144,9 @@ class SpatialFusion:
             n_spots × 3000; this one has the same distances between spots, and so the same principal components, in
             `dim_output` columns. The history of the loss is left in `losses`.
         """
-        order = np.argsort(self.adata.obs_names, kind="stable")
-        prepared = _counts(self.adata)[order]
+        prepared = _counts(self.adata)
+        order = _order(prepared)
+        prepared = prepared[order]
         prepared = prepared[:, np.argsort(prepared.var_names, kind="stable")].copy()
         preparation.prepare(prepared)
         place = self._place()
@@ -197,10 +198,10 @@ class SpatialFusion:
             raise InputError("train_map needs a reference: SpatialFusion(adata, adata_sc)")
         if not self.adata_sc.obs_names.is_unique:
             raise InputError("names of the reference's cells are not unique: call adata_sc.obs_names_make_unique()")
-        order = np.argsort(self.adata.obs_names, kind="stable")
-        slice_, cells = _counts(self.adata)[order].copy(), _whole_numbers(self.adata_sc)
+        slice_, cells = _counts(self.adata), _whole_numbers(self.adata_sc)
+        order = _order(slice_)
         found = cell_mapping.map_cells(
-            slice_,
+            slice_[order].copy(),
             cells,
             reconstruction=self.lamda1,
             contrast=self.lamda2,
@@ -288,7 +289,7 @@ def clustering(
         raise InputError(f"obsm['{key}'] is not there; call clustering on what SpatialFusion(...).train() returned")
     _warn_of_idle({"radius": (radius, 50), "start": (start, 0.1), "end": (end, 3.0), "increment": (increment, 0.01)})
     embedding = np.asarray(adata.obsm[key], dtype=np.float64)
-    order = np.argsort(adata.obs_names, kind="stable")
+    order = _order(adata)
     graph = adata.obsp["spatial_connectivities"] if "spatial_connectivities" in adata.obsp else None
     graph = sparse.csr_matrix(graphs.spatial_graph(adata) if graph is None else graph)
     plain = {name: adata.obsm[f"emb_{name}"][order] for name in domains.PLAIN if f"emb_{name}" in adata.obsm}
@@ -376,6 +377,13 @@ def _counts(adata: AnnData) -> AnnData:
             f"{first['spot']} ({first['reason']}): leave them out before"
         )
     return kept
+
+
+def _order(adata: AnnData) -> npt.NDArray[np.int64]:
+    """Give the pipeline's order of spots, in which sums, draws and starts do not hang on their names or rows."""
+    values = sparse.csr_matrix(adata.layers["counts"] if adata.X is None else adata.X)
+    common = np.flatnonzero(values.getnnz(axis=0) >= 3)  # what quality control keeps
+    return qc.order(values[:, common], adata.var_names[common], adata.obs_names, _coordinates(adata))
 
 
 def _coordinates(adata: AnnData) -> npt.NDArray[np.float64]:

@@ -88,3 +88,40 @@ def test_taking_is_what_anndata_does(monkeypatch):
     assert (taken.X != expected.X).nnz == 0 and taken.X.has_canonical_format
     assert taken.obs.equals(expected.obs) and taken.var_names.equals(expected.var_names) and taken.uns == expected.uns
     np.testing.assert_array_equal(taken.obsm["spatial"], expected.obsm["spatial"])
+
+
+@pytest.mark.parametrize("kinds", [2, 5, 400])
+def test_the_order_hangs_on_neither_names_nor_rows_nor_genes_nor_the_frame(kinds: int) -> None:
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_matrix(rng.poisson(1.0, (kinds, 12)).astype(np.float32)[rng.integers(kinds, size=400)])
+    place = np.stack(np.divmod(np.arange(400), 20), axis=1).astype(
+        float
+    )  # an array: many spots are as far from its middle
+    order = qc.order(counts, list("abcdefghijkl"), pd.Index([f"s{i}" for i in range(400)]), place)
+    assert sorted(order) == list(range(400))
+    rows, genes = rng.permutation(400), rng.permutation(14)
+    turn = np.array([[np.cos(1), np.sin(1)], [np.sin(1), -np.cos(1)]])
+    other = qc.order(
+        sparse.csr_matrix(sparse.hstack([counts, sparse.csr_matrix((400, 2))]))[rows][:, genes],
+        np.array(list("abcdefghijklyz"))[genes],
+        pd.Index([f"n{i}" for i in range(400)]),
+        3.7 * place[rows] @ turn - [1e4, 5e4],
+    )
+    assert rows[other].tolist() == order.tolist()
+
+
+def test_equal_spots_on_one_place_go_by_name() -> None:
+    counts = sparse.csr_matrix(np.ones((4, 2), np.float32))
+    names = pd.Index(list("cadb"))
+    assert names[qc.order(counts, ["x", "y"], names, np.ones((4, 2)))].tolist() == list("abcd")
+    assert names[qc.order(counts, ["x", "y"], names)].tolist() == list("abcd")
+
+
+def test_the_order_tells_counts_and_genes_apart() -> None:
+    rng = np.random.default_rng(1)
+    counts = sparse.csr_matrix(rng.integers(0, 3, (100_000, 12)).astype(np.float32))
+    names = pd.Index(np.arange(100_000).astype(str))
+    order = qc.order(counts, [f"g{i}" for i in range(12)], names)
+    rows = counts[order].toarray()
+    # equal spots stand together: as many runs as there are kinds of spots
+    assert (rows[1:] != rows[:-1]).any(axis=1).sum() + 1 == len(np.unique(rows, axis=0))
