@@ -108,7 +108,7 @@ def assign(
     Raises
     ------
     InputError
-        For K below 1 or above the number of spots.
+        For K below 1 or above the number of spots, and above 1 where all spots are alike.
     """
     n_spots = len(embedding)
     if n_domains is not None and not 1 <= n_domains <= n_spots:
@@ -116,6 +116,8 @@ def assign(
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
     with threadpool_limits(1):  # sums by several threads differ from run to run
         views = _views(adata, embedding, graph)
+        if n_domains not in (1, None) and not any(view.size for view in views):
+            raise InputError(f"--n-domains {n_domains}: all spots are alike and cannot be divided; take 1, or auto")
         curve = pd.DataFrame(columns=_CURVE)
         if n_domains is None:
             curve = _curve(views[::_CURVE_VIEWS], min(_MOST_DOMAINS, n_spots - 1), seed)
