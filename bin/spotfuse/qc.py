@@ -58,10 +58,13 @@ def filter(
     mt_share = np.divide(mt_counts, n_counts, out=np.zeros_like(n_counts), where=n_counts > 0)
 
     failed = {}
+    unplaced = ~np.isfinite(adata.obsm["spatial"]).all(axis=1)
     if "in_tissue" in adata.obs:
-        in_tissue = adata.obs["in_tissue"].astype(str).str.lower()
-        failed["off tissue"] = in_tissue.isin(["0", "0.0", "false"]).to_numpy()
-    failed["no coordinates"] = ~np.isfinite(adata.obsm["spatial"]).all(axis=1)
+        in_tissue = tables.yes_or_no("obs", adata.obs["in_tissue"]).to_numpy()
+        # where all that is said is yes, no is meant elsewhere
+        yes_alone = (in_tissue == 1).any() and not (in_tissue == 0).any()
+        failed["off tissue"] = (np.isnan(in_tissue) & ~unplaced) if yes_alone else in_tissue == 0
+    failed["no coordinates"] = unplaced
     failed["no counts"] = n_counts == 0
     failed[f"fewer than {min_counts} counts"] = (n_counts > 0) & (n_counts < min_counts)
     failed[f"fewer than {min_genes} genes"] = (n_counts > 0) & (n_genes < min_genes)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 NO_LABEL = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>"})  # in lower case: what stands for none
+_YES_OR_NO = dict.fromkeys(("1", "true", "t", "yes", "y"), 1) | dict.fromkeys(("0", "false", "f", "no", "n"), 0)
 _LARGEST = 2**32  # bytes; a small .gz may unpack to anything
 # what breaks lines or cannot be written, for one reader or another
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -212,6 +213,35 @@ def with_first(column: pd.Series, names: pd.Index) -> pd.Series:
     if column.index.name not in names:
         return column
     return pd.concat([pd.Series({column.index.name: column.name}), column])
+
+
+def yes_or_no(source: Path | str, column: pd.Series) -> pd.Series:
+    """Read a column that says yes or no in numbers, words or truth values.
+
+    Parameters
+    ----------
+    source
+        Where it stands, for messages.
+    column
+        Of 1 and 0, true and false, yes and no or their first letters, in any case and as any type.
+
+    Returns
+    -------
+    Series of 1 and 0, and NaN where nothing is said.
+
+    Raises
+    ------
+    InputError
+        When it says anything else.
+    """
+    words = column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
+    said = words.str.removesuffix(".0").map(_YES_OR_NO)
+    strange = said.isna() & ~words.isin(NO_LABEL)
+    if strange.any():
+        raise InputError(
+            f"{source}: column '{column.name}' says '{words[strange].iloc[0]}'; it has to say yes or no, 1 or 0"
+        )
+    return said.astype(float)
 
 
 def read_prepared(path: Path, *, counts: bool = True) -> "AnnData":

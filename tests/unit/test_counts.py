@@ -283,3 +283,221 @@ def test_a_layer_can_be_named(cortex: AnnData, tmp_path: Path) -> None:
         io.read_slice(path, layer="cuonts")
     with pytest.raises(InputError, match=r"no layer 'ü'; there are X, raw, raw\.X, counts, data"):
         io.read_slice(path, layer="ü")
+
+
+def placed(adata: AnnData, places: object, path: Path, key: str = "spatial") -> Path:
+    """Write the slice with other coordinates and with no columns that may be some."""
+    given = AnnData(adata.X, obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=adata.var_names))
+    given.obsm[key] = places
+    given.write_h5ad(path)
+    return path
+
+
+COLUMNS = {
+    "y_x": ["y", "x"],
+    "Seurat": ["imagerow", "imagecol"],
+    "Space Ranger": ["pxl_row_in_fullres", "pxl_col_in_fullres"],
+    "row_col": ["row", "col"],
+    "capitals": ["Y", "X"],
+    "centroids": ["y_centroid", "x_centroid"],
+    "unusual": ["pos.Y", "pos.X"],
+    "slide": ["y_slide_mm", "x_slide_mm"],
+    "pixel": ["pixelrow", "pixelcol"],
+    "name first": ["cell", "x", "y"],
+    "name, y, x": ["barcode", "y", "x"],
+    "z first": ["z", "x", "y"],
+    "z last": ["x", "y", "z"],
+    "y, x, z": ["y", "x", "z"],
+    "index": ["index", "x", "y"],
+    "two unknown": ["a", "b"],
+    "name and two unknown": ["cell", "a", "b"],
+}
+
+
+@pytest.mark.parametrize("names", COLUMNS.values(), ids=COLUMNS)
+def test_columns_of_coordinates_are_taken_by_their_names(names: list[str], cortex: AnnData, tmp_path: Path) -> None:
+    x, y = cortex.obsm["spatial"].T
+    known = {"z": 3.0, "index": np.arange(len(x)), "cell": list(cortex.obs_names), "a": x, "b": y}
+    frame = pd.DataFrame(index=cortex.obs_names)
+    for name in names:
+        plain = name.lower()
+        values = known.get(name, y if "y" in plain.replace("by", "") or "row" in plain else x)
+        frame[name] = cortex.obs_names if name == "barcode" else values
+    found = io.read_slice(placed(cortex, frame, tmp_path / "a.h5ad"))
+    np.testing.assert_array_equal(found.obsm["spatial"], np.column_stack([x, y]))
+    frame.reset_index(drop="name" in names or "cell" in names).to_csv(tmp_path / "coordinates.csv", index=False)
+    bare = AnnData(cortex.X, obs=pd.DataFrame(index=cortex.obs_names), var=pd.DataFrame(index=cortex.var_names))
+    bare.write_h5ad(tmp_path / "b.h5ad")
+    (tmp_path / "a.h5ad").unlink()
+    for path in (tmp_path, tmp_path / "b.h5ad"):
+        found = io.read_slice(path)
+        np.testing.assert_allclose(found.obsm["spatial"], np.column_stack([x, y]))
+        assert "coordinates taken from coordinates.csv" in found.uns["spotfuse"]["notes"]
+
+
+@pytest.mark.parametrize("first", ["index", "index from 1", "subset's index", "one z", "three z"])
+def test_an_array_may_begin_with_an_index_or_z(first: str, cortex: AnnData, tmp_path: Path) -> None:
+    xy, n = cortex.obsm["spatial"], cortex.n_obs
+    values = {
+        "index": np.arange(n),
+        "index from 1": 1 + np.arange(n),
+        "subset's index": 7 + 3 * np.arange(n),
+        "one z": np.full(n, 12.5),
+        "three z": np.arange(n) % 3,
+    }[first]
+    found = io.read_slice(placed(cortex, np.column_stack([values, xy]), tmp_path / "a.h5ad"))
+    np.testing.assert_array_equal(found.obsm["spatial"], xy)
+    assert "3 columns; the second and third, after an index or z, are taken" in "".join(found.uns["spotfuse"]["notes"])
+    found = io.read_slice(placed(cortex, np.column_stack([xy, values]), tmp_path / "a.h5ad"))
+    np.testing.assert_array_equal(found.obsm["spatial"], xy)
+    assert "3 columns; the first two are taken" in "".join(found.uns["spotfuse"]["notes"])
+
+
+def test_tables_of_positions_in_all_their_forms(cortex: AnnData, tmp_path: Path) -> None:
+    x, y = cortex.obsm["spatial"].T
+    names = list(cortex.obs_names)
+    bare = AnnData(cortex.X, obs=pd.DataFrame(index=names), var=pd.DataFrame(index=cortex.var_names))
+    table = pd.DataFrame({"barcode": names, "in": 1, "row": 5, "col": 6, "y": y, "x": x})
+    for name, columns, header in (
+        ("spatial.csv", ["barcode", "in", "row", "col", "y", "x"], False),
+        ("tissue_positions_list.csv", ["barcode", "in", "row", "col", "y", "x"], False),
+        ("tissue_positions.csv", ["barcode", "y", "x"], True),
+        ("positions.csv", ["barcode", "x", "y"], False),
+        ("positions.csv", ["barcode", "x", "y", "in"], False),
+        ("positions.csv", ["barcode", "in", "x", "y"], False),
+    ):
+        folder = tmp_path / f"{name}{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        bare.write_h5ad(folder / "counts.h5ad")
+        table[columns].to_csv(folder / name, header=header, index=False)
+        for path in (folder, folder / "counts.h5ad"):
+            found = io.read_slice(path).obsm["spatial"]
+            np.testing.assert_allclose(found, np.column_stack([x, y]), err_msg=f"{name} {columns}")
+    seurat = pd.DataFrame({"tissue": 1, "row": 5, "col": 6, "imagerow": y, "imagecol": x}, index=names)
+    seurat.to_csv(folder / "positions.csv")
+    found = io.read_slice(folder)
+    np.testing.assert_allclose(found.obsm["spatial"], np.column_stack([x, y]))
+
+
+def test_coordinates_in_the_file_come_before_a_table_beside(cortex: AnnData, tmp_path: Path) -> None:
+    cortex.write_h5ad(tmp_path / "a.h5ad")
+    (tmp_path / "coordinates.csv").write_text("spot,x,y\nof another slice,1,2\n")
+    np.testing.assert_array_equal(io.read_slice(tmp_path).obsm["spatial"], cortex.obsm["spatial"])
+
+
+@pytest.mark.parametrize("key", ["Spatial", "X_xy", "xy_loc", "X_centroids", "spatial_fov", "my own"])
+def test_coordinates_are_found_whatever_their_key(key: str, cortex: AnnData, tmp_path: Path) -> None:
+    path = placed(cortex, cortex.obsm["spatial"], tmp_path / "a.h5ad", key)
+    given = anndata.read_h5ad(path)
+    rng = np.random.default_rng(0)
+    for other in ("X_pca", "X_umap", "X_tsne", "X_scVI", "umap_harmony"):
+        given.obsm[other] = rng.normal(size=(given.n_obs, 2))
+    given.obsm["X_other"] = rng.normal(size=(given.n_obs, 9))
+    given.write_h5ad(path)
+    found = io.read_slice(path)
+    np.testing.assert_array_equal(found.obsm["spatial"], cortex.obsm["spatial"])
+    assert ("which alone may be that" in "".join(found.uns["spotfuse"]["notes"])) == (key != "Spatial")
+    given.obsm["more"] = rng.normal(size=(given.n_obs, 2))
+    given.write_h5ad(path)
+    if key != "Spatial":
+        with pytest.raises(InputError, match=r"any of obsm .*more.* may be the coordinates; .*spatial_key"):
+            io.read_slice(path)
+    found = io.read_slice(path, spatial_key=key)
+    np.testing.assert_array_equal(found.obsm["spatial"], cortex.obsm["spatial"])
+    assert f"coordinates taken from obsm['{key}'], as asked" in found.uns["spotfuse"]["notes"]
+    with pytest.raises(InputError, match="no coordinates 'mroe' in obsm; did you mean 'more'"):
+        io.read_slice(path, spatial_key="mroe")
+
+
+def test_embeddings_alone_are_no_coordinates(cortex: AnnData, tmp_path: Path) -> None:
+    path = placed(cortex, np.random.default_rng(0).normal(size=(cortex.n_obs, 2)), tmp_path / "a.h5ad", "X_umap")
+    with pytest.raises(
+        InputError, match=r"no coordinates in obsm\['spatial'\].*obsm has X_umap: name the one in .*spatial_key"
+    ):
+        io.read_slice(path)
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [
+        *(("yes", "no"), ("Y", "N"), ("t", "f"), ("Yes", "No "), ("True", "False"), ("TRUE", "FALSE"), ("1", "0")),
+        *(("1.0", "0.0"), (True, False), (1, 0), (1.0, 0.0)),
+    ],
+)
+@pytest.mark.parametrize("as_type", [list, pd.Categorical])
+def test_in_tissue_in_any_words(yes: object, no: object, as_type: Callable, cortex: AnnData, tmp_path: Path) -> None:
+    from spotfuse import qc
+
+    given = cortex.copy()
+    off = np.arange(given.n_obs) % 5 == 2
+    given.obs["in_tissue"] = as_type([no if o else yes for o in off])
+    given.write_h5ad(tmp_path / "a.h5ad")
+    table = pd.DataFrame({"x": cortex.obsm["spatial"][:, 0], "y": cortex.obsm["spatial"][:, 1]}, index=cortex.obs_names)
+    table["in_tissue"] = given.obs["in_tissue"].to_numpy()
+    (tmp_path / "beside").mkdir()
+    table.to_csv(tmp_path / "beside/coordinates.csv")
+    bare = AnnData(cortex.X, obs=pd.DataFrame(index=cortex.obs_names), var=pd.DataFrame(index=cortex.var_names))
+    bare.write_h5ad(tmp_path / "beside/counts.h5ad")
+    for path in (tmp_path / "a.h5ad", tmp_path / "beside"):
+        kept, table = qc.filter(io.read_slice(path), min_counts=0, min_genes=0, max_mt_share=1)
+        assert list(kept.obs_names) == list(cortex.obs_names[~off])
+        assert set(table["reason"][off]) == {"off tissue"}
+
+
+def test_in_tissue_that_says_nothing_of_some_spots(cortex: AnnData, tmp_path: Path) -> None:
+    from spotfuse import qc
+
+    given = cortex.copy()
+    unsaid = np.arange(given.n_obs) % 5 == 2
+    off = np.arange(given.n_obs) % 5 == 3
+    for values, expected, told in (
+        (np.where(unsaid, np.nan, 1), ~unsaid, "spots, which are off the tissue, for of no other"),
+        (np.where(unsaid, np.nan, 1 - off), ~off, "spots, which stay"),
+        (np.where(unsaid, "", np.where(off, "no", "yes")), ~off, "spots, which stay"),
+        (np.full(len(off), np.nan), off | True, None),
+    ):
+        given.obs["in_tissue"] = values
+        given.write_h5ad(tmp_path / "a.h5ad")
+        found = io.read_slice(tmp_path / "a.h5ad")
+        notes = [note for note in found.uns["spotfuse"]["notes"] if "in_tissue says nothing" in note]
+        assert [told in note for note in notes] == ([True] if told else [])
+        kept, _ = qc.filter(found, min_counts=0, min_genes=0, max_mt_share=1)
+        assert list(kept.obs_names) == list(cortex.obs_names[expected])
+    given.obs["in_tissue"] = ["maybe", *["yes"] * (given.n_obs - 1)]
+    given.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match="column 'in_tissue' says 'maybe'; it has to say yes or no, 1 or 0"):
+        io.read_slice(tmp_path / "a.h5ad")
+
+
+def test_spatialdata_of_visium_hd_has_a_table_for_each_bin(cortex: AnnData, tmp_path: Path) -> None:
+    import zarr
+
+    for prefix in ("square_", "table_square_", "Mouse_square_"):
+        store = tmp_path / f"{prefix}.zarr"
+        root = zarr.open_group(store, mode="w")
+        root.create_group("tables"), root.create_group("shapes")
+        for size in (2, 8, 16):
+            cortex[: 10 * size].write_zarr(store / f"tables/{prefix}{size:03d}um")
+        cortex[:7].write_zarr(store / "tables/cell_segmentations")
+        assert io.read_slice(store).n_obs == 80
+        assert io.read_slice(store, hd_bin_size=16).n_obs == 160 and io.read_slice(store, hd_bin_size=2).n_obs == 20
+        assert len(io.read_obs(store, hd_bin_size=16)) == 160
+        assert io.read_slice(store, "visium_hd_cells").n_obs == 7
+        with pytest.raises(InputError, match=r"no bins of 4 µm \(hd_bin_size\); its tables: .*square_002um"):
+            io.read_slice(store, hd_bin_size=4)
+
+
+def test_of_several_spatialdata_tables_the_one_with_places_is_taken(cortex: AnnData, tmp_path: Path) -> None:
+    import zarr
+
+    store = tmp_path / "a.zarr"
+    root = zarr.open_group(store, mode="w")
+    root.create_group("tables"), root.create_group("shapes")
+    cortex.write_zarr(store / "tables/cells")
+    bare = cortex[:9].copy()
+    del bare.obsm["spatial"]
+    bare.write_zarr(store / "tables/cluster_means")
+    assert io.read_slice(store).n_obs == cortex.n_obs
+    cortex[:9].write_zarr(store / "tables/nuclei")
+    with pytest.raises(InputError, match=r"3 tables \(cells, cluster_means, nuclei\)"):
+        io.read_slice(store)

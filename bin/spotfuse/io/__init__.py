@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
@@ -151,6 +152,14 @@ def read_slice(
             f"images of {len(libraries)} slices ({', '.join(libraries)}); every slice should be a file of its own"
         )
     fit_image(adata, notes)
+    if "in_tissue" in adata.obs:
+        in_tissue = tables.yes_or_no(path, adata.obs["in_tissue"])
+        if not is_numeric_dtype(adata.obs["in_tissue"]):
+            adata.obs["in_tissue"] = in_tissue
+        unsaid = in_tissue.isna() & np.isfinite(adata.obsm["spatial"]).all(axis=1)
+        if unsaid.any() and not in_tissue.isna().all():
+            told = "stay" if (in_tissue == 0).any() else "are off the tissue, for of no other spot is that said"
+            notes.append(f"in_tissue says nothing of {unsaid.sum()} spots, which {told}")
     empty = {what: (adata.X.getnnz(axis=axis) == 0).sum() for axis, what in ((1, "spots"), (0, "genes"))}
     if any(empty.values()):
         told = " and ".join(f"{n} {what}" for what, n in empty.items() if n)
@@ -213,7 +222,7 @@ def read_obs(path: Path | str, **choice: Any) -> pd.DataFrame:
     """
     path = Path(path)
     if path.suffix in (".h5ad", ".zarr") and path.exists():
-        with _anndata.opened(path) as file:
+        with _anndata.opened(path, Choice(**choice)) as file:
             obs = _anndata.frame(path, file, "obs")
         section = choice.get("section")
         if section:
@@ -438,11 +447,11 @@ _ADVICE = {
 def _read_file(path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None) -> tuple[str, AnnData]:
     name = path.name.lower()
     if name.endswith(".h5ad"):
-        return "h5ad", _anndata.read(path, notes, choice, spatial)
+        return "h5ad", _read_anndata(path, notes, choice, spatial)
     if name.endswith((".h5", ".hdf5")):
         with reading(path, "HDF5"), guard.hdf5(path) as file:
             if "obs" in file and "var" in file:
-                return "h5ad", _anndata.read(path, notes, choice, spatial)
+                return "h5ad", _read_anndata(path, notes, choice, spatial)
         adata = _tenx.read_matrix(path, notes)
         if spatial:
             _positions_beside(path, adata, notes)
@@ -460,6 +469,15 @@ def _read_file(path: Path, notes: Notes, choice: Choice, spatial: bool, names: p
     )
 
 
+def _read_anndata(path: Path, notes: Notes, choice: Choice, spatial: bool) -> AnnData:
+    adata = _anndata.read(path, notes, choice, spatial)
+    if spatial and "spatial" not in adata.obsm and not coordinates_from_names(adata, notes):
+        _positions_beside(path, adata, notes)
+        if "spatial" not in adata.obsm:
+            _anndata.refuse_obsm(path, choice)
+    return adata
+
+
 def _read_folder(
     path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None
 ) -> tuple[str, AnnData]:
@@ -467,7 +485,7 @@ def _read_folder(
     if not spatial and (matrix := _tenx.find_matrix(folder)) is not None:
         return "10x_h5", _tenx.read_matrix(matrix, notes)
     if kind in ("zarr", "spatialdata"):
-        adata = _anndata.read(folder, notes, choice, spatial)
+        adata = _read_anndata(folder, notes, choice, spatial)
         if kind == "spatialdata" and spatial and "spatial" not in adata.obsm:
             raise InputError(
                 f"{path}: its table has no obsm['spatial']; fill it in (spatialdata.get_centroids of its shapes) and "
@@ -523,9 +541,10 @@ def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tup
             return kind, path
     if _tenx.is_mtx_folder(path) or path.name.endswith(("_bc_matrix", "_bc_matrices")):
         return "10x_mtx", path
-    if _tenx.find_matrix(path) is not None or _tenx.find_positions(path) is not None:
+    matrix, counts = _tenx.find_matrix(path), _text.find_counts(path)
+    alone = matrix is None and counts is not None and counts.suffix in (".h5ad", ".h5")
+    if not alone and (matrix is not None or _tenx.find_positions(path) is not None):
         return ("visium_hd" if path.name.startswith("square_") else "space_ranger"), path
-    counts = _text.find_counts(path)
     if counts is not None:
         return "file", counts
     files = sorted(entry.name for entry in path.iterdir())

@@ -34,7 +34,12 @@ from spotfuse.io._counts import is_whole, raw_counts
 # in lower case, without what is no letter
 _COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw", "umi", "umis", "umicounts", "umicount")
 _PARTS = {"spliced", "unspliced", "ambiguous", "mature", "nascent"}  # of RNA velocity: none of them is all counts
-_COORDINATE_KEYS = ("spatial", "X_spatial", "spatial_coords", "coords", "coordinates")
+_COORDINATE_KEYS = ("spatial", "xspatial", "spatialcoords", "coords", "coordinates", "spatialcoordinates")
+_EMBEDDING = re.compile(
+    r"pca|umap|tsne|t_sne|phate|diffmap|draw_graph|scvi|scanvi|harmony|lsi|svd|nmf|mde|latent|emb|velo|cca|ica|mofa|"
+    r"force|_fr$|_fa2?$|trimap|som|glue|scgpt|proportion|prob|score|abundance|cell_type|celltype",
+    re.IGNORECASE,
+)
 
 
 # an h5py.File or Group, or their like in zarr
@@ -42,11 +47,11 @@ Group = Any
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Group]:
+def opened(path: Path, choice: Choice) -> Iterator[Group]:
     """Open an h5ad file, or the table of a zarr store, whatever it turns out to be."""
     if path.is_dir():
         with reading(path, "zarr"):
-            yield _table_of(path)
+            yield _table_of(path, choice)
     else:
         with reading(path, "h5ad"), guard.hdf5(path) as file:
             yield file
@@ -54,7 +59,7 @@ def opened(path: Path) -> Iterator[Group]:
 
 def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnData:
     """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
-    with opened(path) as file:
+    with opened(path, choice) as file:
         X, var_key, source = _find_counts(path, file, choice.layer, spatial, notes)
         obs, var = frame(path, file, "obs"), frame(path, file, var_key)
         if X.shape != (len(obs), len(var)):
@@ -63,7 +68,7 @@ def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnD
             )
         adata = AnnData(X, obs=obs, var=var)
         if spatial:
-            _add_places(path, file, adata, notes)
+            _add_places(path, file, adata, choice.spatial_key, notes)
             if "spatial" in file.get("uns", {}):
                 check_sizes(path, file["uns/spatial"])
                 _keep_image(adata, read_elem(file["uns/spatial"]), notes)
@@ -72,33 +77,80 @@ def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnD
 
 def read_places(path: Path) -> AnnData:
     """Read the table of spots and their coordinates, without counts and genes."""
-    with opened(path) as file:
+    with opened(path, Choice()) as file:
         adata = AnnData(obs=frame(path, file, "obs"))
-        _add_places(path, file, adata, [])
+        _add_places(path, file, adata, None, [])
     return adata
 
 
-def _add_places(path: Path, file: Group, adata: AnnData, notes: Notes) -> None:
+def _add_places(path: Path, file: Group, adata: AnnData, asked: str | None, notes: Notes) -> None:
     """Fill in coordinates where the file has them."""
-    for key in _COORDINATE_KEYS:
-        if key in file.get("obsm", {}):
-            check_sizes(path, file["obsm"][key])
-            values = read_elem(file["obsm"][key])
-            adata.obsm["spatial"] = coordinates(path, f"obsm['{key}']", values, adata.n_obs, notes)
-            break
+    key = _coordinate_key(path, file, adata.obs, asked, notes)
+    if key is not None:
+        check_sizes(path, file["obsm"][key])
+        values = read_elem(file["obsm"][key])
+        adata.obsm["spatial"] = coordinates(path, f"obsm['{key}']", values, adata.n_obs, notes)
     if "spatial" not in adata.obsm and "spatialdata_attrs" in file.get("uns", {}):
         _from_elements(path, adata, read_elem(file["uns/spatialdata_attrs"]), notes)
     if "spatial" not in adata.obsm:
         coordinates_from(path, adata, adata.obs, "obs", notes)
 
 
+def _coordinate_key(path: Path, file: Group, obs: pd.DataFrame, asked: str | None, notes: Notes) -> str | None:
+    """Give the key of `obsm` with the coordinates: what was asked for, a usual one, or the only one that may be."""
+    keys = [str(key) for key in file.get("obsm", {})]
+    if asked is not None:
+        if asked not in keys:
+            raise InputError(f"{path}: no coordinates '{asked}' in obsm; {nearest(asked, keys)}")
+        notes.append(f"coordinates taken from obsm['{asked}'], as asked")
+        return asked
+    usual = _usual_key(keys)
+    if usual is not None or coordinate_columns(obs) is not None or "spatialdata_attrs" in file.get("uns", {}):
+        return usual
+    found = [key for key in keys if not _EMBEDDING.search(key) and _n_columns(file["obsm"][key]) in (2, 3)]
+    if len(found) > 1:
+        raise InputError(
+            f"{path}: any of obsm {', '.join(found[:8])} may be the coordinates; name one in the sheet's column "
+            "spatial_key (--spatial-key)"
+        )
+    if found:
+        notes.append(f"coordinates taken from obsm['{found[0]}'], which alone may be that")
+    return next(iter(found), None)
+
+
+def refuse_obsm(path: Path, choice: Choice) -> None:
+    """Say what is in `obsm`, of which nothing was taken for coordinates."""
+    with opened(path, choice) as file:
+        keys = [str(key) for key in file.get("obsm", {})]
+    if keys:
+        raise InputError(
+            f"{path}: no coordinates in obsm['spatial'] nor in obs columns such as x and y; obsm has "
+            f"{', '.join(keys[:8])}: name the one in the sheet's column spatial_key (--spatial-key)"
+        )
+
+
+def _usual_key(keys: list[str]) -> str | None:
+    plain = {re.sub(r"[^a-z]", "", key.lower()): key for key in sorted(keys, key=str.islower)}
+    return next((plain[name] for name in _COORDINATE_KEYS if name in plain), None)
+
+
+def _n_columns(node: Any) -> int:
+    """Count columns that may be coordinates, of an array or a table."""
+    if not hasattr(node, "keys"):
+        return len(node.dtype.names or ()) or (node.shape[1] if len(node.shape) == 2 else 0)
+    if "column-order" not in node.attrs:  # a sparse matrix
+        return int(node.attrs["shape"][1]) if "shape" in node.attrs else 0
+    names = [str(name) for name in node.attrs["column-order"]]
+    return 2 if coordinate_columns(pd.DataFrame(columns=names)) is not None else len(names)
+
+
 def has_coordinates(path: Path) -> bool:
     """Tell whether a file is AnnData with coordinates, as slices are and references and this package's own are not."""
     try:
-        with opened(path) as file:
+        with opened(path, Choice()) as file:
             if "spotfuse" in file.get("uns", {}):
                 return False
-            return any(key in file.get("obsm", {}) for key in _COORDINATE_KEYS) or (
+            return _usual_key([str(key) for key in file.get("obsm", {})]) is not None or (
                 "spatialdata_attrs" in file.get("uns", {})
                 or ("obs" in file and coordinate_columns(pd.DataFrame(columns=list(file["obs"].keys()))) is not None)
             )
@@ -120,7 +172,8 @@ def frame(path: Path, file: Group, key: str) -> pd.DataFrame:
     return table
 
 
-def _table_of(path: Path) -> Group:
+def _table_of(path: Path, choice: Choice) -> Group:
+    """Give the one table of a store; of several the bins asked for, that named table, or the only one with places."""
     import zarr
 
     guard.check_zarr(path)
@@ -128,10 +181,26 @@ def _table_of(path: Path) -> Group:
     tables = root["tables"] if "tables" in root else root["table"] if "table" in root else None
     if tables is None:
         return root
-    names = sorted(tables.keys())
-    if len(names) != 1 and "table" not in names:
-        raise InputError(f"{path}: {len(names)} tables ({', '.join(names)}); leave one, or write it as h5ad")
-    return tables["table" if "table" in names else names[0]]
+    names = sorted(str(name) for name in tables.keys())
+    bins = {name: int(found[1]) for name in names if (found := re.search(r"square_0*(\d+)um", name))}
+    if choice.platform == "visium_hd_cells" or not bins:
+        taken = [name for name in names if name not in bins]
+        taken = [name for name in taken if name == "table"] or taken
+        if len(taken) > 1:
+            taken = [name for name in taken if _has_places(tables[name])]
+    else:
+        taken = [name for name, size in bins.items() if size == choice.hd_bin_size]
+        if not taken:
+            raise InputError(
+                f"{path}: no bins of {choice.hd_bin_size} µm (hd_bin_size); its tables: {', '.join(names)}"
+            )
+    if len(taken) != 1:
+        raise InputError(f"{path}: {len(names)} tables ({', '.join(names)[:150]}); leave one, or write it as h5ad")
+    return tables[taken[0]]
+
+
+def _has_places(table: Group) -> bool:
+    return "spatial" in table.get("obsm", {}) or "spatialdata_attrs" in table.get("uns", {})
 
 
 class _Place(NamedTuple):

@@ -33,6 +33,7 @@ class Choice:
     symbol_column: str | None = None
 
 
+POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _COORDINATE_COLUMNS = (
     ("pxl_col_in_fullres", "pxl_row_in_fullres"),
     ("x", "y"),
@@ -53,6 +54,9 @@ _COORDINATE_COLUMNS = (
     ("array_x", "array_y"),
     ("col", "row"),
 )
+# names of pairs that are no places of spots
+_NO_PLACE = re.compile(r"umap|tsne|pca|phate|dim_|size|width|height|length|min|max|std|vel|shift|offset|bbox|fov")
+_NO_COORDINATES = {"z", "index", "id", "level_0", "unnamed: 0", "in_tissue", "tissue", "z_centroid", "center_z", "fov"}
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbol", "symbols")
 _GENOME = r"^(GRC[hmz]\d+|hg\d+|mm\d+|Rnor\d+|mRatBN7|rn\d+|BDGP6)[-_.]+"
 _LONGEST_NAME = 1000  # characters: arrays of names take as much for each as for the longest
@@ -111,29 +115,94 @@ def has_parquet() -> bool:
 
 
 def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes) -> npt.NDArray[np.float64]:
-    """Give x and y of each spot; NaN where one is not known."""
-    xy = np.asarray(values, dtype=np.float64)
-    if xy.ndim != 2 or xy.shape[1] < 2 or len(xy) != n_spots:
+    """Give x and y of each spot, of an array or a table; NaN where one is not known."""
+    frame = _as_frame(values)
+    pair = None if frame is None else xy_columns(frame)
+    if frame is None or pair is None or len(frame) != n_spots:
+        names = "" if frame is None or _nameless(frame) else f", its columns {', '.join(map(str, frame.columns[:10]))}"
         raise InputError(
             f"{path}: {source} must have a row for each of {n_spots} spots and two columns, x and y; "
-            f"its shape is {xy.shape}"
+            f"its shape is {np.shape(values)}{names}"
         )
-    if xy.shape[1] > 2:
-        notes.append(f"{source} has {xy.shape[1]} columns; the first two are taken for x and y")
-    known = np.isfinite(xy[:, :2]).all(axis=1)
+    if _nameless(frame) and frame.shape[1] > 2:
+        which = "first two are" if pair[0] == frame.columns[0] else "second and third, after an index or z, are"
+        notes.append(f"{source} has {frame.shape[1]} columns; the {which} taken for x and y")
+    elif not _nameless(frame) and coordinate_columns(frame) is None:
+        notes.append(f"{source}: columns '{pair[0]}' and '{pair[1]}' are taken for x and y")
+    elif list(pair) != list(frame.columns):
+        notes.append(f"{source}: columns '{pair[0]}' and '{pair[1]}' are x and y")
+    xy = _numbers(frame[list(pair)])
+    known = np.isfinite(xy).all(axis=1)
     if n_spots and not known.any():
         raise InputError(f"{path}: {source} holds no coordinates, only NaN")
-    if n_spots > 1 and not np.ptp(xy[known, :2], axis=0).any():
+    if n_spots > 1 and not np.ptp(xy[known], axis=0).any():
         raise InputError(f"{path}: {source} gives all spots the same place")
     if not known.all():
         notes.append(f"{(~known).sum()} spots have no coordinates in {source}; quality control drops them")
-    return np.ascontiguousarray(xy[:, :2])
+    return np.ascontiguousarray(xy)
 
 
-def coordinate_columns(frame: pd.DataFrame) -> tuple[str, str] | None:
-    """Find the two columns that usually hold x and y."""
-    columns = {str(column).lower(): column for column in frame}
-    return next(((columns[x], columns[y]) for x, y in _COORDINATE_COLUMNS if x in columns and y in columns), None)
+def _as_frame(values: Any) -> pd.DataFrame | None:
+    """Give what may hold coordinates as a table; columns of an array are numbered."""
+    if isinstance(values, pd.DataFrame):
+        return values
+    if getattr(getattr(values, "dtype", None), "names", None):  # a structured array
+        return pd.DataFrame({name: values[name] for name in values.dtype.names})
+    values = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+    return pd.DataFrame(values) if values.ndim == 2 else None
+
+
+def _nameless(frame: pd.DataFrame) -> bool:
+    return all(str(name).isdecimal() for name in frame)
+
+
+def _numbers(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    numbers: npt.NDArray[np.float64] = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return numbers
+
+
+def xy_columns(frame: pd.DataFrame) -> tuple[Any, Any] | None:
+    """Find the columns of x and y by their names; else the two that are numbers, or those after an index or z."""
+    pair = coordinate_columns(frame)
+    if pair is not None:
+        return pair
+    numbers = [name for name in frame if str(name).lower() not in _NO_COORDINATES and _is_number(frame[name])]
+    if len(numbers) > 2 and _is_index_or_z(frame[numbers[:3]]):
+        numbers = numbers[1:]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 or (len(numbers) > 2 and _nameless(frame)) else None
+
+
+def _is_number(column: pd.Series) -> bool:
+    """Tell whether a column holds numbers, which may be NaN or stand as text."""
+    kept = column.dropna()
+    kept = kept[kept.astype(str).str.strip() != ""]
+    return kept.dtype != bool and bool(pd.to_numeric(kept, errors="coerce").notna().all())
+
+
+def _is_index_or_z(frame: pd.DataFrame) -> bool:
+    """Tell whether the first of three columns counts the rows, or has too few values to be x or y of a tissue."""
+    values = _numbers(frame)
+    first = values[:, 0]
+    if len(first) > 2 and (np.diff(first) > 0).all() and (first == np.rint(first)).all():
+        return True
+    few = [len(np.unique(column)) for column in values.T]
+    return few[0] < min(few[1:]) and (few[0] == 1 or few[0] < np.sqrt(len(first)) / 3)
+
+
+def coordinate_columns(frame: pd.DataFrame) -> tuple[Any, Any] | None:
+    """Find the columns of x and y by names that are usual, else by the only two names that differ as x and y do."""
+    columns = {re.sub(r"[^a-z0-9]+", "_", str(column).lower()).strip("_"): column for column in frame}
+    for x, y in _COORDINATE_COLUMNS:
+        if x in columns and y in columns:
+            return columns[x], columns[y]
+    pairs = []
+    for name in columns:
+        if not _NO_PLACE.search(name):
+            others = [name[:i] + "y" + name[i + 1 :] for i, letter in enumerate(name) if letter == "x"]
+            others += [re.sub("column|col", "row", name)] if "col" in name else []
+            others += [re.sub("1$", "2", name)] if re.search("(coord|spatial|dim|pos|loc).*1$", name) else []
+            pairs += [(columns[name], columns[other]) for other in others if other in columns]
+    return pairs[0] if len(pairs) == 1 else None
 
 
 def coordinates_from(path: Path, adata: AnnData, frame: pd.DataFrame, source: str, notes: Notes) -> bool:
@@ -141,8 +210,8 @@ def coordinates_from(path: Path, adata: AnnData, frame: pd.DataFrame, source: st
     pair = coordinate_columns(frame)
     if pair is None:
         return False
-    values = frame[list(pair)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
-    adata.obsm["spatial"] = coordinates(path, f"{source} columns {pair[0]} and {pair[1]}", values, adata.n_obs, notes)
+    what = f"{source} columns {pair[0]} and {pair[1]}"
+    adata.obsm["spatial"] = coordinates(path, what, frame[list(pair)], adata.n_obs, notes)
     notes.append(f"coordinates taken from {source} columns {pair[0]} and {pair[1]}")
     return True
 
@@ -174,6 +243,16 @@ def attach_positions(path: Path, adata: AnnData, positions: pd.DataFrame, notes:
     """
     spots = pd.Index(tables.plain(adata.obs_names), dtype=object)
     positions = positions.set_axis(pd.Index(tables.plain(positions.index), dtype=object))
+
+    def fits(table: pd.DataFrame) -> bool:
+        return bool(spots.isin(table.index).any()) or tables.named_as(table, spots) is not table
+
+    if not fits(positions):  # the first column may be an index, or anything
+        by_column = (
+            positions.set_axis(pd.Index(tables.plain(positions[name]), dtype=object)).drop(columns=name)
+            for name in positions
+        )
+        positions = next((table for table in by_column if fits(table)), positions)
     if positions.index.has_duplicates:
         raise InputError(f"{path}: spot '{positions.index[positions.index.duplicated()][0]}' has more than one row")
     if not spots.isin(positions.index).any():
@@ -184,14 +263,28 @@ def attach_positions(path: Path, adata: AnnData, positions: pd.DataFrame, notes:
             )
         notes.append("spot names of counts and positions differ in their ending (-1); compared without it")
     found = positions.reindex(spots).set_axis(adata.obs_names)
-    pair = coordinate_columns(found)
+    pair = xy_columns(positions)
     if pair is None:
         raise InputError(f"{path}: no columns for x and y; it has {', '.join(map(str, positions.columns[:10]))}")
-    numbers = found[list(pair)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
-    adata.obsm["spatial"] = coordinates(path, path.name, numbers, adata.n_obs, notes)
+    if coordinate_columns(positions) is None and len(positions.columns) > 2:
+        notes.append(f"{path.name}: columns '{pair[0]}' and '{pair[1]}' are taken for x and y")
+    adata.obsm["spatial"] = coordinates(path, path.name, _numbers(found[list(pair)]), adata.n_obs, notes)
     for column in found:
         if column not in pair:
             adata.obs[str(column)] = found[column]
+
+
+def with_header(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put back the header of a table of positions where it is a spot itself, lest it be lost, and name its columns."""
+    header = pd.to_numeric(pd.Series([frame.index.name, *frame.columns]), errors="coerce").notna()
+    if header[1:].sum() < 2:
+        return frame
+    first = pd.DataFrame([list(frame.columns)], index=[frame.index.name], columns=frame.columns)
+    frame = pd.DataFrame(
+        np.vstack([first.to_numpy(), frame.to_numpy()]), index=pd.Index([frame.index.name, *frame.index], dtype=object)
+    )
+    like_space_ranger = frame.shape[1] == 5 and frame[0].isin(["0", "1"]).all()
+    return frame.set_axis(POSITION_COLUMNS[1:], axis=1) if like_space_ranger else frame
 
 
 def beside(path: Path) -> list[Path]:

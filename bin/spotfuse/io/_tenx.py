@@ -15,9 +15,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import guard
+from spotfuse import guard, tables
 from spotfuse.errors import InputError
 from spotfuse.io._common import (
+    POSITION_COLUMNS,
     Notes,
     attach_positions,
     check_size,
@@ -26,9 +27,9 @@ from spotfuse.io._common import (
     read_parquet,
     reading,
     text_index,
+    with_header,
 )
 
-_POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _MATRICES = (
     "filtered_feature_bc_matrix.h5",
     "filtered_feature_bc_matrix",
@@ -258,23 +259,26 @@ def read_positions(path: Path) -> pd.DataFrame:
     else:
         with reading(path, "a table of positions"):
             table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        if table.shape[1] != len(_POSITION_COLUMNS):
+        header = pd.to_numeric(table.iloc[0, 1:], errors="coerce").isna().all()
+        if header and not set(POSITION_COLUMNS[1:]) <= {name.strip() for name in table.iloc[0]}:
+            return with_header(tables.read(path)).rename(columns={"tissue": "in_tissue"})
+        if table.shape[1] != len(POSITION_COLUMNS):
             raise InputError(f"{path}: {table.shape[1]} columns where a table of positions has 6")
         # a name stands in the header where the first spot has a number: whoever assumes either loses a spot
         if table.iloc[0, 1].strip().lower() == "in_tissue":
             table = table.iloc[1:].set_axis([name.strip() for name in table.iloc[0]], axis=1)
         else:
-            table.columns = _POSITION_COLUMNS
-    missing = [column for column in _POSITION_COLUMNS if column not in table]
+            table.columns = POSITION_COLUMNS
+    missing = [column for column in POSITION_COLUMNS if column not in table]
     if missing:
         raise InputError(
-            f"{path}: no column '{missing[0]}'; Space Ranger's own table has {', '.join(_POSITION_COLUMNS)}"
+            f"{path}: no column '{missing[0]}'; Space Ranger's own table has {', '.join(POSITION_COLUMNS)}"
         )
-    table = table[_POSITION_COLUMNS].set_index("barcode")
+    table = table[POSITION_COLUMNS].set_index("barcode")
     table.index = text_index(table.index)
     if table.index.has_duplicates:
         raise InputError(f"{path}: spot '{table.index[table.index.duplicated()][0]}' has more than one row")
-    numbers = table.apply(pd.to_numeric, errors="coerce")
+    numbers = table.apply(pd.to_numeric, errors="coerce").assign(in_tissue=tables.yes_or_no(path, table["in_tissue"]))
     bad = numbers.isna() & (table.astype(str) != "")
     if bad.to_numpy().any():
         row, column = np.argwhere(bad.to_numpy())[0]

@@ -28,6 +28,7 @@ from spotfuse.io._common import (
     coordinates_from,
     reading,
     text_index,
+    with_header,
 )
 
 _LONGEST = 2**25  # characters of a line; a small .gz may unpack to anything
@@ -49,7 +50,7 @@ def read_table(path: Path, notes: Notes, spatial: bool = True, names: pd.Index |
     X, rows, columns = _read_matrix(path)
     positions = _positions_near(path) if spatial else None
     pair = coordinate_columns(pd.DataFrame(columns=columns)) if spatial else None
-    known = positions[1].index if positions is not None else names
+    known = _names_in(positions[1]) if positions is not None else names
     if pair is not None:
         turned = False
     elif known is not None:
@@ -243,22 +244,14 @@ def _positions_near(path: Path) -> tuple[Path, pd.DataFrame] | None:
         if len(found) > 1:
             raise InputError(f"{folder}: several tables of coordinates, {found[0].name} and {found[1].name}; leave one")
         if found:
-            frame = tables.read(found[0])
-            if coordinate_columns(frame) is None:
-                if frame.shape[1] != 2:
-                    raise InputError(f"{found[0]}: no columns for x and y; it has {', '.join(frame.columns[:10])}")
-                frame = _with_header(frame)
-            return found[0], frame
+            return found[0], with_header(tables.read(found[0]))
     return None
 
 
-def _with_header(frame: pd.DataFrame) -> pd.DataFrame:
-    """Take two columns for x and y; where the header is a spot itself, put it back, lest it be lost."""
-    header = pd.to_numeric(pd.Series(frame.columns), errors="coerce")
-    if header.notna().all():
-        first = pd.DataFrame([list(frame.columns)], index=[frame.index.name], columns=frame.columns)
-        frame = pd.concat([first, frame])
-    return frame.set_axis(["x", "y"], axis=1)
+def _names_in(positions: pd.DataFrame) -> pd.Index:
+    """Give whatever in a table of positions may be a spot's name."""
+    text = [positions[column] for column in positions if pd.to_numeric(positions[column], errors="coerce").isna().any()]
+    return pd.Index(np.concatenate([positions.index, *text]))
 
 
 def _without_controls(adata: AnnData, pattern: str, notes: Notes) -> AnnData:
