@@ -231,3 +231,66 @@ def test_make_sheet_has_a_row_for_each_section(two: Callable[..., Path], demo: P
         ("one", "one.h5ad", ""),
     ]
     assert [io.read_slice(path, section=row["section"]).n_obs for row in rows[:2]] == [710, 700]
+
+
+def cosmx(n_fields: int = 4) -> tuple[AnnData, np.ndarray]:
+    """A slide as squidpy reads it: coordinates within each field of view, those of the slide beside them."""
+    local = [cells(120, seed) for seed in range(n_fields)]
+    adata = joined(*local, column="fov")
+    at = np.repeat(np.arange(n_fields), 120)
+    slide = np.concatenate(local) + 1000.0 * np.stack(np.divmod(at, 2), axis=1)
+    adata.obs["CenterX_local_px"], adata.obs["CenterY_local_px"] = adata.obsm["spatial"].T
+    for name in adata.obs["fov"].unique():
+        adata.uns.setdefault("spatial", {})[name] = {
+            "images": {"hires": np.zeros((1000, 1000, 3), np.uint8)},
+            "scalefactors": {"tissue_hires_scalef": 1.0},
+        }
+    return adata, slide
+
+
+def between_fields(adata: AnnData) -> float:
+    source, target = graphs.spatial_graph(adata).nonzero()
+    field = adata.obs["fov"].to_numpy()
+    return float((field[source] != field[target]).mean())
+
+
+def test_coordinates_of_the_slide_win_over_those_of_fields_of_view(tmp_path: Path) -> None:
+    for key in ("spatial_fov", "obs"):
+        adata, slide = cosmx()
+        if key == "obs":
+            adata.obs["CenterX_global_px"], adata.obs["CenterY_global_px"] = slide.T
+        else:
+            adata.obsm[key] = slide
+        adata.write_h5ad(tmp_path / "a.h5ad")
+        assert between_fields(adata) > 0.7
+        found = io.read_slice(tmp_path / "a.h5ad")
+        assert (found.obsm["spatial"] == slide).all() and between_fields(found) < 0.15
+        told = [note for note in found.uns["spotfuse"]["notes"] if "coordinates taken from" in note]
+        assert len(told) == 1 and ("spatial_fov" if key != "obs" else "CenterX_global_px") in told[0]
+        assert "spatial" not in found.uns
+
+
+def test_coordinates_of_fields_of_view_alone_are_refused(tmp_path: Path) -> None:
+    adata, _ = cosmx()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match=r"fields of view lie on each other, by column fov .*section fov:s1"):
+        io.read_slice(tmp_path / "a.h5ad")
+    assert io.read_slice(tmp_path / "a.h5ad", section="fov:s2").n_obs == 120
+
+
+@pytest.mark.parametrize("on_slide", [True, False])
+def test_cosmx_files_take_the_columns_of_the_slide(on_slide: bool, tmp_path: Path) -> None:
+    adata, slide = cosmx()
+    names = pd.DataFrame({"fov": np.repeat([1, 2, 3, 4], 120), "cell_ID": np.tile(np.arange(1, 121), 4)})
+    counts = pd.DataFrame(adata.X.toarray().astype(int), columns=[f"GENE{i}" for i in range(30)])
+    pd.concat([names, counts], axis=1).to_csv(tmp_path / "s_exprMat_file.csv", index=False)
+    table = names.assign(CenterX_local_px=adata.obsm["spatial"][:, 0], CenterY_local_px=adata.obsm["spatial"][:, 1])
+    if on_slide:
+        table = table.assign(x_slide_mm=slide[:, 0], y_slide_mm=slide[:, 1])
+    table.to_csv(tmp_path / "s_metadata_file.csv", index=False)
+    if on_slide:
+        np.testing.assert_allclose(io.read_slice(tmp_path).obsm["spatial"], slide)
+    else:
+        with pytest.raises(InputError, match="fields of view lie on each other, by column fov"):
+            io.read_slice(tmp_path)
+        assert io.read_slice(tmp_path, section="fov:3").n_obs == 120

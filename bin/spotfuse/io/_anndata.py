@@ -16,12 +16,14 @@ from scipy import sparse
 
 from spotfuse import guard
 from spotfuse.errors import InputError
+from spotfuse.io import _sections
 from spotfuse.io._common import (
     Choice,
     Notes,
     check_size,
     check_sizes,
     coordinate_columns,
+    coordinate_pairs,
     coordinates,
     coordinates_from,
     nearest,
@@ -41,6 +43,8 @@ _EMBEDDING = re.compile(
     re.IGNORECASE,
 )
 
+
+_PLACES = re.compile(r"spatial|coord|global|slide|stage", re.IGNORECASE)
 
 # an h5py.File or Group, or their like in zarr
 Group = Any
@@ -69,7 +73,8 @@ def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnD
         adata = AnnData(X, obs=obs, var=var)
         if spatial:
             _add_places(path, file, adata, choice.spatial_key, notes)
-            if "spatial" in file.get("uns", {}):
+            moved = choice.spatial_key is None and _onto_slide(path, file, adata, notes)
+            if "spatial" in file.get("uns", {}) and not moved:  # whose images are those of fields of view
                 check_sizes(path, file["uns/spatial"])
                 _keep_image(adata, read_elem(file["uns/spatial"]), notes)
     return adata
@@ -80,6 +85,7 @@ def read_places(path: Path) -> AnnData:
     with opened(path, Choice()) as file:
         adata = AnnData(obs=frame(path, file, "obs"))
         _add_places(path, file, adata, None, [])
+        _onto_slide(path, file, adata, [])
     return adata
 
 
@@ -142,6 +148,33 @@ def _n_columns(node: Any) -> int:
         return int(node.attrs["shape"][1]) if "shape" in node.attrs else 0
     names = [str(name) for name in node.attrs["column-order"]]
     return 2 if coordinate_columns(pd.DataFrame(columns=names)) is not None else len(names)
+
+
+def _onto_slide(path: Path, file: Group, adata: AnnData, notes: Notes) -> bool:
+    """Take coordinates of the slide, if there are, where those that were found begin anew in each field of view."""
+    columns = _sections.lying_on_each_other(adata.obs, adata.obsm["spatial"]) if "spatial" in adata.obsm else []
+    if not columns:
+        return False
+    for source, values in _places(path, file, adata.obs):
+        with suppress(InputError, ValueError, TypeError):  # what is no coordinates
+            xy = coordinates(path, source, values, adata.n_obs, [])
+            if not _sections.lying_on_each_other(adata.obs, xy):
+                adata.obsm["spatial"] = xy
+                notes.append(
+                    f"coordinates taken from {source}: in others the spots of each {columns[0]} lie on each other"
+                )
+                return True
+    return False
+
+
+def _places(path: Path, file: Group, obs: pd.DataFrame) -> Iterator[tuple[str, Any]]:
+    """Give all that may be coordinates."""
+    for key in file.get("obsm", {}):
+        if _PLACES.search(key):
+            check_sizes(path, file["obsm"][key])
+            yield f"obsm['{key}']", read_elem(file["obsm"][key])
+    for x, y in coordinate_pairs(obs):
+        yield f"obs columns {x} and {y}", obs[[x, y]]
 
 
 def has_coordinates(path: Path) -> bool:

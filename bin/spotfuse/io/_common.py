@@ -36,10 +36,13 @@ class Choice:
 POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _COORDINATE_COLUMNS = (
     ("pxl_col_in_fullres", "pxl_row_in_fullres"),
+    ("centerx_global_px", "centery_global_px"),
+    ("x_global_px", "y_global_px"),
+    ("x_slide_mm", "y_slide_mm"),
+    ("x_global", "y_global"),
     ("x", "y"),
     ("x_centroid", "y_centroid"),
     ("center_x", "center_y"),
-    ("centerx_global_px", "centery_global_px"),
     ("imagecol", "imagerow"),
     ("xcoord", "ycoord"),
     ("x_coord", "y_coord"),
@@ -53,6 +56,11 @@ _COORDINATE_COLUMNS = (
     ("array_col", "array_row"),
     ("array_x", "array_y"),
     ("col", "row"),
+    # within a field of view
+    ("centerx_local_px", "centery_local_px"),
+    ("x_local_px", "y_local_px"),
+    ("x_local", "y_local"),
+    ("x_fov_px", "y_fov_px"),
 )
 # names of pairs that are no places of spots
 _NO_PLACE = re.compile(r"umap|tsne|pca|phate|dim_|size|width|height|length|min|max|std|vel|shift|offset|bbox|fov")
@@ -191,11 +199,10 @@ def _is_index_or_z(frame: pd.DataFrame) -> bool:
 
 def coordinate_columns(frame: pd.DataFrame) -> tuple[Any, Any] | None:
     """Find the columns of x and y by names that are usual, else by the only two names that differ as x and y do."""
-    columns = {re.sub(r"[^a-z0-9]+", "_", str(column).lower()).strip("_"): column for column in frame}
-    for x, y in _COORDINATE_COLUMNS:
-        if x in columns and y in columns:
-            return columns[x], columns[y]
-    pairs = []
+    usual = coordinate_pairs(frame)
+    if usual:
+        return usual[0]
+    columns, pairs = _by_plain_name(frame), []
     for name in columns:
         if not _NO_PLACE.search(name):
             others = [name[:i] + "y" + name[i + 1 :] for i, letter in enumerate(name) if letter == "x"]
@@ -203,6 +210,16 @@ def coordinate_columns(frame: pd.DataFrame) -> tuple[Any, Any] | None:
             others += [re.sub("1$", "2", name)] if re.search("(coord|spatial|dim|pos|loc).*1$", name) else []
             pairs += [(columns[name], columns[other]) for other in others if other in columns]
     return pairs[0] if len(pairs) == 1 else None
+
+
+def coordinate_pairs(frame: pd.DataFrame) -> list[tuple[Any, Any]]:
+    """Find all pairs of columns whose names are usual for x and y, the most usual first."""
+    columns = _by_plain_name(frame)
+    return [(columns[x], columns[y]) for x, y in _COORDINATE_COLUMNS if x in columns and y in columns]
+
+
+def _by_plain_name(frame: pd.DataFrame) -> dict[str, Any]:
+    return {re.sub(r"[^a-z0-9]+", "_", str(column).lower()).strip("_"): column for column in frame}
 
 
 def coordinates_from(path: Path, adata: AnnData, frame: pd.DataFrame, source: str, notes: Notes) -> bool:

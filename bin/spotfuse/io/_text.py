@@ -162,6 +162,7 @@ def read_cosmx(folder: Path, notes: Notes) -> AnnData:
     adata = AnnData(X, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))
     background = adata.obs_names.str.endswith("_0")
     attach_positions(path, adata := adata[~background].copy(), cells, notes)
+    adata.obs["fov"] = adata.obs_names.str.rsplit("_", n=1).str[0].to_numpy()
     return _without_controls(adata, r"Neg(ative|Prb)|SystemControl|FalseCode", notes)
 
 
