@@ -35,10 +35,10 @@ def device(name: str = "auto") -> str:
         For another name, or for ``cuda`` where there is none.
     """
     if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {name}: take auto, cpu or cuda")
+        raise InputError(f"device is {name!r}; it must be auto, cpu or cuda")
     found = name != "cpu" and _has_cuda()
     if name == "cuda" and not found:
-        raise InputError("--device cuda: no CUDA device is found here; take --device cpu or auto")
+        raise InputError("device cuda: no CUDA device is found here; take device cpu or auto")
     return "cuda" if found else "cpu"
 
 

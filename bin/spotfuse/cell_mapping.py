@@ -28,6 +28,7 @@ from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
+from spotfuse import io
 from spotfuse.deconvolution import _input, _profiles
 from spotfuse.errors import InputError
 
@@ -177,7 +178,10 @@ def map_cells(
         raise InputError(f"temperature is {temperature}; it must be above 0")
     if min(n_candidates, k_neighbors, epochs) < 1:
         raise InputError("n_candidates, k_neighbors and epochs must be at least 1")
+    notes: list[str] = []
+    st = io.counts_of(st, "st", notes)
     data = _input.match(st, _input.reference_cells(sc, cell_type_key, max_cells_per_type, seed))
+    notes += data.notes
     profiles = _profiles.type_profiles(data.cells, data.codes, len(data.types))
     spots, cells = _profiles.shares(data.counts), _profiles.shares(data.cells)
     weights = _profiles.gene_weights(np.asarray(spots.mean(axis=0)).ravel(), profiles)
@@ -203,7 +207,7 @@ def map_cells(
         Z.astype(np.float32),
         pd.Series(sizes, index=data.types),
         losses,
-        data.notes,
+        notes,
         {
             "method": "cell_mapping",
             "output": output,
@@ -212,7 +216,7 @@ def map_cells(
             "n_candidates": int(np.diff(matrix.indptr).max()),
             "temperature": temperature,
             "loss": {name: float(value) for name, value in losses.iloc[-1].items()},
-            "notes": data.notes,
+            "notes": notes,
         },
     )
 

@@ -112,7 +112,7 @@ def assign(
     """
     n_spots = len(embedding)
     if n_domains is not None and not 1 <= n_domains <= n_spots:
-        raise InputError(f"--n-domains {n_domains}: take a number from 1 to {n_spots}, the number of spots, or auto")
+        raise InputError(f"n_domains is {n_domains}; take a number from 1 to {n_spots}, the number of spots, or auto")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
     with threadpool_limits(1):  # sums by several threads differ from run to run
         views = _views(adata, embedding, graph)

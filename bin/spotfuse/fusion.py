@@ -15,6 +15,7 @@ What the tutorials do to the two before (``preprocess``, ``construct_interaction
 left out: raw counts go in.
 """
 
+import logging
 import warnings
 from contextlib import nullcontext
 
@@ -26,9 +27,12 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from spotfuse import arrays, cell_mapping, domains, encoder, graphs, preparation, qc, tables
+from spotfuse import arrays, cell_mapping, domains, encoder, graphs, io, preparation, progress, qc, tables
+from spotfuse.encoder import ENCODERS
 from spotfuse.encoder._published import Published
 from spotfuse.errors import InputError
+
+log = logging.getLogger(__name__)
 
 _DATATYPES = {"10X": False, "Stereo": True, "Slide": True}
 _PCA_DIMENSIONS = 20
@@ -43,10 +47,11 @@ class SpatialFusion:
     Parameters
     ----------
     adata
-        Slice with raw counts in ``X`` (or ``layers['counts']``) and coordinates in ``obsm['spatial']``; not changed.
+        Slice with raw counts in ``X``, ``layers['counts']`` or ``raw`` and coordinates in ``obsm['spatial']``, found as
+        `spotfuse.io.read_slice` finds them; not changed.
         Normalising, variable genes and graphs are this package's: a ``var['highly_variable']`` is not read.
     adata_sc
-        Single-cell reference of the cell mapping, with raw counts in ``X`` and types in ``obs['cell_type']``.
+        Single-cell reference of the cell mapping, with raw counts likewise and types in ``obs['cell_type']``.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …, or a `torch.device`.
     learning_rate, weight_decay
@@ -104,12 +109,19 @@ class SpatialFusion:
         *,
         encoder: str = "published",
     ) -> None:
+        for name, given in (("adata", adata), ("adata_sc", adata_sc)):
+            if not isinstance(given, AnnData) and (given is not None or name == "adata"):
+                raise InputError(f"{name} is a {type(given).__name__}; give an AnnData")
         if deconvolution and adata_sc is None:
             raise InputError("deconvolution=True needs adata_sc, a single-cell reference with obs['cell_type']")
         if datatype not in _DATATYPES:
             raise InputError(f"datatype '{datatype}' is not known; take one of {', '.join(_DATATYPES)}")
         if dim_output < 4 or dim_output % 4:
             raise InputError(f"dim_output {dim_output}: take a multiple of 4, the number of attention heads")
+        if encoder not in ENCODERS:
+            raise InputError(f"encoder is {encoder!r}; it must be one of {', '.join(ENCODERS)}")
+        if epochs is not None and epochs < 1:
+            raise InputError(f"epochs is {epochs}; it must be 1 or more")
         idle = {
             "dim_input": (dim_input, 3000),
             "theta": (theta, 0.1),
@@ -125,7 +137,10 @@ class SpatialFusion:
         _warn_of_idle(idle)
         self.adata, self.adata_sc = adata, adata_sc
         self.learning_rate_sc, self.lamda1, self.lamda2 = learning_rate_sc, lamda1, lamda2
-        self.device = torch.device(device) if device != "auto" else None
+        try:
+            self.device = torch.device(device) if device != "auto" else None
+        except (RuntimeError, TypeError):
+            raise InputError(f"device is {device!r}; it must be auto, cpu, cuda or cuda:0 …") from None
         self.epochs, self.random_seed, self.datatype, self.encoder = epochs, random_seed, datatype, encoder
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.dim_output, self.alpha, self.beta = dim_output, alpha, beta
@@ -150,7 +165,7 @@ class SpatialFusion:
         prepared = prepared[:, np.argsort(prepared.var_names, kind="stable")].copy()
         preparation.prepare(prepared)
         place = self._place()
-        with torch.cuda.device(place) if place.type == "cuda" else nullcontext():
+        with progress.shown(), torch.cuda.device(place) if place.type == "cuda" else nullcontext():
             embedding = encoder.train(
                 prepared,
                 encoder=self._published if self.encoder == "published" else self.encoder,
@@ -192,27 +207,28 @@ class SpatialFusion:
         Raises
         ------
         InputError
-            Without a reference, for what is not counts, too few shared genes, or names of cells that are not unique.
+            Without a reference, for what is not counts, or too few shared genes.
         """
         if self.adata_sc is None:
             raise InputError("train_map needs a reference: SpatialFusion(adata, adata_sc)")
-        if not self.adata_sc.obs_names.is_unique:
-            raise InputError("names of the reference's cells are not unique: call adata_sc.obs_names_make_unique()")
-        slice_, cells = _counts(self.adata), _whole_numbers(self.adata_sc)
+        slice_, cells = _counts(self.adata), _raw(self.adata_sc, "adata_sc")
         order = _order(slice_)
-        found = cell_mapping.map_cells(
-            slice_[order].copy(),
-            cells,
-            reconstruction=self.lamda1,
-            contrast=self.lamda2,
-            learning_rate=self.learning_rate_sc,
-            max_cells_per_type=cells.n_obs,
-            seed=self.random_seed,
-            device=self._place(),
-        )
+        cells.obs_names = pd.Index([name or "cell" for name in tables.plain(cells.obs_names)], dtype=object)
+        cells.obs_names_make_unique()
+        with progress.shown():
+            found = cell_mapping.map_cells(
+                slice_[order].copy(),
+                cells,
+                reconstruction=self.lamda1,
+                contrast=self.lamda2,
+                learning_rate=self.learning_rate_sc,
+                max_cells_per_type=cells.n_obs,
+                seed=self.random_seed,
+                device=self._place(),
+            )
         back = np.argsort(order)
         adata, adata_sc = self.adata.copy(), self.adata_sc.copy()
-        column = self.adata_sc.obs_names.get_indexer(found.cells)
+        column = cells.obs_names.get_indexer(found.cells)
         gather = sparse.csr_matrix(
             (np.ones(len(column), np.float32), (np.arange(len(column)), column)), shape=(len(column), adata_sc.n_obs)
         )
@@ -222,6 +238,13 @@ class SpatialFusion:
         adata_sc.obsm["emb_sc"][column] = found.cell_features
         self.losses = found.losses
         return adata, adata_sc
+
+    def __repr__(self) -> str:
+        sizes = f"{self.adata.n_obs} spots × {self.adata.n_vars} genes"
+        if self.adata_sc is not None:
+            sizes += f", {self.adata_sc.n_obs} cells"
+        state = "not trained" if self.losses is None else "trained"
+        return f"SpatialFusion({sizes}, encoder={self.encoder!r}, random_seed={self.random_seed}; {state})"
 
     def _place(self) -> torch.device:
         kind = arrays.device("auto" if self.device is None else self.device.type)
@@ -287,6 +310,10 @@ def clustering(
         )
     if key not in adata.obsm:
         raise InputError(f"obsm['{key}'] is not there; call clustering on what SpatialFusion(...).train() returned")
+    if n_clusters is not None and not 1 <= n_clusters <= adata.n_obs:
+        raise InputError(
+            f"n_clusters is {n_clusters}; take a number from 1 to {adata.n_obs}, the number of spots, or None"
+        )
     _warn_of_idle({"radius": (radius, 50), "start": (start, 0.1), "end": (end, 3.0), "increment": (increment, 0.01)})
     embedding = np.asarray(adata.obsm[key], dtype=np.float64)
     order = _order(adata)
@@ -332,7 +359,7 @@ def project_cell_to_spot(adata: AnnData, adata_sc: AnnData, retain_percent: floa
     if "map_matrix" not in adata.obsm:
         raise InputError("obsm['map_matrix'] is not there; call this on what SpatialFusion(...).train_map() returned")
     if "cell_type" not in adata_sc.obs:
-        raise InputError("the reference has no column 'cell_type' for the cell types")
+        raise InputError("adata_sc.obs has no column 'cell_type' for the cell types")
     labels = adata_sc.obs["cell_type"].astype("string").str.strip()
     types = pd.Categorical(labels.where(~labels.str.lower().isin(tables.NO_LABEL), None).astype(object))
     shares = pd.DataFrame(
@@ -346,28 +373,29 @@ def project_cell_to_spot(adata: AnnData, adata_sc: AnnData, retain_percent: floa
         adata.obs[name] = shares[name]
 
 
-def _whole_numbers(adata: AnnData) -> AnnData:
-    """Find raw counts in X or layers['counts']."""
-    for values in (adata.X, adata.layers.get("counts")):
-        if values is None:
-            continue
-        counts = sparse.csr_matrix(values, dtype=np.float32)
-        if (counts.data >= 0).all() and (counts.data == np.rint(counts.data)).all():
-            return AnnData(counts, obs=adata.obs, var=adata.var)
-    raise InputError("X and layers['counts'] hold no raw counts (whole numbers from 0): put them into one of them")
+def _raw(adata: AnnData, name: str) -> AnnData:
+    """Find raw counts, and coordinates where it is the slice, and say what was put right."""
+    notes: list[str] = []
+    found = io.counts_of(adata, name, notes)
+    found = AnnData(sparse.csr_matrix(found.X, dtype=np.float32), obs=found.obs, var=found.var)
+    if name == "adata":
+        found.obsm["spatial"] = io.coordinates_of(adata, name, notes)
+    for note in notes:
+        log.warning(note)
+    found.uns["spotfuse"] = {"notes": notes}
+    return found
 
 
 def _counts(adata: AnnData) -> AnnData:
     """Raw counts of all spots, with coordinates and the array's columns: what preparation reads."""
-    if "spatial" not in adata.obsm:
-        raise InputError("obsm['spatial'] is not there: put the spots' coordinates into it")
-    counts = _whole_numbers(adata).X
+    raw = _raw(adata, "adata")
     array = [name for name in ("array_row", "array_col", "array_x", "array_y", "in_tissue") if name in adata.obs]
     found = AnnData(
-        counts,
+        raw.X,
         obs=adata.obs[array].copy(),
-        var=pd.DataFrame(index=adata.var_names),
-        obsm={"spatial": _coordinates(adata)},
+        var=pd.DataFrame(index=raw.var_names),
+        obsm={"spatial": raw.obsm["spatial"]},
+        uns=dict(raw.uns),
     )
     kept, table = qc.filter(found)
     if kept.n_obs < adata.n_obs:
@@ -383,11 +411,7 @@ def _order(adata: AnnData) -> npt.NDArray[np.int64]:
     """Give the pipeline's order of spots, in which sums, draws and starts do not hang on their names or rows."""
     values = sparse.csr_matrix(adata.layers["counts"] if adata.X is None else adata.X)
     common = np.flatnonzero(values.getnnz(axis=0) >= 3)  # what quality control keeps
-    return qc.order(values[:, common], adata.var_names[common], adata.obs_names, _coordinates(adata))
-
-
-def _coordinates(adata: AnnData) -> npt.NDArray[np.float64]:
-    return np.asarray(adata.obsm["spatial"], dtype=np.float64)[:, :2]
+    return qc.order(values[:, common], adata.var_names[common], adata.obs_names, io.coordinates_of(adata, "adata", []))
 
 
 def _warn_of_idle(arguments: dict[str, tuple[float, float]]) -> None:

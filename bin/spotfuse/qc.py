@@ -90,7 +90,7 @@ def filter(
     present = sparse.csr_matrix((np.ones(X.nnz, np.int8), X.indices, X.indptr), shape=X.shape)
     common = present.T @ kept.astype(np.int32) >= max(min_spots, 1)
     if not common.any():
-        raise InputError(f"no gene has counts in {min_spots} spots or more; lower --min-spots")
+        raise InputError(f"no gene has counts in {min_spots} spots or more; lower min_spots")
     adata = take(adata, np.flatnonzero(kept), np.flatnonzero(common))
     adata.obs = tables.make_room(adata.obs, COLUMNS)
     for column in COLUMNS:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +127,6 @@ def read(
         seed=seed,
         source=source,
     )
-    types = cleaned.obs["cell_type"].cat.categories
-    if len(types) < 2:
-        raise InputError(f"{source} has one cell type, '{types[0]}'; two are needed")
     cleaned.uns["spotfuse"] |= {"cell_type_key": cell_type_key}
     return cleaned
 
@@ -137,14 +135,29 @@ def _read_labels(path: Path) -> pd.Series:
     table = tables.read(path, row="cell")
     if len(table.columns) == 1:
         return table.iloc[:, 0]
-    plain = [re.sub(r"[^a-z]", "", str(column).lower()) for column in table]
-    found = next((plain.index(name) for name in _LABEL_COLUMNS if name in plain), None)
+    found = label_column(table)
     if found is None:
         raise InputError(
             f"{path}: which of its {len(table.columns)} columns has the cell types? Call it cell_type, or leave the "
             f"others out ({', '.join(map(str, table.columns[:5]))})"
         )
     return table.iloc[:, found]
+
+
+def label_column(table: pd.DataFrame) -> int | None:
+    """Find the column that is called as those of cell types usually are.
+
+    Parameters
+    ----------
+    table
+        With one row a cell.
+
+    Returns
+    -------
+    Its number, or None.
+    """
+    plain = [re.sub(r"[^a-z]", "", str(column).lower()) for column in table]
+    return next((plain.index(name) for name in _LABEL_COLUMNS if name in plain), None)
 
 
 def clean(
@@ -182,10 +195,10 @@ def clean(
     Raises
     ------
     InputError
-        When no cell has a type, no type has cells enough, or `max_cells_per_type` is below 1.
+        When fewer than two types have cells enough, or `max_cells_per_type` is below 1.
     """
-    if max_cells_per_type < 1:
-        raise InputError(f"max_cells_per_type is {max_cells_per_type}; it must be at least 1")
+    if not isinstance(max_cells_per_type, Integral) or max_cells_per_type < 1:
+        raise InputError(f"max_cells_per_type is {max_cells_per_type!r}; it must be a whole number, at least 1")
     types = labels.astype("string").str.strip()
     missing = (types.isna() | types.str.lower().isin(tables.NO_LABEL)).to_numpy(dtype=bool)
     total = np.asarray(counts.sum(axis=1)).ravel()
@@ -211,6 +224,9 @@ def clean(
             + ", ".join(f"{name} ({n_cells[name]})" for name in thin)
         )
 
+    if types[keep].nunique() < 2:
+        raise InputError(f"{source} has one cell type, '{types[keep].iloc[0]}'; two are needed")
+
     # sorted by name before any is drawn, so that the order in the file changes nothing; cells of one name by content
     names = np.array([name or "cell" for name in tables.plain(labels.index)], dtype=object)
     rows = np.flatnonzero(keep)
@@ -227,7 +243,7 @@ def clean(
     if len(drawn) < len(rows):
         notes.append(f"{len(drawn)} of {len(rows)} cells drawn, at most {max_cells_per_type} a type")
 
-    matrix, var = _unique_genes(counts[drawn], var, notes)
+    matrix, var = unique_genes(counts[drawn], var, notes)
     adata = AnnData(
         matrix,
         obs=pd.DataFrame(
@@ -239,10 +255,27 @@ def clean(
     return adata
 
 
-def _unique_genes(
+def unique_genes(
     counts: sparse.csr_matrix, var: pd.DataFrame, notes: list[str]
 ) -> tuple[sparse.csr_matrix, pd.DataFrame]:
-    """Sort genes by name and add up those that stand twice."""
+    """Sort genes by name and add up those that stand twice.
+
+    Parameters
+    ----------
+    counts
+        Of shape (n_rows, n_genes).
+    var
+        A row a gene, indexed by name.
+    notes
+        Grows when genes stand twice.
+
+    Returns
+    -------
+    counts
+        Of shape (n_rows, n_unique_genes), float32.
+    var
+        A row a gene, with the columns that may have names of genes.
+    """
     names = var.index.astype(str)
     unique, position = np.unique(names.to_numpy(dtype=str), return_inverse=True)
     if len(unique) < len(names):

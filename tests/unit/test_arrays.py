@@ -7,7 +7,7 @@ from scipy import sparse
 from spotfuse import InputError, SpatialFusion, arrays, encoder
 from spotfuse.deconvolution import AttentionRegressionDeconv
 
-NOT_HERE = "--device cuda: no CUDA device is found here"
+NOT_HERE = "device cuda: no CUDA device is found here"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_cuda_without_a_device_is_refused_everywhere(slice_: AnnData, monkeypatc
     ):
         with pytest.raises(InputError, match=NOT_HERE):
             step()
-    with pytest.raises(InputError, match="take auto, cpu or cuda"):
+    with pytest.raises(InputError, match="must be auto, cpu or cuda"):
         arrays.device("tpu")
 
 

@@ -118,7 +118,7 @@ def test_what_cannot_be_is_one_line() -> None:
         project_cell_to_spot(spots, cells)
     with pytest.raises(InputError, match="needs adata_sc"):
         SpatialFusion(spots, deconvolution=True)
-    cells.X = cells.X * 0.5
+    cells.X = -cells.X
     with pytest.raises(InputError, match="raw counts"):
         SpatialFusion(spots, cells).train_map()
 

@@ -1,4 +1,7 @@
+import io
 import json
+import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +10,11 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from scipy import sparse
 from scipy.optimize import minimize, nnls
 from scipy.spatial.distance import jensenshannon
+from sklearn.exceptions import NotFittedError
 from spotfuse import AttentionRegressionDeconv, arrays
 from spotfuse.deconvolution import _posterior, _profiles, _type_level
 from spotfuse.errors import InputError
@@ -236,10 +241,8 @@ def test_more_outer_iterations_change_nothing():
     assert np.abs(five.mode_ - fifty.mode_).to_numpy().max() < 1e-3
 
 
-def test_edges_one_type_one_spot_an_empty_spot_twin_genes():
+def test_edges_one_spot_an_empty_spot_twin_genes():
     sc, st, xy, labels, truth = tissue(n_spots=30)
-    one_type, _ = AttentionRegressionDeconv(sc, st, xy, ["a"] * len(sc)).run()
-    np.testing.assert_array_equal(one_type.to_numpy(), 1)
     one_spot, _ = AttentionRegressionDeconv(sc, st.iloc[:1], xy.iloc[:1], labels).run()
     assert np.abs(one_spot - truth.iloc[:1]).to_numpy().max() < 0.1
     st = st.copy()
@@ -404,6 +407,259 @@ def test_what_cannot_be_is_one_line(change, message):
     sc, st, xy, labels, _ = tissue(n_spots=30)
     with pytest.raises(InputError, match=message):
         AttentionRegressionDeconv(**({"sc_data": sc, "st_data": st, "st_coordinates": xy, "celltype": labels} | change))
+
+
+@pytest.fixture(scope="module")
+def small():
+    sc, st, xy, labels, truth = tissue(n_spots=30)
+    return sc, st, xy, labels.set_axis(sc.index), truth
+
+
+def found(*arguments, **settings):
+    return AttentionRegressionDeconv(*arguments, **({"n_iter": 1} | settings)).run()[0]
+
+
+def test_labels_and_coordinates_follow_the_names_of_the_counts(small):
+    sc, st, xy, labels, _ = small
+    expected = found(sc, st, xy, labels)
+    shuffled = labels.sample(frac=1, random_state=1)
+    others = pd.Series(["t0", "t1"], ["elsewhere", "nowhere"])
+    more = pd.concat([others, shuffled])
+    metadata = pd.DataFrame({"orig.ident": "mouse", "subclass": shuffled, "nCount_RNA": 1})
+    beside = pd.DataFrame({"barcode": shuffled.index, "celltype": shuffled.to_numpy()})
+    moved = xy.sample(frac=1, random_state=2)
+    for given in (shuffled, more, shuffled.astype("category"), metadata, beside, shuffled.to_dict()):
+        pd.testing.assert_frame_equal(found(sc, st, xy, given), expected, rtol=0, atol=1e-12)
+    for given in (
+        moved,
+        pd.concat([moved, pd.DataFrame({"x": [7.0], "y": [8.0]}, ["elsewhere"])]),
+        moved[["y", "x"]],
+        moved.assign(z=5)[["z", "y", "x"]],
+        moved.rename(columns={"x": "col", "y": "row"})[["row", "col"]],
+        moved.rename_axis("barcode").reset_index(),
+        moved.set_axis(moved.index + "-1"),
+    ):
+        pd.testing.assert_frame_equal(found(sc, st, given, labels), expected, rtol=0, atol=1e-12)
+    turned = found(sc.T, st.T.reset_index(names="gene"), moved, shuffled)
+    pd.testing.assert_frame_equal(turned, expected, rtol=0, atol=1e-12)
+
+
+def test_what_has_no_names_is_taken_by_position(small):
+    sc, st, xy, labels, _ = small
+    expected = found(sc, st, xy, labels)
+    bare = sc.reset_index(drop=True)
+    for cells, given in (
+        (sc, list(labels)),
+        (sc, labels.reset_index(drop=True)),
+        (sc, labels.set_axis(range(1, len(labels) + 1))),
+        (bare, labels),
+        (bare, labels.to_frame("celltype")),
+    ):
+        np.testing.assert_allclose(found(cells, st, xy, given), expected, atol=1e-12)
+    # numbers in another order are names
+    numbered = labels.reset_index(drop=True).sample(frac=1, random_state=1)
+    np.testing.assert_allclose(found(bare, st, xy, numbered), expected, atol=1e-12)
+    as_arrays = found(sc.to_numpy(), sparse.csc_matrix(st.to_numpy()), xy.to_numpy().tolist(), labels.to_numpy())
+    np.testing.assert_allclose(as_arrays, expected, atol=1e-12)
+    unnamed = [pd.DataFrame(table.to_numpy()) for table in (sc, st, xy)]
+    np.testing.assert_allclose(found(*unnamed, list(labels)), expected, atol=1e-12)
+
+
+def test_anndata_brings_coordinates_and_types(small):
+    sc, st, xy, labels, _ = small
+    expected = found(sc, st, xy, labels)
+    cells = AnnData(sparse.csr_matrix(sc.to_numpy(dtype=float)), pd.DataFrame({"kind": labels}), sc.iloc[:0].T)
+    spots = AnnData(st.to_numpy(dtype=float), xy.iloc[:, :0], st.iloc[:0].T, obsm={"spatial": xy.to_numpy()})
+    before = spots.X.copy()
+    np.testing.assert_allclose(found(cells, spots, celltype="kind"), expected, atol=1e-12)
+    np.testing.assert_allclose(found(cells, spots, xy.iloc[::-1], labels.iloc[::-1]), expected, atol=1e-12)
+    np.testing.assert_allclose(found(cells, st, xy, "kind"), expected, atol=1e-12)
+    shuffled = cells[np.random.default_rng(0).permutation(cells.n_obs)]
+    from_anndata = AttentionRegressionDeconv.from_anndata(spots, shuffled, "kind", n_iter=1).run()[0]
+    np.testing.assert_allclose(from_anndata, expected, atol=1e-12)
+    layered = spots.copy()
+    layered.layers["counts"] = layered.X
+    layered.X = np.log1p(1e4 * layered.X / layered.X.sum(axis=1, keepdims=True))
+    model = AttentionRegressionDeconv(cells, layered, celltype="kind", n_iter=1)
+    assert model.notes_ == ["st_data: counts taken from layers['counts']"]
+    np.testing.assert_allclose(model.run()[0], expected, atol=1e-12)
+    np.testing.assert_array_equal(spots.X, before)
+    with pytest.raises(InputError, match=r"sc_data\.obs has no column 'kimd'; did you mean 'kind'\?"):
+        AttentionRegressionDeconv(cells, spots, celltype="kimd")
+    del spots.obsm["spatial"]
+    with pytest.raises(InputError, match="st_data: no coordinates"):
+        AttentionRegressionDeconv(cells, spots, celltype="kind")
+
+
+def test_another_order_costs_nothing_on_starmap():
+    data = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared" / "data")) / "starmap_sim_deconv" / "fair"
+    if not data.exists():
+        pytest.skip("the shared slices are not here")
+    sc, st = (anndata.read_h5ad(data / f"a_{name}.h5ad") for name in ("reference", "spots"))
+    xy = pd.DataFrame(st.obsm["spatial"], st.obs_names, ["x", "y"]).sample(frac=1, random_state=1)
+    labels = sc.obs["cell_type"].sample(frac=1, random_state=1)
+    model = AttentionRegressionDeconv(sc.to_df(), st.to_df(), xy, labels)
+    scores = model.evaluate(model.run()[0], pd.read_csv(data / "a_truth.tsv", sep="\t", index_col=0))
+    assert scores["RMSE_overall"] == pytest.approx(0.097, abs=5e-4)
+
+
+def test_genes_are_those_of_one_name(small):
+    sc, st, xy, labels, _ = small
+    expected = found(sc, st, xy, labels)
+    halves = pd.concat([st - st // 2, st // 2], axis=1)
+    model = AttentionRegressionDeconv(sc, halves, xy, labels, n_iter=1)
+    np.testing.assert_allclose(model.run()[0], expected, atol=1e-12)
+    assert model.notes_ == ["st_data: 200 gene names stand more than once; their counts were added up"]
+
+
+def with_one(table, value):
+    table = table.astype(float)
+    table.iloc[0, 0] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda sc, st, xy, t: {"celltype": t.rename(lambda n: f"x{n}")}, "celltype has 0 of the 120 names of sc_data"),
+        (lambda sc, st, xy, t: {"celltype": t.iloc[1:]}, "celltype has 119 of the 120 names .* lacks 'c000'"),
+        (lambda sc, st, xy, t: {"celltype": t.rename({"c000": "c001"}).iloc[::-1]}, "celltype has 119 of"),
+        (lambda sc, st, xy, t: {"celltype": list(t)[1:]}, "sc_data has 120 rows but celltype has 119"),
+        (lambda sc, st, xy, t: {"celltype": pd.concat([t, t])}, "'c000' stands there more than once"),
+        (lambda sc, st, xy, t: {"celltype": ["a"] * len(t)}, "celltype has one cell type, 'a'; two are needed"),
+        (lambda sc, st, xy, t: {"celltype": t.where(t.isna())}, "celltype gives no cell a type"),
+        (lambda sc, st, xy, t: {"celltype": t.to_frame("a").assign(b=t)}, r"which of its 2 columns .*\(a, b\)"),
+        (lambda sc, st, xy, t: {"celltype": sc.iloc[:, :3]}, r"which of its 3 columns .*\(g000, g001, g002\)"),
+        (lambda sc, st, xy, t: {"celltype": np.ones((3, 3))}, "celltype: give one type a cell"),
+        (lambda sc, st, xy, t: {"celltype": "kind"}, "celltype 'kind' names a column, and sc_data is no AnnData"),
+        (lambda sc, st, xy, t: {"st_coordinates": None}, "st_coordinates is missing"),
+        (lambda sc, st, xy, t: {"st_coordinates": xy.iloc[2:]}, "st_coordinates has 28 of the 30 names of st_data"),
+        (lambda sc, st, xy, t: {"st_coordinates": xy.to_numpy()[2:]}, "st_data has 30 rows but st_coordinates has 28"),
+        (lambda sc, st, xy, t: {"st_coordinates": np.ones((30, 3))}, "st_coordinates must have two columns"),
+        (lambda sc, st, xy, t: {"st_coordinates": np.ones(30)}, "st_coordinates must have two columns"),
+        (lambda sc, st, xy, t: {"st_coordinates": np.ones((30, 2))}, "st_coordinates gives all spots the same place"),
+        (lambda sc, st, xy, t: {"st_coordinates": with_one(xy, np.nan)}, "no x and y for 1 of 30 spots.*'s000'"),
+        (lambda sc, st, xy, t: {"sc_data": with_one(sc, np.nan)}, "sc_data: the table has NaN"),
+        (lambda sc, st, xy, t: {"st_data": with_one(st, np.inf)}, "st_data: the table has NaN or infinite"),
+        (lambda sc, st, xy, t: {"st_data": with_one(st, -1)}, "st_data: the table has negative"),
+        (lambda sc, st, xy, t: {"sc_data": 0 * sc}, "sc_data: all counts are 0"),
+        (lambda sc, st, xy, t: {"st_data": 0 * st}, "st_data: all counts are 0"),
+        (lambda sc, st, xy, t: {"st_data": st + 0j}, "st_data: .* is not a number"),
+        (lambda sc, st, xy, t: {"st_data": st.assign(g000="much")}, "st_data: 'much' in column 'g000'"),
+        (lambda sc, st, xy, t: {"st_data": "spots.csv"}, "st_data: a table of rows and columns is needed"),
+        (lambda sc, st, xy, t: {"st_data": st.to_numpy()}, "sc_data names its genes and st_data does not"),
+        (
+            lambda sc, st, xy, t: {"sc_data": sc.to_numpy(), "st_data": st.to_numpy()[:, 1:]},
+            "st_data has 199 genes and sc_data 200, without names",
+        ),
+        (lambda sc, st, xy, t: {"phi": "high"}, "phi is 'high'"),
+        (lambda sc, st, xy, t: {"output": "spots"}, "output is 'spots'"),
+        (lambda sc, st, xy, t: {"device": "gpu"}, "device is 'gpu'"),
+        (lambda sc, st, xy, t: {"n_iter": 2.5}, "n_iter is 2.5"),
+        (lambda sc, st, xy, t: {"lambda_ridge": None}, "lambda_ridge is None"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_that_names_the_argument(small, change, message):
+    sc, st, xy, labels, _ = small
+    usual = {"sc_data": sc, "st_data": st, "st_coordinates": xy, "celltype": labels}
+    with pytest.raises(ValueError, match=message) as refused:
+        AttentionRegressionDeconv(**usual | change(sc, st, xy, labels))
+    said = str(refused.value)
+    assert refused.type is InputError and "\n" not in said and "--" not in said and len(said) <= 300
+
+
+def test_logged_counts_are_won_back_or_refused(small):
+    sc, st, xy, labels, _ = small
+    expected = found(sc, st, xy, labels)
+    model = AttentionRegressionDeconv(np.log1p(sc), st, xy, labels, n_iter=1)
+    np.testing.assert_allclose(model.run()[0], expected, atol=1e-12)
+    assert any("sc_data: the table was log-transformed; counts were won back" in note for note in model.notes_)
+    damaged = np.log1p((1 + 0.1 * np.random.default_rng(0).random(st.shape)) * st)
+    damaged = damaged.apply(lambda row: np.log1p(1e4 * np.expm1(row) / np.expm1(row).sum()), axis=1)
+    with pytest.raises(InputError, match="st_data: the table was log-transformed"):
+        AttentionRegressionDeconv(sc, damaged, xy, labels)
+
+
+def test_cells_without_type_and_empty_cells_and_spots_are_told(small, caplog):
+    sc, st, xy, labels, _ = small
+    sc, st, labels = sc.copy(), st.copy(), labels.astype(object)
+    labels.iloc[:2] = [np.nan, ""]
+    sc.iloc[2] = 0
+    st.iloc[0] = 0
+    model = AttentionRegressionDeconv(sc, st, xy, labels, n_iter=1)
+    proportions, _ = model.run()
+    assert model.notes_ == [
+        "2 cells of 120 have no cell type; left out",
+        "1 cells of 120 have no counts; left out",
+        "1 spots of 30 have no counts of the genes used; their proportions are the mean of the others'",
+    ]
+    assert set(model.notes_) <= set(caplog.messages)
+    assert len(model.cells_) == 117
+    np.testing.assert_allclose(proportions.iloc[0], model.mode_.mean(), atol=1e-12)
+
+
+def test_the_truth_is_found_by_name(small):
+    sc, st, xy, labels, truth = small
+    model = AttentionRegressionDeconv(sc, st, xy, labels, n_iter=1)
+    proportions, _ = model.run()
+    expected = model.evaluate(proportions, truth)["RMSE"]
+    columns = list(truth.columns[::-1])
+    more = pd.concat([truth, truth.iloc[:1].set_axis(["elsewhere"])])
+    for given in (
+        truth.sample(frac=1, random_state=0),
+        more[columns],
+        truth.reset_index(drop=True)[columns],
+        truth.reset_index(names="spot"),
+        truth.to_numpy(),
+        pd.DataFrame(truth.to_numpy()),
+    ):
+        assert model.evaluate(proportions, given)["RMSE"] == pytest.approx(expected, abs=1e-12)
+    assert model.evaluate(proportions, truth.iloc[:20])["n_spots"] == 20
+    for given, message in (
+        (truth.set_axis([f"x{i}" for i in range(30)]), "result_x has 0 of the 30 names of deconv_celltypes"),
+        (more.iloc[5:], "result_x has 25 of the 30 names"),
+        (truth.add_prefix("x"), "result_x: none of its columns is a cell type"),
+        (with_one(truth, np.nan), "result_x: row 's000', column 't0': 'nan' is not a number from 0"),
+        (truth.to_numpy()[1:], r"result_x has the shape \(29, 4\)"),
+        (0 * truth, "result_x is 0 in all"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.evaluate(proportions, given)
+    with pytest.raises(InputError, match="deconv_celltypes is a ndarray"):
+        model.evaluate(proportions.to_numpy(), truth)
+
+
+def test_a_model_says_what_it_is_and_that_it_was_not_run(small):
+    sc, st, xy, labels, _ = small
+    model = AttentionRegressionDeconv(sc, st, xy, labels, n_iter=1, output="molecules")
+    assert repr(model) == (
+        "AttentionRegressionDeconv(30 spots × 200 genes, 120 cells of 4 types, n_iter=1, output='molecules'; not run)"
+    )
+    for early in (model.map_cells, model.summary):
+        with pytest.raises(NotFittedError, match=r"call run\(\) before"):
+            early()
+    model.run()
+    assert repr(model).endswith(f"; run in {model.elapsed_time_:.1f} s)")
+    assert model.map_cells().shape == (30, 120)
+
+
+def test_a_watched_run_shows_how_far_it_is_in_one_line(small, monkeypatch):
+    sc, st, xy, labels, _ = small
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", screen)
+    log = logging.getLogger("spotfuse")
+    found(sc, st, xy, labels)
+    said = screen.getvalue()
+    assert said.startswith("\rdeconvolving 30 spots") and said.count("\n") == 1
+    assert "\riteration 1 of 1" in said and "30 spots deconvolved in" in said
+    assert not log.handlers and log.level == logging.NOTSET and log.propagate
+    log.setLevel("ERROR")
+    try:
+        found(sc, st, xy, labels)
+    finally:
+        log.setLevel(logging.NOTSET)
+    assert screen.getvalue() == said
 
 
 def run(folder, step, *options):

@@ -62,7 +62,11 @@ def test_tiles_cover_the_slice_once_and_train_as_well(prepared, monkeypatch):
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"encoder": "best"}, "--encoder"), ({"epochs": 0}, "--epochs"), ({"device": "tpu"}, "--device")],
+    [
+        ({"encoder": "best"}, "encoder is 'best'"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+    ],
 )
 def test_wrong_options_are_refused(prepared, wrong, said):
     with pytest.raises(InputError, match=said):

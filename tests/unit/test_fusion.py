@@ -95,6 +95,22 @@ def test_counts_in_a_layer_and_embeddings_from_elsewhere(tumour: AnnData) -> Non
     assert adata.obs["domain"].nunique() == 3
 
 
+def test_logged_counts_are_won_back_and_said(tumour: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    logged = tumour.copy()
+    logged.X = logged.X.log1p()
+    expected = SpatialFusion(tumour, epochs=1).train().obsm["emb"]
+    np.testing.assert_array_equal(SpatialFusion(logged, epochs=1).train().obsm["emb"], expected)
+    assert any("adata: X was log-transformed; counts were won back" in message for message in caplog.messages)
+
+
+def test_a_model_says_what_it_is(tumour: AnnData) -> None:
+    model = SpatialFusion(tumour, epochs=1)
+    said = "SpatialFusion(300 spots × 500 genes, encoder='published', random_seed=41; {})"
+    assert repr(model) == said.format("not trained")
+    model.train()
+    assert repr(model) == said.format("trained")
+
+
 def test_what_has_no_effect_is_said(tumour: AnnData) -> None:
     with pytest.warns(UserWarning, match=r"without effect here: dim_input=1000, theta=0\.2"):
         SpatialFusion(tumour, dim_input=1000, theta=0.2)
@@ -114,10 +130,25 @@ def test_refusals(tumour: AnnData) -> None:
         clustering(tumour, 3, method="leiden")
     with pytest.raises(InputError, match=r"obsm\['emb'\] is not there"):
         clustering(tumour, 3)
-    logged = tumour.copy()
-    logged.X = logged.X.log1p()
-    with pytest.raises(InputError, match="no raw counts"):
-        SpatialFusion(logged).train()
+    with pytest.raises(InputError, match="n_clusters is 301"):
+        clustering(AnnData(obs=tumour.obs, obsm={"emb": np.ones((300, 2))}), 301)
+    scaled = tumour.copy()
+    scaled.X = scaled.X.toarray() - 1
+    with pytest.raises(InputError, match="adata: X has negative values"):
+        SpatialFusion(scaled).train()
+    nowhere = tumour.copy()
+    del nowhere.obsm["spatial"]
+    with pytest.raises(InputError, match="adata: no coordinates"):
+        SpatialFusion(nowhere).train()
+    for arguments, message in (
+        ({"adata": "slice.h5ad"}, "adata is a str; give an AnnData"),
+        ({"adata_sc": tumour.to_df()}, "adata_sc is a DataFrame; give an AnnData"),
+        ({"encoder": "best"}, "encoder is 'best'"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"device": "gpu"}, "device is 'gpu'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            SpatialFusion(**{"adata": tumour} | arguments)
     empty = tumour.copy()
     empty.X = sparse.csr_matrix(empty.X.multiply(np.arange(300)[:, None] != 7))
     with pytest.raises(InputError, match=f"1 spots of 300 cannot be embedded.*{tumour.obs_names[7]} .no counts"):

@@ -7,6 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.spatial.distance import jensenshannon
 
+from spotfuse import io
+from spotfuse.deconvolution import _input
+from spotfuse.errors import InputError
+
 Array = npt.NDArray[np.float64]
 
 
@@ -19,8 +23,8 @@ def evaluate(proportions: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
         Of shape (n_spots, n_types), rows and columns named.
     truth
         Proportions or numbers of cells, named likewise; rows are scaled to sum to 1. Types that only one side has
-        count as 0 on the other; spots that only one side has are not scored. A truth whose names fit nowhere but
-        whose shape does is taken in the order given.
+        count as 0 on the other; spots that only one side has are not scored. Rows and columns with a default index
+        are taken in the order given.
 
     Returns
     -------
@@ -30,15 +34,40 @@ def evaluate(proportions: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
         over spots), ``PCC_per_spot``, ``PCC_overall``, ``Spearman``, ``CCC``, ``MAE``, ``RMSE_overall``,
         ``spotless`` (mean over spots of RMSE and of the divergence in bits), ``li2023`` (median divergence in bits,
         overall RMSE), ``per_type`` (a DataFrame), ``n_spots``, ``missing_types`` and ``unknown_types``.
+
+    Raises
+    ------
+    InputError
+        For a truth whose spots neither cover nor are among those of `proportions`, without a type in common, or with
+        anything but numbers from 0.
     """
-    if not truth.index.isin(proportions.index).any() and truth.shape == proportions.shape:
-        truth = pd.DataFrame(truth.to_numpy(), proportions.index, proportions.columns)
-    spots = [spot for spot in proportions.index if spot in truth.index]
-    types = sorted(set(proportions.columns) | set(truth.columns), key=str)
-    P = proportions.loc[spots].reindex(columns=types, fill_value=0.0).to_numpy(dtype=np.float64)
-    T = truth.loc[spots].reindex(columns=types, fill_value=0.0).to_numpy(dtype=np.float64)
+    return scores(proportions, truth, "proportions", "truth")
+
+
+def scores(proportions: pd.DataFrame, truth: pd.DataFrame, given: str, known_as: str) -> dict[str, Any]:
+    """Score as `evaluate` does, where the caller calls the two otherwise."""
+    proportions, truth = _numbers(proportions, given), _numbers(_input.by_own_names(truth, proportions.index), known_as)
+    if truth.shape[1] == proportions.shape[1] and _input.unnamed(truth.columns):
+        truth = truth.set_axis(proportions.columns, axis=1)
+    if not truth.columns.isin(proportions.columns).any():
+        raise InputError(
+            f"{known_as}: none of its columns is a cell type of {given}; it has '{str(truth.columns[0])[:40]}', "
+            f"{given} '{str(proportions.columns[0])[:40]}'"
+        )
+    rows = np.arange(len(proportions))
+    at = _input.aligned(proportions.index, truth.index)
+    if at is None and (part := _input.aligned(truth.index, proportions.index)) is not None:
+        at = np.argsort(part)
+        rows = part[at]
+    if at is None:
+        at = _input.align(proportions.index, given, truth.index, known_as)
+    types = sorted(set(proportions.columns) | set(truth.columns))
+    P = proportions.iloc[rows].reindex(columns=types, fill_value=0.0).to_numpy(dtype=np.float64)
+    T = truth.iloc[at].reindex(columns=types, fill_value=0.0).to_numpy(dtype=np.float64)
     total = T.sum(axis=1, keepdims=True)
     known = total[:, 0] > 0
+    if not known.any():
+        raise InputError(f"{known_as} is 0 in all the spots that are scored")
     P, T = P[known], T[known] / total[known]
 
     per_type = pd.DataFrame(
@@ -76,6 +105,22 @@ def evaluate(proportions: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
         "missing_types": [name for name in types if name not in proportions.columns],
         "unknown_types": [name for name in types if name not in truth.columns],
     }
+
+
+def _numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Give a table of numbers from 0 whose columns are called by text, each once."""
+    columns = io.text_index(table.columns)
+    if not columns.is_unique:
+        raise InputError(f"{name}: two columns are named '{columns[columns.duplicated()][0][:40]}'")
+    numbers = table.apply(pd.to_numeric, errors="coerce").set_axis(columns, axis=1)
+    bad = np.argwhere(~(numbers.to_numpy(dtype=np.float64) >= 0))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(
+            f"{name}: row '{str(table.index[row])[:40]}', column '{columns[column][:40]}': "
+            f"'{str(table.iloc[row, column])[:40]}' is not a number from 0"
+        )
+    return numbers
 
 
 def _correlation(a: Array, b: Array) -> float:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -39,18 +40,23 @@ class Settings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.phi != "estimated" and not (isinstance(self.phi, int | float) and 0 <= self.phi < 1):
-            raise InputError(f"phi is {self.phi}; it must be at least 0 and below 1, or 'estimated'")
+        if self.phi != "estimated" and not (isinstance(self.phi, Real) and 0 <= self.phi < 1):
+            raise InputError(f"phi is {self.phi!r}; it must be at least 0 and below 1, or 'estimated'")
         for name in ("lambda_cell", "lambda_spatial", "lambda_ridge"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
-        for name in ("n_iter", "k_neighbors"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.lambda_mode not in ("auto", "absolute"):
-            raise InputError(f"lambda_mode is '{self.lambda_mode}'; it must be auto or absolute")
-        if self.output not in ("cells", "molecules"):
-            raise InputError(f"output is '{self.output}'; it must be cells or molecules")
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= float(value) < np.inf):
+                raise InputError(f"{name} is {value!r}; it must be a number, not negative")
+        for name, least in (("n_iter", 1), ("k_neighbors", 1), ("seed", 0), ("n_jobs", -1)):
+            value = getattr(self, name)
+            if not (isinstance(value, Integral) and int(value) >= least):
+                raise InputError(f"{name} is {value!r}; it must be a whole number, at least {least}")
+        for name, known in (
+            ("lambda_mode", ("auto", "absolute")),
+            ("output", ("cells", "molecules")),
+            ("device", ("auto", "cpu", "cuda")),
+        ):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
 
     @property
     def threads(self) -> int:

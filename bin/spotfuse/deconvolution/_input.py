@@ -1,7 +1,8 @@
 """A slice and a reference brought together: the same genes, cells with a type, counts on both sides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import graphs, reference
+from spotfuse import graphs, io, reference, tables
 from spotfuse.errors import InputError
 
-type Table = pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
+type Table = AnnData | pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
+type Places = pd.DataFrame | npt.NDArray[Any]
+type Labels = str | pd.Series | pd.DataFrame | Mapping[Any, str] | Sequence[str] | npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,15 @@ class Matched:
 
 def reference_cells(sc: AnnData, cell_type_key: str, max_cells_per_type: int, seed: int) -> AnnData:
     """Clean a reference that was read already; see `spotfuse.reference.clean`; `InputError` without the column."""
+    notes = list(map(str, sc.uns.get("spotfuse", {}).get("notes", [])))
+    found = io.counts_of(sc, "sc", notes)
     if cell_type_key not in sc.obs:
         raise InputError(f"the reference has no column '{cell_type_key}' for the cell types")
     return reference.clean(
-        sparse.csr_matrix(sc.X),
+        sparse.csr_matrix(found.X),
         sc.obs[cell_type_key],
-        sc.var,
-        notes=list(sc.uns.get("spotfuse", {}).get("notes", [])),
+        found.var,
+        notes=notes,
         max_cells_per_type=max_cells_per_type,
         seed=seed,
     )
@@ -100,13 +105,10 @@ def match(st: AnnData, cells: AnnData) -> Matched:
     Raises
     ------
     InputError
-        For negative values, and when too few genes are shared or none has counts on both sides.
+        When too few genes are shared or none has counts on both sides.
     """
     same = reference.match_genes(st.var, cells.var)
     counts, cell_counts = sparse.csr_matrix(st.X), sparse.csr_matrix(cells.X)
-    for name, matrix in (("slice", counts), ("reference", cell_counts)):
-        if matrix.nnz and matrix.data.min() < 0:
-            raise InputError(f"the {name} has negative values; give raw counts")
     in_spots = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()[same.slice_index] > 0
     seen = in_spots & (np.asarray(cell_counts.sum(axis=0, dtype=np.float64)).ravel()[same.reference_index] > 0)
     if not seen.any():
@@ -121,6 +123,11 @@ def match(st: AnnData, cells: AnnData) -> Matched:
     notes = list(dict.fromkeys(map(str, cells.uns["spotfuse"]["notes"])))  # once, though cleaned twice
     if lost:
         notes.append(f"cell types without counts in the shared genes left out: {', '.join(lost)}")
+    if not_seen := int((np.asarray(counts.sum(axis=1)).ravel() == 0).sum()):
+        notes.append(
+            f"{not_seen} spots of {counts.shape[0]} have no counts of the genes used; their proportions are the mean "
+            "of the others'"
+        )
     if same.how != "compared as they are":
         notes.append(f"gene names {same.how}")
     return Matched(
@@ -142,33 +149,307 @@ def _columns(counts: sparse.csr_matrix, index: npt.NDArray[np.intp]) -> sparse.c
     return counts if whole else sparse.csr_matrix(counts[:, index])
 
 
-def labels_of(celltype: pd.Series | pd.DataFrame | Sequence[str] | npt.NDArray[Any]) -> pd.Series:
-    """Find the labels of cells, in a table in the column named like it, or else its first."""
-    if isinstance(celltype, pd.DataFrame):
-        known = [c for c in celltype if str(c).lower().replace("_", "") in ("celltype", "annotation", "label")]
-        celltype = celltype[known[0]] if known else celltype.iloc[:, 0]
-    return pd.Series(np.asarray(celltype, dtype=object))
+@dataclass(frozen=True)
+class _Counts:
+    """Counts with what their rows and columns are called, as they were given or turned.
+
+    Attributes
+    ----------
+    name
+        Of the argument.
+    X
+        Of shape (n_rows, n_genes).
+    rows
+        Their names.
+    var
+        A row a gene, indexed by name.
+    turns
+        Whether it may lie the other way.
+    """
+
+    name: str
+    X: sparse.csr_matrix
+    rows: pd.Index
+    var: pd.DataFrame
+    turns: bool
+
+    def ways(self) -> list["_Counts"]:
+        """Give the two ways in which it may lie, as given first."""
+        if not self.turns:
+            return [self]
+        turned = _Counts(self.name, self.X.T, self.var.index, pd.DataFrame(index=self.rows), True)
+        return [self, turned]
 
 
-def orientation(st_data: Table, sc_data: Table, n_spots: int, n_cells: int) -> tuple[bool, bool]:
-    """Tell whether spots, and whether cells, are rows: by shared names, or by shapes."""
-    if isinstance(st_data, pd.DataFrame) and isinstance(sc_data, pd.DataFrame):
-        st_axes = [set(map(str, st_data.columns)), set(map(str, st_data.index))]
-        sc_axes = [set(map(str, sc_data.columns)), set(map(str, sc_data.index))]
-        shared = {(i, j): len(st_axes[i] & sc_axes[j]) for i in (0, 1) for j in (0, 1)}
-        i, j = max(shared, key=lambda axes: (shared[axes], -sum(axes)))
-        return i == 0, j == 0
-    st_shape, sc_shape = np.shape(st_data), np.shape(sc_data)
-    return st_shape[0] == n_spots, sc_shape[0] == n_cells
+def read(
+    sc_data: Table,
+    st_data: Table,
+    st_coordinates: Places | None,
+    celltype: Labels,
+    *,
+    max_cells_per_type: int,
+    seed: int,
+) -> tuple[AnnData, AnnData, pd.Index]:
+    """Bring together what `AttentionRegressionDeconv` is given; see there.
+
+    Returns
+    -------
+    st
+        The slice, for `match`.
+    cells
+        The reference, as `spotfuse.reference.clean` leaves it, with the notes of both.
+    spots
+        Names of the spots, as given.
+
+    Raises
+    ------
+    InputError
+        For what does not fit together, naming the argument.
+    """
+    notes = list(map(str, sc_data.uns.get("spotfuse", {}).get("notes", []))) if isinstance(sc_data, AnnData) else []
+    st, sc = (_counts(data, name, notes) for data, name in ((st_data, "st_data"), (sc_data, "sc_data")))
+    places = _places(st_coordinates, st_data, st, notes)
+    labels = _labels(celltype, sc_data, sc, notes)
+    st, sc = _oriented(st, sc, places.index, labels.index)
+    _check_genes(st.var.index, sc.var.index)
+    where, whose = (
+        align(part.rows, part.name, given, what)
+        for part, given, what in ((st, places.index, "st_coordinates"), (sc, labels.index, "celltype"))
+    )
+    X, var = _raw(st, notes), st.var.set_axis(io.text_index(st.var.index))
+    if not var.index.is_unique:
+        told: list[str] = []
+        X, var = reference.unique_genes(X, var, told)
+        notes += [f"st_data: {note}" for note in told]
+    spots = AnnData(
+        X,
+        obs=pd.DataFrame(index=io.text_index(range(len(st.rows)))),
+        var=var,
+        obsm={"spatial": _xy(places.iloc[where])},
+    )
+    cells = reference.clean(
+        _raw(sc, notes),
+        labels.iloc[whose].set_axis(io.text_index(sc.rows)),
+        sc.var.set_axis(io.text_index(sc.var.index)),
+        notes=notes,
+        max_cells_per_type=max_cells_per_type,
+        seed=seed,
+        source="celltype",
+    )
+    return spots, cells, st.rows
 
 
-def to_anndata(data: Table, rows_first: bool) -> AnnData:
-    """Make a slice or a reference of a table or an array."""
+def align(rows: pd.Index, whose: str, given: pd.Index, what: str) -> npt.NDArray[np.intp]:
+    """Say where in what was given for some rows each row's own stands.
+
+    By name, where all rows' names are among those given; by position, where either side has no names: a default index
+    says nothing, and neither do R's row numbers.
+
+    Parameters
+    ----------
+    rows
+        What the rows are called.
+    whose, what
+        What the caller calls the rows' table, and what was given for it, for messages.
+    given
+        What is called so there.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), for ``iloc``
+
+    Raises
+    ------
+    InputError
+        Where both have names that fit in part or not at all, or lengths differ.
+    """
+    at = aligned(rows, given)
+    if at is not None:
+        return at
+    if unnamed(rows) or unnamed(given):
+        raise InputError(f"{whose} has {len(rows)} rows but {what} has {len(given)}")
+    ours, theirs = io.text_index(rows), io.text_index(given)
+    lacking, other = ours[~ours.isin(theirs)], theirs[~theirs.isin(ours)]
+    if not len(lacking):
+        twice = theirs[theirs.duplicated() & theirs.isin(ours)][0]
+        raise InputError(f"{what}: '{twice[:40]}' stands there more than once, in another order than in {whose}")
+    strange = f", and has '{other[0][:40]}'" if len(other) else ""
+    raise InputError(
+        f"{what} has {len(rows) - len(lacking)} of the {len(rows)} names of {whose}'s rows: it lacks "
+        f"'{lacking[0][:40]}'{strange}; name both alike, or give {what} as an array in the order of {whose}"
+    )
+
+
+def aligned(rows: pd.Index, given: pd.Index) -> npt.NDArray[np.intp] | None:
+    """Say what `align` says, or None where that refuses."""
+    in_order = np.arange(len(rows))
+    if rows.equals(given):
+        return in_order
+    ours = io.text_index(rows)
+    theirs = tables.named_as(pd.Series(0, io.text_index(given)), ours).index
+    if len(ours) == len(theirs) or not unnamed(rows):
+        where = pd.Series(np.arange(len(theirs)), theirs)[~theirs.duplicated(keep=False)].reindex(ours)
+        if where.notna().all():
+            return np.asarray(where, dtype=np.intp)
+    return in_order if len(ours) == len(theirs) and (unnamed(rows) or unnamed(given)) else None
+
+
+def unnamed(names: pd.Index) -> bool:
+    """Tell whether names are but the numbers of rows, from 0 or, as in R, from 1."""
+    if not len(names) or str(names[0]) not in ("0", "1"):
+        return False
+    text = io.text_index(names)
+    return any(text.equals(io.text_index(range(first, first + len(text)))) for first in (0, 1))
+
+
+def _counts(data: Table, name: str, notes: list[str]) -> _Counts:
+    if isinstance(data, AnnData):
+        found = io.counts_of(data, name, notes)
+        return _Counts(name, found.X, found.obs_names, found.var, False)
     if isinstance(data, pd.DataFrame):
-        data = data if rows_first else data.T
-        matrix = sparse.csr_matrix(data.to_numpy(dtype=np.float64))
-        rows, columns = data.index.astype(str), data.columns.astype(str)
+        first = data.iloc[:, 0] if data.shape[1] > 1 else None
+        if unnamed(data.index) and first is not None and _are_names(first):
+            data = data.iloc[:, 1:].set_axis(pd.Index(first))
+        return _Counts(name, io.matrix(data, name), data.index, pd.DataFrame(index=data.columns), True)
+    X = io.matrix(data, name)
+    rows, columns = (pd.RangeIndex(n).astype(str) for n in X.shape)
+    return _Counts(name, X, rows, pd.DataFrame(index=columns), True)
+
+
+def _raw(given: _Counts, notes: list[str]) -> sparse.csr_matrix:
+    X = sparse.csr_matrix(given.X)
+    return io.counts_in(X, given.name, "the table", notes) if given.turns else X
+
+
+def _are_names(column: pd.Series) -> bool:
+    """Tell whether a column has names of rows; that is what pandas calls the first one where its header is empty."""
+    if not column.is_unique:
+        return False
+    return str(column.name) == "Unnamed: 0" or bool(pd.to_numeric(column, errors="coerce").isna().all())
+
+
+def by_own_names(frame: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
+    """Name the rows of a table that has no names by a column of it that has some of those which are known."""
+    if not unnamed(frame.index) or frame.shape[1] < 2:
+        return frame
+    for i in range(frame.shape[1]):
+        column = frame.iloc[:, i]
+        if _are_names(column) and column.astype(str).isin(io.text_index(names)).any():
+            return frame.iloc[:, [j for j in range(frame.shape[1]) if j != i]].set_axis(pd.Index(column))
+    return frame
+
+
+def _places(given: Places | None, st_data: Table, st: _Counts, notes: list[str]) -> pd.DataFrame:
+    if given is None:
+        if not isinstance(st_data, AnnData):
+            raise InputError("st_coordinates is missing: give x and y of each spot, or st_data as an AnnData with them")
+        return pd.DataFrame(io.coordinates_of(st_data, "st_data", notes), st.rows)
+    if not isinstance(given, pd.DataFrame):
+        values = np.asarray(given)
+        if values.ndim != 2:
+            raise InputError(f"st_coordinates must have two columns, x and y; its shape is {values.shape}")
+        given = pd.DataFrame(values)
+    return by_own_names(given, st.rows.append(st.var.index))
+
+
+def _xy(places: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Give x and y, by the names of columns or as the only two that are numbers."""
+    pair = io.coordinate_columns(places)
+    if pair is None:
+        numbers = [i for i in range(places.shape[1]) if pd.to_numeric(places.iloc[:, i], errors="coerce").notna().any()]
+        if len(numbers) != 2:
+            named = ", ".join(str(column)[:20] for column in places.columns[:8])
+            raise InputError(
+                f"st_coordinates must have two columns of numbers, x and y; it has "
+                f"{len(numbers)} of numbers ({named}): give the two, or name them x and y"
+            )
+        table = places.iloc[:, numbers]
     else:
-        matrix = sparse.csr_matrix(data if rows_first else data.T)
-        rows, columns = (pd.RangeIndex(n).astype(str) for n in matrix.shape)
-    return AnnData(matrix, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))
+        table = places[list(pair)]
+    xy = np.asarray(table.apply(pd.to_numeric, errors="coerce"), dtype=np.float64)
+    lost = np.flatnonzero(~np.isfinite(xy).all(axis=1))
+    if len(lost):
+        raise InputError(
+            f"st_coordinates: no x and y for {len(lost)} of {len(xy)} spots, the first of them "
+            f"'{str(places.index[lost[0]])[:40]}': leave them out of st_data"
+        )
+    if len(xy) > 1 and not np.ptp(xy, axis=0).any():
+        raise InputError("st_coordinates gives all spots the same place")
+    return xy
+
+
+def _labels(celltype: Labels, sc_data: Table, sc: _Counts, notes: list[str]) -> pd.Series:
+    """Give the type of each cell, indexed by what the cells are called there."""
+    if isinstance(celltype, str):
+        if not isinstance(sc_data, AnnData):
+            raise InputError(f"celltype '{celltype}' names a column, and sc_data is no AnnData: give each cell's type")
+        if celltype not in sc_data.obs:
+            raise InputError(f"celltype: sc_data.obs has no column '{celltype}'; {io.nearest(celltype, sc_data.obs)}")
+        return sc_data.obs[celltype]
+    if isinstance(celltype, pd.DataFrame):
+        return _label_column(by_own_names(celltype, sc.rows.append(sc.var.index)), notes)
+    if isinstance(celltype, Mapping):
+        celltype = pd.Series(dict(celltype), dtype=object)
+    if not isinstance(celltype, pd.Series):
+        values = np.asarray(celltype, dtype=object)
+        if values.ndim == 2 and 1 in values.shape:
+            values = values.ravel()
+        if values.ndim != 1:
+            raise InputError(f"celltype: give one type a cell; it has the shape {values.shape}")
+        celltype = pd.Series(values)
+    return celltype
+
+
+def _label_column(table: pd.DataFrame, notes: list[str]) -> pd.Series:
+    """Take the column that is called like it, else the only one whose text can be types."""
+    if table.shape[1] == 1:
+        return table.iloc[:, 0]
+    found = reference.label_column(table)
+    if found is None:
+        fitting = [i for i in range(table.shape[1]) if _can_be_types(table.iloc[:, i])]
+        if len(fitting) != 1:
+            which = fitting or range(table.shape[1])
+            raise InputError(
+                f"celltype: which of its {table.shape[1]} columns has the types? Give that one ("
+                + ", ".join(str(table.columns[i])[:30] for i in which[:6])
+                + (" …)" if len(which) > 6 else ")")
+            )
+        found = fitting[0]
+        notes.append(f"celltype: types taken from its column '{table.columns[found]}'")
+    return table.iloc[:, found]
+
+
+def _can_be_types(column: pd.Series) -> bool:
+    known = column.dropna().astype(str)
+    is_text = bool(pd.to_numeric(known, errors="coerce").isna().any()) and not pd.api.types.is_bool_dtype(column)
+    return is_text and 2 <= known.nunique() <= len(known) / 2
+
+
+def _oriented(st: _Counts, sc: _Counts, places: pd.Index, labels: pd.Index) -> tuple[_Counts, _Counts]:
+    """Lay spots and cells in rows: so that they fit what is given for them, then so that most genes are shared."""
+
+    def fit(way: tuple[_Counts, _Counts]) -> tuple[int, int]:
+        spots, cells = way
+        fitting = (aligned(spots.rows, places) is not None) + (aligned(cells.rows, labels) is not None)
+        ours, theirs = (io.text_index(part.var.index) for part in way)
+        if unnamed(ours) or unnamed(theirs):
+            return fitting, len(ours) if ours.equals(theirs) else 0
+        return fitting, len(ours.unique().intersection(theirs.unique()))
+
+    return max(product(st.ways(), sc.ways()), key=fit)
+
+
+def _check_genes(st: pd.Index, sc: pd.Index) -> None:
+    """Refuse genes without names on one side, and different numbers of them without names on both."""
+    bare = {"st_data": unnamed(st), "sc_data": unnamed(sc)}
+    if all(bare.values()) and len(st) != len(sc):
+        raise InputError(
+            f"st_data has {len(st)} genes and sc_data {len(sc)}, without names: give DataFrames or AnnData, whose "
+            "genes have names, or the same genes in one order"
+        )
+    if sum(bare.values()) == 1:
+        without, with_names = sorted(bare, key=lambda name: not bare[name])
+        raise InputError(
+            f"{with_names} names its genes and {without} does not: give both as DataFrames or AnnData, or both as "
+            "arrays of the same genes in one order"
+        )

@@ -1,7 +1,8 @@
 """AttentionRegressionDeconv: what its users know of it, on top of the steps."""
 
+import dataclasses
+import logging
 import time
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,27 +12,39 @@ from anndata import AnnData
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from spotfuse import reference
-from spotfuse.deconvolution import _cell_level, _fit, _input, _profiles
-from spotfuse.deconvolution._evaluation import evaluate
+from spotfuse import progress
+from spotfuse.deconvolution import _cell_level, _evaluation, _fit, _input, _profiles
 from spotfuse.deconvolution._fit import Settings
-from spotfuse.deconvolution._input import Table
+from spotfuse.deconvolution._input import Labels, Places, Table
 from spotfuse.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class AttentionRegressionDeconv:
-    """Estimate the cell types of spots.
+    """Estimate the cell types of spots from a single-cell reference.
+
+    Spots are regressed on the mean profiles of types, weighted non-negative least squares with a prior that holds
+    neighbours in the tissue together by attention (`run`); each spot's proportions can then be laid on the reference's
+    cells (`map_cells`).
+
+    Names are used wherever there are any: genes of both sides are matched by name, and `celltype` and `st_coordinates`
+    follow the index of the counts, whatever their order. What has no names, or a default index, is taken by position.
 
     Parameters
     ----------
     sc_data
-        Raw counts of single cells, cells × genes or genes × cells.
+        Raw counts of single cells: a DataFrame, array or sparse matrix, (n_cells, n_genes) or (n_genes, n_cells), or an
+        AnnData with counts in X, ``layers['counts']`` or ``raw``. Without names of genes, both sides must have the same
+        genes in one order.
     st_data
-        Raw counts of spots, spots × genes or genes × spots.
+        Raw counts of spots, likewise: (n_spots, n_genes) or (n_genes, n_spots), or an AnnData.
     st_coordinates
-        x and y of each spot, of shape (n_spots, 2).
+        x and y of each spot, (n_spots, 2), in any unit: an array, or a DataFrame whose columns are called x and y, row
+        and col … or are the only two of numbers. None for those of an AnnData, in ``obsm['spatial']``.
     celltype
-        Type of each cell: a Series, an array, or a DataFrame with a column of them.
+        Type of each cell, (n_cells,): a Series, an array, a list or a dict by cell; a DataFrame with a column of them;
+        or the name of a column of an AnnData's ``obs``. Cells without a type (NaN, '') are left out.
     phi
         Spatial autocorrelation of proportions, from 0 to below 1, or ``"estimated"``: the likeliest.
     lambda_cell
@@ -66,31 +79,70 @@ class AttentionRegressionDeconv:
         Ends of the 90 % interval.
     abundance_ : DataFrame of shape (n_spots, n_types)
         The regression's weights, before rows are scaled.
-    fit_ : DataFrame
-        ``residual`` (weighted root mean square) and ``explained`` (share of the weighted sum of squares) of each spot.
+    fit_ : DataFrame of n_spots rows
+        ``residual`` (weighted root mean square), ``explained`` (share of the weighted sum of squares) and
+        ``uncertainty`` (length of the standard deviations) of each spot.
     support_ : float
         How much of what might be chance in the profiles the spots show, from 0 to 1: near 1 where the reference's
         cells are the slice's own, or as good as.
     scaled_spots_ : bool
         Whether spots were scaled to one depth.
-    profiles_, platform_factors_, gene_weights_, genes_, cells_, attention_, phi_, lambda_k_, objective_, converged_
-        What was learned, and how the last solve went.
-    notes_
-        What was put right in the input.
+    profiles_ : DataFrame of shape (n_types, n_genes)
+        Mean share of each gene in each type.
+    platform_factors_, gene_weights_ : Series of length n_genes
+        What the slice's platform sees of a gene relative to the reference's, and how much the gene counts.
+    attention_ : sparse matrix of shape (n_spots, n_spots)
+        Weights of neighbours.
+    phi_ : float
+        The autocorrelation used.
+    lambda_k_ : Series of length n_types
+        How strongly each type is held together.
+    objective_, converged_ : list of float, bool
+        How the last solve went.
+    elapsed_time_ : float or None
+        Seconds that `run` took.
+    types_, genes_, cells_, cell_types_
+        Names of types, of genes used and of cells used, and the type of each cell; known before `run`, as is
+    notes_ : list of str
+        what was put right in the input; logged as warnings.
+
+    Raises
+    ------
+    InputError
+        A ValueError, in one line that names the argument: for names that fit in part or not at all, for what is not
+        raw counts, for one type alone, coordinates that are missing, too few shared genes, numbers out of range.
+
+    See Also
+    --------
+    spotfuse.deconvolution.evaluate : scores proportions against known ones
+    spotfuse.cell_mapping.map_cells : SpatialFusion's way from cells to spots
+
+    Notes
+    -----
+    `run` shows how far it is in a notebook or a terminal; ``logging.getLogger("spotfuse").setLevel("ERROR")`` is quiet.
+
+    References
+    ----------
+    Ma and Zhou 2022, Nat Biotechnol 40:1349 (CARD): the regression with spatially correlated proportions that this one
+    starts from.
 
     Examples
     --------
     >>> deconv = AttentionRegressionDeconv(sc_data, st_data, st_coordinates, celltype)  # doctest: +SKIP
     >>> proportions, seconds = deconv.run()  # doctest: +SKIP
     >>> deconv.evaluate(proportions, truth)["RMSE"]  # doctest: +SKIP
+
+    With AnnData, whose ``obs`` has the types:
+
+    >>> deconv = AttentionRegressionDeconv(adata_sc, adata, celltype="cell_type")  # doctest: +SKIP
     """
 
     def __init__(
         self,
         sc_data: Table,
         st_data: Table,
-        st_coordinates: pd.DataFrame | npt.NDArray[Any],
-        celltype: pd.Series | pd.DataFrame | Sequence[str] | npt.NDArray[Any],
+        st_coordinates: Places | None = None,
+        celltype: Labels = "cell_type",
         phi: float = 0.8,
         lambda_cell: float = 1.0,
         lambda_spatial: float = 1.0,
@@ -105,58 +157,41 @@ class AttentionRegressionDeconv:
         seed: int = 1,
         device: str = "auto",
     ) -> None:
-        coordinates = np.asarray(st_coordinates, dtype=np.float64)
-        if coordinates.ndim != 2 or coordinates.shape[1] < 2:
-            raise InputError(f"st_coordinates must have two columns, x and y; its shape is {coordinates.shape}")
-        labels = _input.labels_of(celltype)
-        spots_first, cells_first = _input.orientation(st_data, sc_data, len(coordinates), len(labels))
-        st = _input.to_anndata(st_data, spots_first)
-        sc = _input.to_anndata(sc_data, cells_first)
-        for name, n_rows, given, what in (
-            ("st_data", st.n_obs, len(coordinates), "st_coordinates"),
-            ("sc_data", sc.n_obs, len(labels), "celltype"),
-        ):
-            if n_rows != given:
-                raise InputError(f"{name} has {n_rows} rows but {what} has {given}")
-        st.obsm["spatial"] = coordinates[:, :2]
-        labels.index = sc.obs_names
-        notes: list[str] = []
-        cells = reference.clean(
-            sc.X, labels, sc.var, notes=notes, max_cells_per_type=max_cells_per_type, seed=seed, source="celltype"
+        self.settings = Settings(
+            phi=phi,
+            lambda_cell=lambda_cell,
+            lambda_spatial=lambda_spatial,
+            lambda_ridge=lambda_ridge,
+            n_iter=n_iter,
+            n_jobs=n_jobs,
+            k_neighbors=k_neighbors,
+            lambda_mode=lambda_mode,
+            output=output,
+            seed=seed,
+            device=device,
         )
-        self._index = st_data.index if isinstance(st_data, pd.DataFrame) and spots_first else None
-        if isinstance(st_data, pd.DataFrame) and not spots_first:
-            self._index = st_data.columns
-        self._set(
-            st,
-            cells,
-            Settings(
-                phi=phi,
-                lambda_cell=lambda_cell,
-                lambda_spatial=lambda_spatial,
-                lambda_ridge=lambda_ridge,
-                n_iter=n_iter,
-                n_jobs=n_jobs,
-                k_neighbors=k_neighbors,
-                lambda_mode=lambda_mode,
-                output=output,
-                seed=seed,
-                device=device,
-            ),
+        st, cells, self._index = _input.read(
+            sc_data, st_data, st_coordinates, celltype, max_cells_per_type=max_cells_per_type, seed=seed
         )
+        self._data = data = _input.match(st, cells)
+        self.types_, self.genes_, self.cells_, self.notes_ = data.types, data.genes, data.cell_names, data.notes
+        self.cell_types_ = pd.Series(np.array(data.types)[data.codes], index=data.cell_names)
+        self.elapsed_time_: float | None = None
+        for note in self.notes_:
+            log.warning(note)
 
     @classmethod
     def from_anndata(
         cls, st: AnnData, sc: AnnData, cell_type_key: str = "cell_type", max_cells_per_type: int = 1000, **settings: Any
     ) -> Self:
-        """Start from a slice with raw counts and ``obsm['spatial']``, and a reference with labels in ``obs``.
+        """Start from a slice with coordinates in ``obsm['spatial']``, and a reference with labels in ``obs``.
 
         Parameters
         ----------
         st, sc
-            Slice and reference, raw counts in X.
+            Slice and reference: the class's `st_data` and `sc_data`.
         cell_type_key
-            Column of the reference's ``obs``.
+            Column of the reference's ``obs``: its `celltype`.
         max_cells_per_type
             As for the class.
         **settings
@@ -169,22 +204,20 @@ class AttentionRegressionDeconv:
         Raises
         ------
         InputError
-            For what is not counts, a missing column, too few shared genes, or numbers out of range.
+            As for the class.
         """
-        told = Settings(**settings)
-        cells = _input.reference_cells(sc, cell_type_key, max_cells_per_type, told.seed)
-        model = cls.__new__(cls)
-        model._index = st.obs_names
-        model._set(st, cells, told)
-        return model
+        return cls(sc, st, celltype=cell_type_key, max_cells_per_type=max_cells_per_type, **settings)
 
-    def _set(self, st: AnnData, cells: AnnData, settings: Settings) -> None:
-        self.settings = settings
-        if self._index is None:
-            self._index = st.obs_names
-        self._data = data = _input.match(st, cells)
-        self.types_, self.genes_, self.cells_, self.notes_ = data.types, data.genes, data.cell_names, data.notes
-        self.cell_types_ = pd.Series(np.array(data.types)[data.codes], index=data.cell_names)
+    def __repr__(self) -> str:
+        counts, data = self._data.counts, self._data
+        sizes = f"{counts.shape[0]} spots × {counts.shape[1]} genes, {len(data.codes)} cells of {len(data.types)} types"
+        changed = "".join(
+            f", {field.name}={getattr(self.settings, field.name)!r}"
+            for field in dataclasses.fields(Settings)
+            if getattr(self.settings, field.name) != field.default
+        )
+        state = "not run" if self.elapsed_time_ is None else f"run in {self.elapsed_time_:.1f} s"
+        return f"AttentionRegressionDeconv({sizes}{changed}; {state})"
 
     def run(self) -> tuple[pd.DataFrame, float]:
         """Estimate proportions.
@@ -196,9 +229,11 @@ class AttentionRegressionDeconv:
         seconds : float
         """
         start = time.perf_counter()
-        with threadpool_limits(1):  # batches of spots are what threads share, so that their number changes nothing
+        # batches of spots are what threads share, so that their number changes nothing
+        with progress.shown(), threadpool_limits(1):
             self._learn()
-        self.elapsed_time_ = time.perf_counter() - start
+            self.elapsed_time_ = time.perf_counter() - start
+            log.info("%d spots deconvolved in %.1f s", len(self.proportions_), self.elapsed_time_)
         return self.proportions_, self.elapsed_time_
 
     def evaluate(self, deconv_celltypes: pd.DataFrame, result_x: pd.DataFrame | npt.NDArray[Any]) -> dict[str, Any]:
@@ -209,16 +244,32 @@ class AttentionRegressionDeconv:
         deconv_celltypes
             As `run` gives them.
         result_x
-            The truth, of shape (n_spots, n_types); without names, in the order of `deconv_celltypes`.
+            The truth, of shape (n_spots, n_types): a DataFrame whose rows and columns are found by name, or, without
+            names, in the order of `deconv_celltypes`. It covers these spots, or is of some of them.
 
         Returns
         -------
         dict
             ``RMSE``, ``PCC`` and ``JSD`` first; see `spotfuse.deconvolution.evaluate`.
+
+        Raises
+        ------
+        InputError
+            For a truth of other spots or types, or with anything but numbers from 0.
         """
+        if not isinstance(deconv_celltypes, pd.DataFrame):
+            raise InputError(
+                f"deconv_celltypes is a {type(deconv_celltypes).__name__}; give the DataFrame that run() returns"
+            )
         if not isinstance(result_x, pd.DataFrame):
-            result_x = pd.DataFrame(np.asarray(result_x), deconv_celltypes.index, deconv_celltypes.columns)
-        return evaluate(deconv_celltypes, result_x)
+            values = np.asarray(result_x)
+            if values.shape != deconv_celltypes.shape:
+                raise InputError(
+                    f"result_x has the shape {values.shape}, deconv_celltypes {deconv_celltypes.shape}: give both the "
+                    "same, or a DataFrame with names"
+                )
+            result_x = pd.DataFrame(values, deconv_celltypes.index, deconv_celltypes.columns)
+        return _evaluation.scores(deconv_celltypes, result_x, "deconv_celltypes", "result_x")
 
     def map_cells(self) -> sparse.csr_matrix:
         """Distribute each spot's proportions over cells of the reference (step 2), after `run`.
@@ -227,7 +278,13 @@ class AttentionRegressionDeconv:
         -------
         Sparse matrix of shape (n_spots, n_cells). Cells stand as in ``cells_``; those of a type sum to the spot's
         proportion, so that proportions are step 1's.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `run`.
         """
+        self._check_is_fitted()
         weights, factors = self.gene_weights_.to_numpy(), self.platform_factors_.to_numpy()
         with threadpool_limits(1):
             return _cell_level.cell_map(
@@ -242,7 +299,8 @@ class AttentionRegressionDeconv:
             )
 
     def summary(self) -> dict[str, Any]:
-        """Give what a report needs to know of the run, as plain numbers and text."""
+        """Give what a report needs to know of the run, as plain numbers and text; `NotFittedError` before `run`."""
+        self._check_is_fitted()
         return {
             "method": "attention_regression",
             "output": self.settings.output,
@@ -258,6 +316,12 @@ class AttentionRegressionDeconv:
             "explained": float(self.fit_["explained"].median()),
             "notes": self.notes_,
         }
+
+    def _check_is_fitted(self) -> None:
+        if self.elapsed_time_ is None:
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("This AttentionRegressionDeconv has not been run: call run() before")
 
     def _learn(self) -> None:
         found = _fit.Regression(self._data, self.settings)

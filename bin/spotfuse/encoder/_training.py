@@ -98,7 +98,7 @@ def train(
         For an unknown encoder, an impossible number of epochs, or ``cuda`` without a GPU.
     """
     if isinstance(encoder, str) and encoder not in ENCODERS:
-        raise InputError(f"--encoder {encoder}: not known; take one of {', '.join(ENCODERS)}")
+        raise InputError(f"encoder is {encoder!r}; it must be one of {', '.join(ENCODERS)}")
     place = torch.device(arrays.device(device))
     torch.set_num_threads(threads)
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -112,7 +112,7 @@ def train(
         model = _build(encoder, adata, seed).to(place)
         steps = model.epochs if epochs is None else epochs
         if steps < 1:
-            raise InputError(f"--epochs {epochs}: must be 1 or more")
+            raise InputError(f"epochs is {epochs}; it must be 1 or more")
         history = _minimise(model, steps, f"training {type(model).__name__.lower()} on {place}: {adata.n_obs} spots")
         model.eval()
         with torch.no_grad():

@@ -21,26 +21,35 @@ from spotfuse.io._common import (
     Notes,
     attach_positions,
     beside,
+    coordinate_columns,
     coordinates_from_names,
     fit_image,
     name_genes,
     name_spots,
     nearest,
     reading,
+    text_index,
 )
 from spotfuse.io._counts import raw_counts
+from spotfuse.io._memory import coordinates_of, counts_in, counts_of, matrix
 
 __all__ = [
     "column_name",
+    "coordinate_columns",
+    "coordinates_of",
+    "counts_in",
+    "counts_of",
     "find_sections",
     "find_slices",
     "folder_kind",
     "is_table",
+    "matrix",
     "nearest",
     "read_annotation",
     "read_counts",
     "read_obs",
     "read_slice",
+    "text_index",
     "write",
 ]
 
