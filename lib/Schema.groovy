@@ -3,7 +3,7 @@ import java.nio.file.Path
 
 /**
  * What a JSON schema says of one value: the keywords that our two schemas use (type, enum, pattern, not.enum, minimum,
- * maximum, minLength, format, exists, errorMessage), with messages for people.
+ * maximum, minLength, maxLength, format, exists, errorMessage), with messages for people.
  */
 class Schema {
 
@@ -24,8 +24,8 @@ class Schema {
         }
         if (rule.pattern && !(text ==~ (rule.pattern as String)) ||
                 rule.not?.enum?.any { other -> other.toString().equalsIgnoreCase(text) } ||
-                rule.minLength && text.length() < rule.minLength) {
-            return "is '${text}', but ${rule.errorMessage ?: "must match ${rule.pattern}"}"
+                rule.minLength && text.length() < rule.minLength || rule.maxLength && text.length() > rule.maxLength) {
+            return "is '${brief(text)}', but ${rule.errorMessage ?: "must match ${rule.pattern}"}"
         }
         if (rule.minimum != null && text as BigDecimal < rule.minimum || rule.maximum != null && text as BigDecimal > rule.maximum) {
             return "is ${text}, but must be ${bounds(rule)}"
@@ -45,6 +45,11 @@ class Schema {
             return "is a folder, but must be a file: ${path.toUriString()}"
         }
         null
+    }
+
+    /** A text as a message has room for it. */
+    static String brief(Object text) {
+        text.toString().length() > 60 ? text.toString().take(57) + '...' : text
     }
 
     static String bounds(Map rule) {

@@ -9,6 +9,9 @@ class Sheet {
     /** Per slice: what its steps need (paths resolved against the sheet's folder), and `given`, the row as JSON. */
     final List<Map> slices = []
 
+    /** Columns that say how a slice is read; all commands that read one have an option for each. */
+    private static final READING = ['platform', 'section', 'layer', 'spatial_key', 'symbol_column']
+
     private final Path file
     private final Map<String, Map> rules
     private final List<String> required
@@ -63,7 +66,7 @@ class Sheet {
         def first = [:]
         rows.each { row ->
             def cells = row.cells.findAll { _name, value -> value != null && value != '' }
-            def where = "${row.place}${cells.sample == null ? '' : " (${cells.sample})"}"
+            def where = "${row.place}${cells.sample == null ? '' : " (${Schema.brief(cells.sample)})"}"
             required.findAll { name -> name in columns && cells[name] == null }.each { name ->
                 complain("${where}, column ${name}: is empty; it holds ${rules[name].description}")
             }
@@ -92,6 +95,9 @@ class Sheet {
                 }
             }
             slices << slice(cells)
+        }
+        slices*.group.findAll().unique().groupBy { group -> group.toLowerCase() }.values().findAll { names -> names.size() > 1 }.each { names ->
+            complain("column group: ${names.join(' and ')} differ in nothing but case; give a group one name")
         }
         slices.findAll { row -> row.group }.groupBy { row -> row.group }.each { group, together -> join(group, together) }
     }
@@ -127,12 +133,13 @@ class Sheet {
             n_domains: n_domains.isInteger() ? n_domains.toInteger() : n_domains,
             reference: cells.reference, cell_type_key: key, annotation: cells.annotation,
             proportions: cells.proportions, platform: cells.platform ?: 'auto',
+            section: cells.section, layer: cells.layer, spatial_key: cells.spatial_key, symbol_column: cells.symbol_column,
         ] + cells.findAll { name, _value -> !rules[name] } + (z == null ? [:] : [z: z])
         [
             id: given.sample,
             group: given.group,
             data: resolve(cells.data ?: '.'),
-            platform: given.platform,
+            reading: READING.findAll { name -> given[name] != null }.collect { name -> "--${name.replace('_', '-')}=${Shell.quote(given[name])}" }.join(' '),
             z: z == null ? null : String.format(Locale.ROOT, '%.9f', z),
             flat: cells.z == null,
             n_domains: n_domains,
@@ -157,13 +164,13 @@ class Sheet {
     }
 
     /** A name for a slice, from that of its file or folder. */
-    private static String nameOf(Path path) {
+    private String nameOf(Path path) {
         def place = path.toAbsolutePath().normalize()
         place = place.fileName?.toString() == 'outs' ? place.parent : place
         def name = place.fileName?.toString() ?: ''
         name = Files.isDirectory(place) ? name.replaceAll(/(?i)\.zarr$/, '') : name.replaceAll(/\..*/, '')
         name = name.replaceAll(/[^A-Za-z0-9._-]+/, '_').replaceAll(/^[._-]+/, '')
-        name.toLowerCase() in ['', 'cohort', 'pipeline_info'] ? 'slice' : name
+        Schema.complaint(rules.sample, name) ? 'slice' : name
     }
 
     private Path resolve(Object value) {

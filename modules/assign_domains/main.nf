@@ -15,8 +15,8 @@ process ASSIGN_DOMAINS {
     script:
     """
     # ${task.ext.sources}
-    assign_domains.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.assign_domains.status.json \\
-        --prepared ${prepared} --embedding ${embedding} --n-domains ${n_domains} ${task.ext.args ?: ''}
+    assign_domains.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.assign_domains.status.json \\
+        --prepared=${prepared} --embedding=${embedding} --n-domains=${n_domains} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -5,7 +5,7 @@ process CHECK_SLICE {
     ext sources: Sources.digest('check_slice')
 
     input:
-    tuple val(meta), path(data, stageAs: 'data/*'), val(platform), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')
+    tuple val(meta), path(data, stageAs: 'data/*'), val(reading), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')
 
     output:
     tuple val(meta), path('check.json')                    , emit: check, optional: true
@@ -13,12 +13,12 @@ process CHECK_SLICE {
     path 'versions.yml'                                    , emit: versions
 
     script:
-    def truth = annotation || column ? "--annotation ${annotation ?: Shell.quote(column)}" : ''
-    def known = proportions ? "--proportions ${proportions}" : ''
+    def truth = annotation || column ? "--annotation=${annotation ?: Shell.quote(column)}" : ''
+    def known = proportions ? "--proportions=${proportions}" : ''
     """
     # ${task.ext.sources}
-    check_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.check_slice.status.json \\
-        --data ${data} --platform ${platform} --n-domains ${n_domains} ${truth} ${known} ${task.ext.args ?: ''}
+    check_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.check_slice.status.json \\
+        --data=${data} ${reading} --n-domains=${n_domains} ${truth} ${known} ${task.ext.args ?: ''}
     """
 
     stub:

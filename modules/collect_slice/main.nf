@@ -11,21 +11,21 @@ process COLLECT_SLICE {
     output:
     tuple val(meta), path("_slice/${meta.id}")   , emit: slice, optional: true
     path "${meta.id}/*"                          , emit: results, optional: true
-    path '*.status.json'                         , emit: status
+    path "${meta.id}.collect_slice.status.json"  , emit: status
     path 'versions.yml'                          , emit: versions
 
     script:
-    def truth = annotation || column ? "--annotation ${annotation ?: Shell.quote(column)}" : ''
+    def truth = annotation || column ? "--annotation=${annotation ?: Shell.quote(column)}" : ''
     """
     # ${task.ext.sources}
-    cat > meta.json <<'JSON'
+    cat > _meta.json <<'JSON'
     ${row}
     JSON
-    cat > params.json <<'JSON'
+    cat > _params.json <<'JSON'
     ${parameters}
     JSON
-    collect_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.collect_slice.status.json \\
-        --parts _parts --meta meta.json --params params.json ${truth} ${task.ext.args ?: ''}
+    collect_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.collect_slice.status.json \\
+        --parts=_parts --meta=_meta.json --params=_params.json ${truth} ${task.ext.args ?: ''}
     # the folder is for the reports, its files are published one by one: as a folder they would be in the report's way
     [ ! -d ${meta.id} ] || { mkdir _slice && cp -rl ${meta.id} _slice/ ; }
     """

@@ -19,8 +19,8 @@ process COMPARE_SLICES {
     cat > sheet.json <<'JSON'
     ${rows}
     JSON
-    compare_slices.py --sample cohort --threads ${task.cpus} --status cohort.compare_slices.status.json \\
-        --sheet sheet.json --slices ${slices} --mixing ${mixing} ${task.ext.args ?: ''}
+    compare_slices.py --sample=cohort --threads=${task.cpus} --status=cohort.compare_slices.status.json \\
+        --sheet=sheet.json --slices ${slices} --mixing ${mixing} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -15,8 +15,8 @@ process DECONVOLVE {
     script:
     """
     # ${task.ext.sources}
-    deconvolve.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.deconvolve.status.json \\
-        --prepared ${prepared} --reference ${reference} ${task.ext.args ?: ''}
+    deconvolve.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.deconvolve.status.json \\
+        --prepared=${prepared} --reference=${reference} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -5,7 +5,7 @@ process EVALUATE {
     ext sources: Sources.digest('evaluate')
 
     input:
-    tuple val(meta), path(parts), path(data, stageAs: 'data/*'), path(annotation, stageAs: 'annotation/*'), val(column), path(truth, stageAs: 'truth/*')
+    tuple val(meta), path(parts), path(data, stageAs: 'data/*'), val(reading), path(annotation, stageAs: 'annotation/*'), val(column), path(truth, stageAs: 'truth/*')
 
     output:
     tuple val(meta), path('{scores.json,*.evaluate.status.json}')    , emit: parts
@@ -13,12 +13,12 @@ process EVALUATE {
 
     script:
     def made = parts.collect { part -> part.name }
-    def domains = 'domains.tsv' in made && (annotation || column) ? "--domains domains.tsv --annotation ${annotation ?: Shell.quote(column)}" : ''
-    def proportions = 'proportions.tsv' in made && truth ? "--proportions proportions.tsv --truth ${truth}" : ''
+    def domains = 'domains.tsv' in made && (annotation || column) ? "--domains=domains.tsv --annotation=${annotation ?: Shell.quote(column)}" : ''
+    def proportions = 'proportions.tsv' in made && truth ? "--proportions=proportions.tsv --truth=${truth}" : ''
     """
     # ${task.ext.sources}
-    evaluate.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.evaluate.status.json \\
-        --data ${data} --qc qc.tsv ${domains} ${proportions} ${task.ext.args ?: ''}
+    evaluate.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.evaluate.status.json \\
+        --data=${data} ${reading} --qc=qc.tsv ${domains} ${proportions} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -14,8 +14,8 @@ process FIND_MARKERS {
     script:
     """
     # ${task.ext.sources}
-    find_markers.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.find_markers.status.json \\
-        --prepared ${prepared} --domains ${domains} ${task.ext.args ?: ''}
+    find_markers.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.find_markers.status.json \\
+        --prepared=${prepared} --domains=${domains} ${task.ext.args ?: ''}
     """
 
     stub:

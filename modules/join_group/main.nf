@@ -17,7 +17,7 @@ process JOIN_GROUP {
     script:
     """
     # ${task.ext.sources}
-    join_group.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.join_group.status.json \\
+    join_group.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.join_group.status.json \\
         --slices ${meta.slices*.id.join(' ')} --prepared ${prepared} \\
         ${z.any() ? "--z ${z.join(' ')}" : ''} ${task.ext.args ?: ''}
     """

@@ -16,8 +16,8 @@ process PREPARE_REFERENCE {
     script:
     """
     # ${task.ext.sources}
-    prepare_reference.py --sample ${Shell.quote(meta.id)} --threads ${task.cpus} --status reference.status.json \\
-        --reference ${data} --cell-type-key ${labels ?: Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''}
+    prepare_reference.py --sample=${Shell.quote(meta.id)} --threads=${task.cpus} --status=reference.status.json \\
+        --reference=${data} --cell-type-key=${labels ?: Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''}
     """
 
     stub:

@@ -5,7 +5,7 @@ process PREPARE_SLICE {
     ext sources: Sources.digest('prepare_slice'), n_counts: { meta.n_counts }
 
     input:
-    tuple val(meta), path(data, stageAs: 'data/*'), val(platform)
+    tuple val(meta), path(data, stageAs: 'data/*'), val(reading)
 
     output:
     tuple val(meta), path('prepared.h5ad')                           , emit: prepared, optional: true
@@ -15,8 +15,8 @@ process PREPARE_SLICE {
     script:
     """
     # ${task.ext.sources}
-    prepare_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.prepare_slice.status.json \\
-        --data ${data} --platform ${platform} ${task.ext.args ?: ''}
+    prepare_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.prepare_slice.status.json \\
+        --data=${data} ${reading} ${task.ext.args ?: ''}
     """
 
     stub:

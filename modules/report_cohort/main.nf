@@ -25,8 +25,8 @@ process REPORT_COHORT {
     cat > params.json <<'JSON'
     ${parameters}
     JSON
-    report_cohort.py --sample cohort --threads ${task.cpus} --status cohort.report_cohort.status.json \\
-        --sheet sheet.json --slices ${slices} --tables ${tables} --statuses statuses/* --params params.json \\
+    report_cohort.py --sample=cohort --threads=${task.cpus} --status=cohort.report_cohort.status.json \\
+        --sheet=sheet.json --slices ${slices} --tables ${tables} --statuses statuses/* --params=params.json \\
         ${task.ext.args ?: ''}
     """
 

@@ -8,15 +8,15 @@ process REPORT_SLICE {
     tuple val(meta), path(slice, stageAs: '_slice/*')
 
     output:
-    path "${meta.id}/report.html"    , emit: report, optional: true
-    path '*.status.json'             , emit: status
-    path 'versions.yml'              , emit: versions
+    path "${meta.id}/report.html"                  , emit: report, optional: true
+    path "${meta.id}.report_slice.status.json"     , emit: status
+    path 'versions.yml'                            , emit: versions
 
     script:
     """
     # ${task.ext.sources}
-    report_slice.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.report_slice.status.json \\
-        --slice ${slice} ${task.ext.args ?: ''}
+    report_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.report_slice.status.json \\
+        --slice=${slice} ${task.ext.args ?: ''}
     mkdir ${meta.id}
     [ ! -e report.html ] || mv report.html ${meta.id}/
     """

@@ -17,8 +17,8 @@ process SPLIT_GROUP {
     script:
     """
     # ${task.ext.sources}
-    split_group.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.split_group.status.json \\
-        --prepared ${prepared} --learned learned ${task.ext.args ?: ''}
+    split_group.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.split_group.status.json \\
+        --prepared=${prepared} --learned=learned ${task.ext.args ?: ''}
     """
 
     stub:

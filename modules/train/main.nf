@@ -16,8 +16,8 @@ process TRAIN {
     script:
     """
     # ${task.ext.sources}
-    train.py --sample ${meta.id} --threads ${task.cpus} --status ${meta.id}.train.status.json \\
-        --prepared ${prepared} ${task.ext.args ?: ''}
+    train.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.train.status.json \\
+        --prepared=${prepared} ${task.ext.args ?: ''}
     """
 
     stub:

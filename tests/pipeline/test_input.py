@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,8 @@ workflow {
     def schema = file("${projectDir}/assets/schema_input.json")
     file("${params.input}/*", type: 'any').each { sheet ->
         def read = new Sheet(sheet, schema)
-        println('>>' + groovy.json.JsonOutput.toJson([sheet.name, read.problems, read.slices*.given]))
+        def rows = read.slices
+        println('>>' + groovy.json.JsonOutput.toJson([sheet.name, read.problems, rows*.given, rows*.reading]))
     }
 }
 """
@@ -38,11 +40,14 @@ GOOD = {
     "truth.csv": "sample,data,annotation,proportions,reference\nA,a.h5ad,layer,t.tsv,a.h5ad\nB,a.h5ad,t.tsv,,\n",
     "reference.csv": "sample,data,reference,cell_type_key\nA,a.h5ad,a folder,t.tsv\nB,~,a folder,\n",
     "odd.csv": "sample,data,annotation,note\nA,run 7.2; $(x) ü,it's `a` $(column),<b>&amp;</b>\n",
+    "reading.csv": "sample,data,section,layer,spatial_key\nA,a.h5ad,of: it's `a`,-raw,x y\nB,a.h5ad,,,\n",
     "metadata.csv": "sample,data,date,condition\nA,a.h5ad,2024,x\n",
 }
 
 NUMBERS = ["0", "1", "-3", "7.5", "many", "1e3", "²"]
 HOSTILE = ["a;reboot", "$(id)", "`id`", "ü", "a b", "..", "-x", "<script>alert(1)</script>", "pipeline_info"]
+
+OURS = ["cohort", "Pipeline_Info", "cell_map", "report.html", "VERSIONS.yml"]
 
 BAD = {
     "group.csv": (
@@ -69,6 +74,19 @@ BAD = {
             "row 5 (Cohort), column",
         ],
     ),
+    "ours.csv": (
+        "sample,data\n" + "".join(f"{name},a.h5ad\n" for name in OURS),
+        [f"row {i} ({name}), column sample: is '{name}', but" for i, name in enumerate(OURS, 2)],
+    ),
+    "long.csv": (
+        f"sample,data,group\n{'a' * 201},a.h5ad,{'b' * 201}\n{'c' * 200},a.h5ad,{'d' * 200}\n",
+        [
+            f"row 2 ({'a' * 57}...), column sample: is '{'a' * 57}...', but must be at most 200 letters",
+            f"row 2 ({'a' * 57}...), column group: is '{'b' * 57}...', but must be at most 200 letters",
+        ],
+    ),
+    "case.csv": ("sample,data,group\nA,a.h5ad,g\nB,a.h5ad,G\n", ["column group: g and G differ in nothing but case"]),
+    "section.csv": ("sample,data,section\nA,a.h5ad,one\n", ["column section: is 'one', but must be column:value"]),
     "values.csv": (
         "sample,data,n_domains,platform\nA,a.h5ad,1,visum\nB,a.h5ad,seven,\nC,a.h5ad,7.5,\n",
         [
@@ -128,7 +146,7 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def sheets(pipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], list[dict]]]:
+def sheets(pipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], list[dict], list[str]]]:
     folder = tmp_path_factory.mktemp("sheets")
     for name, text in (GOOD | {name: text for name, (text, _) in BAD.items()}).items():
         (folder / name).write_text(text, newline="", encoding="utf-8", errors="surrogateescape")
@@ -140,12 +158,12 @@ def sheets(pipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tupl
     done = pipeline.nextflow("run", pipeline.folder / "sheets.nf", "--input", folder, "--outdir", "sheets")
     assert done.returncode == 0, done.stdout
     lines = [json.loads(line[2:]) for line in done.stdout.splitlines() if line.startswith(">>")]
-    return {name: (problems, given) for name, problems, given in lines}
+    return {name: tuple(told) for name, *told in lines}
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_sheets_pass(sheets, name: str) -> None:
-    problems, given = sheets[name]
+    problems, given, _reading = sheets[name]
     assert problems == []
     assert [row["sample"] for row in given] == ["A", "B"][: len(given)]
     # the schema's other readers agree
@@ -163,6 +181,12 @@ def test_cells_keep_what_they_hold(sheets) -> None:
     assert sheets["truth.csv"][1][0]["cell_type_key"] == "cell_type"
 
 
+def test_how_a_slice_is_read_is_ready_for_a_command_line(sheets) -> None:
+    first, second = (shlex.split(words) for words in sheets["reading.csv"][2])
+    assert first == ["--platform=auto", "--section=of: it's `a`", "--layer=-raw", "--spatial-key=x y"]
+    assert second == ["--platform=auto"]
+
+
 @pytest.mark.parametrize(
     ("name", "sample"),
     [
@@ -174,7 +198,7 @@ def test_cells_keep_what_they_hold(sheets) -> None:
     ],
 )
 def test_one_slice_needs_no_sheet(sheets, name: str, sample: str | None) -> None:
-    problems, [row] = sheets[name]
+    problems, [row], _reading = sheets[name]
     assert problems == [] and Path(row["data"]).name == name
     assert row["sample"] == (sample or Path(row["data"]).parent.name)
     assert row["n_domains"] == "auto" and row["reference"] is None
@@ -182,7 +206,7 @@ def test_one_slice_needs_no_sheet(sheets, name: str, sample: str | None) -> None
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_sheets_are_refused(sheets, name: str) -> None:
-    problems, _given = sheets[name]
+    problems = sheets[name][0]
     wanted = BAD[name][1]
     assert len(problems) == len(wanted), problems
     for problem, part in zip(problems, wanted, strict=True):

@@ -17,6 +17,7 @@ MODULES = sorted((ROOT / "modules").glob("*/main.nf"))
 STEPS = [module.parent.name for module in MODULES]
 SCHEMA = json.loads((ROOT / "nextflow_schema.json").read_text())
 PARAMETERS = {name: rule for group in SCHEMA["$defs"].values() for name, rule in group["properties"].items()}
+READING = re.search(r"READING = \[(.*)\]", (ROOT / "lib/Sheet.groovy").read_text())[1].replace("'", "").split(", ")
 PROFILES = "docker podman singularity apptainer conda slurm awsbatch google-batch k8s gpu".split()
 
 
@@ -40,6 +41,16 @@ def test_every_step_is_complete(module: Path) -> None:
     assert re.search(rf"^    version +=? *'{re.escape(version)}'$", (ROOT / "nextflow.config").read_text(), re.M)
     if step not in ("compare_slices", "report_cohort"):
         assert 'tag "${meta.id}"' in text
+
+
+@pytest.mark.parametrize("module", MODULES, ids=STEPS)
+def test_a_value_is_one_word_with_its_option(module: Path) -> None:
+    """What begins with a dash, as a file or a column may, is an option of its own otherwise."""
+    script = module.read_text().split("    script:")[1].split("    stub:")[0]
+    config = (ROOT / "conf/modules.config").read_text()
+    several = {"slices", "prepared", "tables", "statuses", "mixing", "z"}  # files and names that are ours, numbers
+    assert set(re.findall(r"--([a-z-]+) [$\w]", script)) <= several
+    assert re.findall(r'"--[a-z-]+ \$', config) == []
 
 
 def test_what_nextflow_parses_at_start_needs_no_locale() -> None:
@@ -81,13 +92,17 @@ def test_commands_and_schema_agree(step: str) -> None:
     }
     assert given <= set(options)
     script = (ROOT / f"modules/{step}/main.nf").read_text()
+    columns = json.loads((ROOT / "assets/schema_input.json").read_text())["items"]["properties"]
     for option, action in options.items():
         if option in given:
             parameter = {"method": "deconvolution"}.get(option, action.dest)
             assert action.default == PARAMETERS[parameter].get("default"), option
             if "enum" in PARAMETERS[parameter] and action.choices:
                 assert list(action.choices) == PARAMETERS[parameter]["enum"], option
-        elif f"--{option} " not in script:
+        elif action.dest in READING and "${reading}" in script:
+            assert action.dest in columns
+            assert action.default in (None, "auto"), option
+        elif not re.search(f"--{option}[ =]", script):
             # a reference's faults take away cell types, not domains, so the check of the slice leaves it alone
             assert step == "check_slice" and option in {"reference", "cell-type-key"}, option
 
