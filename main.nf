@@ -40,15 +40,15 @@ workflow SPOTFUSE {
     main:
     // steps of one slice, e.g. [[id: 'A'], prepared.h5ad]
     CHECK_SLICE(
-        channel.fromList(sheet.collect { id, row -> [[id: id], row.data, row.reading, row.n_domains, row.annotation, row.column, row.proportions] })
+        channel.fromList(sheet.collect { id, row -> [[id: id], row.data, row.digest, row.reading, row.n_domains, row.annotation, row.column, row.proportions] })
     )
     // from here on with the slice's size, which says what memory to ask for, e.g. [[id: 'A', n_counts: 2396581], ...]
-    PREPARE_SLICE(CHECK_SLICE.out.check.map { meta, check -> [meta + Run.sizeOf(check), sheet[meta.id].data, sheet[meta.id].reading] })
+    PREPARE_SLICE(CHECK_SLICE.out.check.map { meta, check -> [meta + Run.sizeOf(check), sheet[meta.id].data, sheet[meta.id].digest, sheet[meta.id].reading] })
     prepared = PREPARE_SLICE.out.prepared
     LEARN(prepared, sheet)
     FIND_MARKERS(prepared.join(LEARN.out.domains))
 
-    // a reference is prepared once for all its slices, e.g. [[id: 'atlas.h5ad', path: ..., cell_type_key: ...], reference.h5ad],
+    // a reference is prepared once for all its slices, e.g. [[id: 'atlas.h5ad', path: ..., digest: ..., cell_type_key: ...], reference.h5ad],
     // and its note goes to each of them, e.g. [[id: 'A'], A.prepare_reference.status.json]
     references = sheet.values().findAll { row -> row.reference }.groupBy { row -> row.reference }
     PREPARE_REFERENCE(channel.fromList(references.keySet().collect { reference -> [reference, file(reference.path, glob: false), reference.labels ? file(reference.labels, glob: false) : []] }))
@@ -71,7 +71,7 @@ workflow SPOTFUSE {
         scorable
             .map { meta, files -> [meta, files.findAll { file -> file.name in ['qc.tsv', 'domains.tsv', 'proportions.tsv'] }] }
             .filter { _meta, files -> files.size() > 1 }
-            .map { meta, files -> [meta, files, sheet[meta.id].data, sheet[meta.id].reading, sheet[meta.id].annotation, sheet[meta.id].column, sheet[meta.id].proportions] }
+            .map { meta, files -> [meta, files, sheet[meta.id].data, sheet[meta.id].digest, sheet[meta.id].reading, sheet[meta.id].annotation, sheet[meta.id].column, sheet[meta.id].proportions] }
     )
 
     // a slice's folder from whatever its steps made

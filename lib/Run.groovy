@@ -65,7 +65,12 @@ class Run {
             info.resolve("params_${params.trace_report_suffix}.json").text = JsonOutput.prettyPrint(JsonOutput.toJson(new TreeMap(params))) + '\n'
         }
         samples = sheet.slices*.id
-        sheet.slices.collectEntries { row -> [row.id, row] }
+        def ours = [workflow.workDir, FileHelper.asPath(params.outdir.toString())].findAll { folder -> Files.exists(folder) }*.toRealPath()
+        def digest = { path -> Inputs.digest(path, ours) }.memoize()
+        sheet.slices.collectEntries { row ->
+            def reference = row.reference ? row.reference + [digest: digest(FileHelper.asPath(row.reference.path))] : null
+            [row.id, row + [digest: digest(row.data), reference: reference]]
+        }
     }
 
     /** Know a task that ended, by its list of versions. */

@@ -5,7 +5,7 @@ process CHECK_SLICE {
     ext sources: Sources.digest('check_slice')
 
     input:
-    tuple val(meta), path(data, stageAs: 'data/*'), val(reading), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')
+    tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')
 
     output:
     tuple val(meta), path('check.json')                    , emit: check, optional: true

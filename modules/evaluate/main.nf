@@ -5,7 +5,7 @@ process EVALUATE {
     ext sources: Sources.digest('evaluate')
 
     input:
-    tuple val(meta), path(parts), path(data, stageAs: 'data/*'), val(reading), path(annotation, stageAs: 'annotation/*'), val(column), path(truth, stageAs: 'truth/*')
+    tuple val(meta), path(parts), path(data, stageAs: 'data/*'), val(digest), val(reading), path(annotation, stageAs: 'annotation/*'), val(column), path(truth, stageAs: 'truth/*')
 
     output:
     tuple val(meta), path('{scores.json,*.evaluate.status.json}')    , emit: parts

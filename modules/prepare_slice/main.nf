@@ -5,7 +5,7 @@ process PREPARE_SLICE {
     ext sources: Sources.digest('prepare_slice'), n_counts: { meta.n_counts }
 
     input:
-    tuple val(meta), path(data, stageAs: 'data/*'), val(reading)
+    tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading)
 
     output:
     tuple val(meta), path('prepared.h5ad')                           , emit: prepared, optional: true
