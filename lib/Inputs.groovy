@@ -11,7 +11,6 @@ import java.security.MessageDigest
  * What a step may read of a folder, or beside what the sheet names: positions. Nextflow looks at a folder's own time, and
  * beside nothing; a digest among a task's inputs makes -resume run it again when, and only when, one of the files changed.
  */
-@groovy.transform.CompileStatic
 class Inputs {
 
     private static final READ = ~/(?i).*\.(h5|h5ad|hdf5|csv|tsv|txt|gem|mtx|json|geojson|parquet|png|xenium)(\.gz)?/
@@ -31,30 +30,23 @@ class Inputs {
         }
         def real = path.toRealPath()
         def name = path.fileName.toString()
-        def files = new TreeSet<Path>(beside(real, name))
-        if (Files.isDirectory(real)) {
-            def within = within(real, name, ours)
-            files.addAll(within)
-            within.findAll { file -> file.parent == real && Files.isSymbolicLink(file) }.each { link -> files.addAll(beside(link.toRealPath(), link.fileName.toString())) }
+        def files = Files.isDirectory(real) ? within(real, name, ours) : new TreeMap<Path, BasicFileAttributes>()
+        def links = files.keySet().findAll { file -> file.parent == real && Files.isSymbolicLink(file) }
+        ([[real, name]] + links.collect { link -> [link.toRealPath(), link.fileName.toString()] }).each { place, called ->
+            beside(place, called).each { file -> files[file] = Files.readAttributes(file, BasicFileAttributes) }
         }
         def sha = MessageDigest.getInstance('SHA-256')
-        files.each { file ->
-            def told = [file]
-            try {
-                def attributes = Files.readAttributes(file, BasicFileAttributes)
-                def isSmall = files.size() <= FEW && attributes.size() <= SMALL
-                told += [attributes.size(), isSmall ? Files.readAllBytes(file).encodeHex() : attributes.lastModifiedTime().toMillis()]
-            } catch (IOException _error) {
-                told << 'unreadable'
-            }
-            sha.update(told.join('\0').getBytes('UTF-8'))
+        files.each { file, attributes ->
+            def isSmall = files.size() <= FEW && attributes.size() <= SMALL && Files.isReadable(file)
+            sha.update("${file}\0${attributes.size()}\0".getBytes('UTF-8'))
+            sha.update(isSmall ? Files.readAllBytes(file) : attributes.lastModifiedTime().toString().bytes)
         }
         sha.digest().encodeHex().toString()
     }
 
     /** Tables of positions that may belong to a matrix: those called like it, or else all; Space Ranger's in any case. */
     private static List<Path> beside(Path real, String name) {
-        def found = list(real.parent).findAll { file -> file != real && file.fileName.toString() ==~ POSITIONS && Files.isRegularFile(file) }
+        def found = list(real.parent).findAll { file -> file != real && file.fileName.toString() ==~ POSITIONS }
         def stem = name.replaceAll(/\..*/, '')
         def same = found.findAll { file -> file.fileName.toString().startsWith(stem) }
         def spaceRanger = (found + list(real.parent.resolve('spatial'))).findAll { file -> file.fileName.toString().contains('tissue_positions') }
@@ -63,15 +55,15 @@ class Inputs {
 
     private static List<Path> list(Path folder) {
         try {
-            Files.list(folder).withCloseable { entries -> entries.toList() }
+            Files.list(folder).withCloseable { entries -> entries.filter { entry -> Files.isRegularFile(entry) }.toList() }
         } catch (IOException _error) {
             []
         }
     }
 
-    private static List<Path> within(Path real, String name, List<Path> ours) {
+    private static TreeMap<Path, BasicFileAttributes> within(Path real, String name, List<Path> ours) {
         def isStore = name.endsWith('.zarr') || ['zarr.json', '.zgroup'].any { file -> Files.exists(real.resolve(file)) }
-        def found = []
+        def found = new TreeMap<Path, BasicFileAttributes>()
         Files.walkFileTree(real, EnumSet.of(FileVisitOption.FOLLOW_LINKS), isStore ? Integer.MAX_VALUE : DEPTH, new SimpleFileVisitor<Path>() {
             @Override
             FileVisitResult preVisitDirectory(Path folder, BasicFileAttributes attributes) {
@@ -81,7 +73,7 @@ class Inputs {
             @Override
             FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
                 if (attributes.isRegularFile() && (isStore || file.fileName.toString() ==~ READ)) {
-                    found << file
+                    found[file] = attributes
                 }
                 FileVisitResult.CONTINUE
             }

@@ -73,9 +73,17 @@ class Run {
         }
     }
 
-    /** Know a task that ended, by its list of versions. */
+    /**
+     * Know a task that ended, by its list of versions. What it could not do for what the machine lacks is no answer to
+     * keep: without an exit status Nextflow takes a task for unfinished, and -resume runs it again.
+     */
     void ended(Path versions) {
-        cache.add(versions.parent)
+        def task = versions.parent
+        cache.add(task)
+        def notes = Files.list(task).withCloseable { files -> files.filter { file -> file.name.endsWith('.status.json') }.toList() }
+        if (notes.any { note -> new JsonSlurper().parse(note).again }) {
+            Files.deleteIfExists(task.resolve('.exitcode'))
+        }
     }
 
     /** Know what goes to results/: a file, or files, of a task. */

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from spotfuse.errors import InputError
+from spotfuse.errors import InputError, MachineError
 
 type Array = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def device(name: str = "auto") -> str:
         raise InputError(f"device is {name!r}; it must be auto, cpu or cuda")
     found = name != "cpu" and _has_cuda()
     if name == "cuda" and not found:
-        raise InputError("device cuda: no CUDA device is found here; take device cpu or auto")
+        raise MachineError("device cuda: no CUDA device is found here; take device cpu or auto")
     return "cuda" if found else "cpu"
 
 

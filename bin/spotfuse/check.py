@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from spotfuse import io, metrics, qc, tables
-from spotfuse.errors import InputError
+from spotfuse.errors import InputError, MachineError
 
 _LEAST_SPOTS = 3
 
@@ -76,6 +76,8 @@ def slice_and_truth(
 def _collected(problems: list[str]) -> Iterator[None]:
     try:
         yield
+    except MachineError:
+        raise
     except InputError as error:
         problems.append(str(error))
 
@@ -141,4 +143,4 @@ def _named(where: Path | str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+        raise type(error)(f"{where}: {error}") from error

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spotfuse import __version__
-from spotfuse.errors import InputError
+from spotfuse.errors import InputError, MachineError
 
 OUT_OF_MEMORY = 137  # what the kernel's killer leaves, so that Nextflow gives the next attempt more
 _DISTRIBUTIONS = {  # of the modules whose versions matter
@@ -74,7 +74,8 @@ def choice_of(args: argparse.Namespace) -> dict[str, Any]:
 def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
     """Run one command and exit with 0, 2 (user's input), 137 (out of memory) or 1 (a defect, or the machine's state).
 
-    With ``--status`` the user's input and defects end with 0: the note says what was wrong, and the other slices go on.
+    With ``--status`` all but memory ends with 0: the note says what was wrong, and the other slices go on. What the
+    machine lacked it may have next time, so that the note also says that the step is to run ``again``.
     Libraries that start threads must be imported inside `main`, after the thread count is set here.
 
     Parameters
@@ -111,13 +112,16 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
     start = time.perf_counter()
     before = set(Path().iterdir())
     failure = None
+    exit_status = 0
+    again = False
     try:
         main(args)
     except InputError as error:
         if args.debug:
             raise
         failure = " ".join(str(error).split())
-        print(f"{args.sample}: {step}: {failure}", file=sys.stderr)
+        again = isinstance(error, MachineError)
+        exit_status = 1 if again else 2
     except Exception as error:
         if args.debug:
             raise
@@ -125,21 +129,24 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
             print(f"{args.sample}: {step}: out of memory; give the step more", file=sys.stderr)
             sys.exit(OUT_OF_MEMORY)
         where = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        # what the machine lacks now (a file, disk, a library) it may have next time: that is no answer to be cached
-        lacking = isinstance(error, OSError | ImportError)
+        again = isinstance(error, OSError | ImportError)
         failure = (
             f"a file, the disk or a library is not as it should be ({where})"
-            if lacking
+            if again
             else f"unexpected error ({where}); please report it; --debug shows where"
         )
+        exit_status = 1
+    if failure:
         print(f"{args.sample}: {step}: {failure}", file=sys.stderr)
-        if args.status is None or lacking:
-            sys.exit(1)
+    if args.status is None:
+        sys.exit(exit_status)
+    if exit_status == 1:
         _discard(before)
-    if args.status:
-        write_status(args.status, args.sample, step, time.perf_counter() - start, failure)
-    elif failure:
-        sys.exit(2)
+    try:
+        write_status(args.status, args.sample, step, time.perf_counter() - start, failure, again=again)
+    except OSError as error:  # a full disk
+        print(f"{args.sample}: {step}: {args.status} cannot be written ({error})", file=sys.stderr)
+        sys.exit(1)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -157,7 +164,9 @@ def _discard(before: set[Path]) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def write_status(path: Path, sample: str, step: str, seconds: float, failure: str | None) -> None:
+def write_status(
+    path: Path, sample: str, step: str, seconds: float, failure: str | None, *, again: bool = False
+) -> None:
     """Write the note of how a step went, and the versions of what it used beside it."""
     note = {
         "sample": sample,
@@ -165,7 +174,7 @@ def write_status(path: Path, sample: str, step: str, seconds: float, failure: st
         "failure": failure,
         "seconds": round(seconds, 2),
         "peak_rss_mb": round(_peak_rss()),
-    }
+    } | ({"again": True} if again else {})
     path.write_text(json.dumps(note) + "\n")
     lines = [f"{step}:", f"    python: {platform.python_version()}"]
     lines += [f"    {name}: {version}" for name, version in _versions().items()]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spotfuse.errors import InputError
+from spotfuse.errors import MachineError
 
 _INSTALL = (
     "domains need R with its package mclust, and rpy2 3.5.17 in Python; install them, for example by "
@@ -87,7 +87,7 @@ def fit(x: NDArray[np.floating], labels: NDArray[np.integer], *, tolerance: floa
 
     Raises
     ------
-    InputError
+    MachineError
         R, mclust or rpy2 is not installed.
     ValueError
         `x` and `labels` do not fit together, or `x` is not finite.
@@ -175,7 +175,7 @@ def _em() -> Any:
     try:
         from rpy2 import robjects
     except (ImportError, OSError, ValueError) as error:  # rpy2 is not there; libR is not; R's home is unknown
-        raise InputError(_INSTALL) from error
+        raise MachineError(_INSTALL) from error
     if not robjects.r('c(suppressWarnings(requireNamespace("mclust", quietly = TRUE)))')[0]:
-        raise InputError(_INSTALL)
+        raise MachineError(_INSTALL)
     return robjects.r(_FIT)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse import guard
-from spotfuse.errors import InputError
+from spotfuse.errors import InputError, MachineError, of_machine
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -315,7 +315,8 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not text in UTF-8; save the table as CSV or TSV") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        kind = MachineError if of_machine(error) else InputError
+        raise kind(f"{path}: cannot be read ({error})") from None
     if "\0" in text:
         raise InputError(f"{path}: not a text table; save it as CSV or TSV")
     return text.replace("\r\n", "\n").replace("\r", "\n")

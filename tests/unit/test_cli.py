@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {bin!r})
 from spotfuse import cli
-from spotfuse.errors import InputError
+from spotfuse.errors import InputError, MachineError
 
 def main(args):
     Path("half.tsv").write_text("half")
@@ -41,6 +41,7 @@ def run(folder: Path, error: str, *options: str) -> subprocess.CompletedProcess[
             "A: step: a file, the disk or a library is not as it should be "
             "(FileNotFoundError: [Errno 2] No such file: 'x')\n",
         ),
+        ("MachineError('no R')", 1, "A: step: no R\n"),
         ("MemoryError()", 137, "A: step: out of memory; give the step more\n"),
         ("RuntimeError('CUDA out of memory.')", 137, "A: step: out of memory; give the step more\n"),
     ],
@@ -62,7 +63,15 @@ def test_a_defect_is_noted_and_leaves_nothing_half_done(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"given.tsv", "A.step.status.json", "versions.yml"}
 
 
-@pytest.mark.parametrize("error", ["OSError(28, 'No space left on device')", "ImportError('x')", "MemoryError()"])
+@pytest.mark.parametrize("error", ["OSError(28, 'No space left on device')", "ImportError('x')"])
 def test_what_the_machine_lacks_now_is_no_answer_to_keep(tmp_path: Path, error: str) -> None:
-    assert run(tmp_path, error, "--status", "A.step.status.json").returncode in (1, 137)
-    assert not (tmp_path / "A.step.status.json").exists()
+    done = run(tmp_path, error, "--status", "A.step.status.json")
+    note = json.loads((tmp_path / "A.step.status.json").read_text())
+    assert done.returncode == 0 and note["again"] and error.split("(")[0] in note["failure"]
+    assert not (tmp_path / "half.tsv").exists()
+
+
+def test_without_memory_or_room_for_a_note_the_step_fails(tmp_path: Path) -> None:
+    assert run(tmp_path, "MemoryError()", "--status", "A.step.status.json").returncode == 137
+    done = run(tmp_path, "OSError(28, 'No space left on device')", "--status", "gone/A.step.status.json")
+    assert done.returncode == 1 and "gone/A.step.status.json cannot be written" in done.stderr

@@ -14,7 +14,7 @@ from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
 
 from spotfuse import guard, tables
-from spotfuse.errors import InputError
+from spotfuse.errors import InputError, MachineError
 from spotfuse.io import _anndata, _sections, _tenx, _text
 from spotfuse.io._common import (
     Choice,
@@ -416,7 +416,7 @@ def _read(
             else:
                 kind, adata = _read_file(path, notes, choice, spatial, names)
     except PermissionError:
-        raise InputError(f"{path}: may not be read; change its permissions") from None
+        raise MachineError(f"{path}: may not be read; change its permissions") from None
     if choice.section:
         adata = _sections.take(path, adata, choice.section, notes)
     if not adata.n_obs or not adata.n_vars:

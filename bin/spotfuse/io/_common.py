@@ -16,7 +16,7 @@ import pandas as pd
 from anndata import AnnData
 
 from spotfuse import guard, tables
-from spotfuse.errors import InputError
+from spotfuse.errors import InputError, MachineError, of_machine
 
 Notes = list[str]
 
@@ -82,9 +82,11 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except PermissionError:
-        raise InputError(f"{path}: may not be read; change its permissions") from None
+        raise MachineError(f"{path}: may not be read; change its permissions") from None
     except Exception as error:  # there is nothing that some library does not raise at damaged files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if of_machine(error):
+            raise MachineError(f"{path}: cannot be read here and now ({reason})") from error
         raise InputError(f"{path}: cannot be read as {kind}; is it complete? ({reason})") from error
 
 
@@ -92,7 +94,7 @@ def check_size(path: Path, what: str, n_bytes: float) -> None:
     """Refuse, before anything is allocated, what this machine could never hold."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if n_bytes > memory:
-        raise InputError(
+        raise MachineError(
             f"{path}: {what} would take {n_bytes / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB; "
             "store counts sparse, or use a larger machine"
         )
@@ -110,7 +112,9 @@ def check_sizes(path: Path, node: Any) -> None:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a Parquet table, when a package that can is installed."""
     if not has_parquet():
-        raise InputError(f"{path}: reading Parquet needs fastparquet or pyarrow; install one (pip install fastparquet)")
+        raise MachineError(
+            f"{path}: reading Parquet needs fastparquet or pyarrow; install one (pip install fastparquet)"
+        )
     if path.is_dir():  # its parts may say that their columns lie anywhere
         raise InputError(f"{path}: a folder where a Parquet file is expected")
     with reading(path, "Parquet"):
