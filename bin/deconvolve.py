@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> None:
     }
 
     def write(table: pd.DataFrame, name: str) -> None:
-        tables.write(table.iloc[order].rename_axis("spot").reset_index(), name)
+        tables.write(table.iloc[order], name, index="spot")
 
     def write_map(weights: sparse.csr_matrix, cells: pd.Index, types: pd.Series) -> None:
         """Write which cells a spot is made of."""

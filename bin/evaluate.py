@@ -24,14 +24,14 @@ def main(args: argparse.Namespace) -> None:
     from spotfuse import io, metrics, tables
 
     domains = proportions = None
-    spots = tables.read(args.qc).index
+    spots = tables.read_spots(args.qc).index
     if args.domains and args.annotation:
         annotation = io.read_annotation(args.data, args.annotation, **cli.choice_of(args))
         domains = metrics.domain_scores(tables.read_column(args.domains, "domain"), annotation, spots)
     if args.proportions and args.truth:
         truth = tables.read_numbers(args.truth)
         metrics.check_proportions(truth, args.truth)
-        proportions = metrics.proportion_scores(tables.read_numbers(args.proportions), truth)
+        proportions = metrics.proportion_scores(tables.read_spots(args.proportions), truth)
     Path("scores.json").write_text(json.dumps({"domains": domains, "proportions": proportions}, indent=2) + "\n")
 
 

@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
     slices = {folder.name: folder for folder in args.slices}
     notes = [json.loads(path.read_text()) for path in args.statuses]
     params = json.loads(args.params.read_text()) if args.params else {}
-    compared = {path.stem: cohort.read(path) for path in args.tables}
+    compared = {path.stem: tables.read_back(path) for path in args.tables}
     if "composition" not in compared:  # the comparison failed; slices are shown all the same, with their own numbers
         compared["composition"] = cohort.composition(sheet, slices)
     metrics = cohort.metrics(sheet, slices)

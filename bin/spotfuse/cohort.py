@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from spotfuse.tables import read_back
+
 Row = Mapping[str, Any]
 
 # columns of the sheet that have a meaning, as it is written; all others describe the slice, and these two do too
@@ -58,11 +60,6 @@ MIXING = [
     "in_common",
     "unlike",
 ]
-# columns of tables that hold names, a domain's among them, even where all of them look like numbers
-NAMES = frozenset(
-    {"sample", "group", "step", "failure", "reason", "unlike", "kind", "name", "neighbour", "domain", "gene"}
-    | {"column", "level", "reference_level", "note"}
-)
 _LAST = (*_SCORED, "seconds", "peak_rss_mb")
 _FIRST = ("n_spots", "n_genes", "n_domains")
 
@@ -151,11 +148,11 @@ def composition(
         shares = []
         if (table := slices[sample] / "domains.tsv").exists():
             called = (names or {}).get(sample, {})
-            domains = read(table)["domain"].astype(str).map(lambda name, called=called: called.get(name, name))
+            domains = read_back(table)["domain"].astype(str).map(lambda name, called=called: called.get(name, name))
             counts = domains.value_counts(normalize=True)
             shares += [("domain", name, counts[name]) for name in sorted(counts.index, key=natural)]
         if (table := slices[sample] / "proportions.tsv").exists():
-            means = read(table).iloc[:, 1:].mean()
+            means = read_back(table).iloc[:, 1:].mean()
             shares += [("cell_type", name, mean) for name, mean in means.items()]
         rows += [(sample, row.get("group") or "", *share) for share in shares]
     return pd.DataFrame(rows, columns=["sample", "group", "kind", "name", "share"])
@@ -204,14 +201,14 @@ def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
 
 def together(sheet: Sequence[Row], slices: Mapping[str, Path]) -> dict[str, str]:
     """Give the group of each finished slice that was learned together with others."""
-    steps = {name: read(path) for name, folder in slices.items() if (path := folder / "status.tsv").exists()}
+    steps = {name: read_back(path) for name, folder in slices.items() if (path := folder / "status.tsv").exists()}
     well = {name for name, table in steps.items() if (table["failure"].isna() & (table["step"] == "split_group")).any()}
     return {row["sample"]: row["group"] for row in sheet if row["sample"] in well}
 
 
 def mixing(files: Sequence[Path]) -> pd.DataFrame:
     """Join the groups' tables of how their slices mix (`spotfuse.groups.mixing`), sorted by group."""
-    found = [read(path) for path in files]
+    found = [read_back(path) for path in files]
     return pd.concat(found).sort_values("group", ignore_index=True) if found else pd.DataFrame(columns=MIXING)
 
 
@@ -317,14 +314,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Read a table that a step wrote: names are text, ``NA`` and ``007`` too, and all else is what it looks like."""
-    first = path.open().readline().rstrip("\n").split("\t")[0]
-    # a table of spots goes on with figures, whose columns may be called anything: a cell type, say
-    names = {first} if first == "spot" else NAMES
-    return pd.read_csv(path, sep="\t", dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=[""])
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -80,11 +80,11 @@ def assemble(
         note["seed"] = parameters["seed"]
     n_domains = None
     if (parts / "domains.tsv").exists():
-        domains = tables.read(parts / "domains.tsv").loc[adata.obs_names]
-        found = domains["domain"].astype(int)
+        domains = tables.read_spots(parts / "domains.tsv").loc[adata.obs_names]
+        found = domains["domain"]
         n_domains = found.nunique()  # a slice of a group may lack some of the group's
         names = [str(domain) for domain in range(1, found.max() + 1)]
-        adata.obs["domain"] = pd.Categorical(domains["domain"], categories=names)
+        adata.obs["domain"] = pd.Categorical(found.astype(str), categories=names)
         adata.obs["domain_confidence"] = domains["confidence"].astype(np.float32)
     if (parts / "embedding.npz").exists():
         adata.obsm["X_spotfuse"] = _aligned(parts / "embedding.npz", "embedding", adata)
@@ -92,7 +92,7 @@ def assemble(
     if (parts / "domains.npz").exists():
         adata.obsm["domain_probabilities"] = _aligned(parts / "domains.npz", "probabilities", adata)
     if (parts / "proportions.tsv").exists():
-        proportions = tables.read_numbers(parts / "proportions.tsv").reindex(adata.obs_names)
+        proportions = tables.read_spots(parts / "proportions.tsv").reindex(adata.obs_names)
         adata.obsm["proportions"] = proportions.to_numpy(dtype=np.float32)
         note["cell_types"] = list(proportions.columns)
     status = _status(parts)

@@ -157,7 +157,7 @@ def split(joined: AnnData, learned: Path, folder: Path) -> None:
     """
     slices = joined.obs["slice"].astype(str).to_numpy()
     spots = np.array([name.partition("/")[2] for name in joined.obs_names])
-    domains = tables.read(learned / "domains.tsv").reset_index(names="spot")
+    domains = tables.read_back(learned / "domains.tsv")
     domains["slice"], domains["spot"] = zip(*domains["spot"].str.split("/", n=1), strict=True)
     common = json.loads(joined.uns["spotfuse"]["in_common"])
     files = {}
@@ -199,13 +199,13 @@ def learned(joined: AnnData, folder: Path) -> AnnData:
     """
     found = AnnData(obs=joined.obs[["slice"]].copy(), obsm={"spatial": joined.obsm["spatial"]})
     found.obs["spot"] = [name.partition("/")[2] for name in joined.obs_names]
-    domains = tables.read(folder / "domains.tsv").loc[joined.obs_names]
+    domains = tables.read_spots(folder / "domains.tsv").loc[joined.obs_names]
     with np.load(folder / "embedding.npz") as file:
         found.obsm["X_spotfuse"] = file["embedding"]
     with np.load(folder / "domains.npz") as file:
         found.obsm["domain_probabilities"] = file["probabilities"]
     names = [str(number + 1) for number in range(found.obsm["domain_probabilities"].shape[1])]
-    found.obs["domain"] = pd.Categorical(domains["domain"], categories=names)
+    found.obs["domain"] = pd.Categorical(domains["domain"].astype(str), categories=names)
     found.obs["domain_confidence"] = domains["confidence"].astype(np.float32)
     if "spatial_aligned" in joined.obsm:
         found.obsm["spatial_aligned"] = joined.obsm["spatial_aligned"]

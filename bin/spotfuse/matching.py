@@ -10,6 +10,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse import tables
+
 LEAST_SCORE = 0.6  # mean correlation below which domains stay apart
 N_GENES = 500  # that two slices are compared by, at most
 # of so few genes a correlation by chance reaches the score above in one pair of domains of some 4,000
@@ -55,10 +57,7 @@ def read_counts(slices: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     """
     files = {name: folder / "domain_counts.tsv" for name, folder in sorted(slices.items())}
     return {
-        name: pd.read_csv(path, sep="\t", dtype={"gene": str}, keep_default_na=False)
-        .drop_duplicates("gene")
-        .set_index("gene")
-        .astype(np.int32)
+        name: tables.read_back(path).drop_duplicates("gene").set_index("gene").astype(np.int32)
         for name, path in files.items()
         if path.exists()
     }

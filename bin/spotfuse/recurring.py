@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from spotfuse import matching
-from spotfuse.cohort import Row, natural, read
+from spotfuse import matching, tables
+from spotfuse.cohort import Row, natural
 from spotfuse.conditions import FEWEST, compared, donors, facts
 
 NEIGHBOURHOODS = [
@@ -39,7 +39,7 @@ def neighbourhoods(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.Data
     for sample, called in _named(slices, matched).items():
         if not (path := slices[sample] / "neighbourhoods.tsv").exists():
             continue
-        for row in read(path).itertuples():
+        for row in tables.read_back(path).itertuples():
             name, neighbour = row.name, row.neighbour
             if row.kind == "domain_contact":
                 name, neighbour = sorted((called.get(name, ""), called.get(neighbour, "")), key=natural)
@@ -107,7 +107,7 @@ def markers(slices: Mapping[str, Path], counts: Mapping[str, pd.DataFrame], matc
     found = []
     for sample, of in called.items():
         if (path := slices[sample] / "markers.tsv").exists():
-            table = read(path)
+            table = tables.read_back(path)
             table = table[table["p_adjusted"] <= _ALPHA]
             named = [of.get(name) for name in table["domain"]]
             found.append(table[["gene"]].assign(sample=sample, domain=named).dropna(subset=["domain"]))

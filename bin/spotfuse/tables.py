@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 NO_LABEL = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>"})  # in lower case: what stands for none
 _YES_OR_NO = dict.fromkeys(("1", "true", "t", "yes", "y"), 1) | dict.fromkeys(("0", "false", "f", "no", "n"), 0)
+# columns of tables that hold names, a domain's among them, even where all of them look like numbers
+NAMES = frozenset(
+    {"sample", "group", "step", "failure", "reason", "unlike", "kind", "name", "neighbour", "domain", "gene"}
+    | {"column", "level", "reference_level", "note"}
+)
 _LARGEST = 2**32  # bytes; a small .gz may unpack to anything
 # what breaks lines or cannot be written, for one reader or another
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -42,17 +47,77 @@ def plain(names: Iterable[object]) -> list[str]:
     return [name if name.isprintable() and name == name.strip() else _plain(name) for name in map(str, names)]
 
 
-def write(frame: pd.DataFrame, path: Path | str) -> None:
-    """Write the columns of a frame, without its index, as tab-separated text with six significant digits.
+def write(frame: pd.DataFrame, path: Path | str, *, index: str | None = None) -> None:
+    """Write the columns of a frame as tab-separated text with six significant digits.
 
     Parameters
     ----------
     frame
-        The table; what names its rows must be one of its columns.
+        The table.
     path
         File to write.
+    index
+        What the index is called as the first column; without it, what names rows must be one of the columns.
     """
-    frame.to_csv(path, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+    frame.to_csv(path, sep="\t", index=index is not None, index_label=index, float_format="%.6g", lineterminator="\n")
+
+
+def read_back(path: Path | str) -> pd.DataFrame:
+    """Read a table that `write` wrote: names are text just as they were, and all else is what it looks like.
+
+    Parameters
+    ----------
+    path
+        The table.
+
+    Returns
+    -------
+    DataFrame; empty cells are missing.
+
+    Raises
+    ------
+    InputError
+        When there is no such file.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            header = next(csv.reader(file, delimiter="\t"), [])
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    # a table of spots goes on with figures, whose columns may be called anything: a cell type, say
+    names = [0] if header[:1] == ["spot"] else [i for i, name in enumerate(header) if name in NAMES]
+    frame = pd.read_csv(
+        path,
+        sep="\t",
+        header=None,
+        skiprows=1,
+        names=range(len(header)),
+        dtype=dict.fromkeys(names, str),
+        keep_default_na=False,
+        na_values=[""],
+    )
+    return frame.set_axis(header, axis=1)
+
+
+def read_spots(path: Path | str) -> pd.DataFrame:
+    """Read a table of spots back, as `read_back`.
+
+    Parameters
+    ----------
+    path
+        The table.
+
+    Returns
+    -------
+    DataFrame of the other columns, indexed by spot.
+
+    Raises
+    ------
+    InputError
+        When there is no such file.
+    """
+    frame = read_back(path)
+    return frame.iloc[:, 1:].set_axis(pd.Index(frame.iloc[:, 0], name="spot"))
 
 
 def read(path: Path | str, index: tuple[str, ...] = (), *, row: str = "spot") -> pd.DataFrame:
@@ -119,7 +184,7 @@ def read(path: Path | str, index: tuple[str, ...] = (), *, row: str = "spot") ->
 
 
 def read_column(path: Path, name: str) -> pd.Series:
-    """Read one column of a table that `read` takes.
+    """Read one column of a table of spots back.
 
     Parameters
     ----------
@@ -130,14 +195,14 @@ def read_column(path: Path, name: str) -> pd.Series:
 
     Returns
     -------
-    Series of text, indexed by spot.
+    Series, indexed by spot.
 
     Raises
     ------
     InputError
         When there is no such table or column.
     """
-    table = read(path)
+    table = read_spots(path)
     if name not in table:
         raise InputError(f"{path}: no column '{name}'; it has {', '.join(table.columns[:10])}")
     return table[name]

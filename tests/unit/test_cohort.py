@@ -134,7 +134,7 @@ def test_tables_are_read_as_they_were_written(tmp_path):
     }
     for name, table in written.items():
         tables.write(table, tmp_path / f"{name}.tsv")
-        pd.testing.assert_frame_equal(cohort.read(tmp_path / f"{name}.tsv"), table)
+        pd.testing.assert_frame_equal(tables.read_back(tmp_path / f"{name}.tsv"), table)
 
 
 def test_a_refusal_keeps_its_reason():

@@ -106,7 +106,7 @@ def test_order_of_slices_changes_nothing(joined: AnnData, pair: dict[str, Path])
 def test_a_slice_gets_its_own_spots_in_its_own_order(learned: Path, joined: AnnData, tmp_path: Path) -> None:
     joined.uns["spotfuse"]["left_out"] = json.dumps({"three": "shares nothing"})
     groups.split(joined, learned, tmp_path / "slices")
-    whole = tables.read(learned / "domains.tsv")
+    whole = tables.read_spots(learned / "domains.tsv")
     for name in SLICES:
         folder = tmp_path / "slices" / name
         table = pd.read_csv(folder / "domains.tsv", sep="\t")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from spotfuse import cohort, tables
+from spotfuse import tables
 from spotfuse.report import _words as words
 
 
@@ -15,7 +15,7 @@ def as_read(table: pd.DataFrame) -> pd.DataFrame:
     """Write a table and read it, as the report does."""
     with TemporaryDirectory() as folder:
         tables.write(table, Path(folder) / "table.tsv")
-        return cohort.read(Path(folder) / "table.tsv")
+        return tables.read_back(Path(folder) / "table.tsv")
 
 
 def said(curve: list[tuple[int, float, int]] | None, steps: tuple[str, ...] = ("assign_domains",)) -> str:

@@ -10,13 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse import __version__, expression, guard, matching
-from spotfuse.cohort import MEASURES, MIXING, NAMES, Row, duration, flatten, metadata, natural, read
+from spotfuse.cohort import MEASURES, MIXING, Row, duration, flatten, metadata, natural
 from spotfuse.conditions import FEWEST
 from spotfuse.differences import COLUMNS
 from spotfuse.recurring import MARKERS, NEIGHBOURHOODS
 from spotfuse.report import _figures as figures
 from spotfuse.report._maps import Layers, bins_of, spacing
 from spotfuse.report._page import VIRIDIS, Pack, domain_colours, grouped, palette, render
+from spotfuse.tables import NAMES, read_spots
 
 Array = npt.NDArray[Any]
 
@@ -157,13 +158,13 @@ def _thumbnail(
         "y": pack.numbers(y),
     }
     if (folder / "domains.tsv").exists():
-        table = read(folder / "domains.tsv").set_index("spot").loc[spots]
+        table = read_spots(folder / "domains.tsv").loc[spots]
         names = table["domain"].astype(str).map(lambda name: called.get(name, name))
         codes = pd.Categorical(names, domains).codes.astype(int)
         found["domain"] = pack.codes(layers.most(codes, len(domains)))
         found["confidence"] = pack.numbers(layers.means(table["confidence"].to_numpy(float)), 1)
     if (folder / "proportions.tsv").exists():
-        shares = read(folder / "proportions.tsv").set_index("spot").loc[spots].fillna(0)
+        shares = read_spots(folder / "proportions.tsv").loc[spots].fillna(0)
         best = np.array([types.index(name) for name in shares])[shares.to_numpy(float).argmax(axis=1)]
         found["type"] = pack.codes(layers.most(best, len(types)))
     return found

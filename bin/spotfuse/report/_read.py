@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse import guard
-from spotfuse.cohort import flatten, natural, read
+from spotfuse.cohort import flatten, natural
 from spotfuse.report._page import domain_colours
+from spotfuse.tables import read_back
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +69,7 @@ class Slice:
         """Read the folder of a slice."""
         adata = guard.read_h5ad(folder / f"{sample}.h5ad", backed=True)
         paths = {name: folder / f"{name}.tsv" for name in _TABLES}
-        tables = {name: read(path) if path.exists() else None for name, path in paths.items()}
+        tables = {name: read_back(path) if path.exists() else None for name, path in paths.items()}
         uns = _plain(adata.uns.get("spotfuse", {}))
         deconvolution = _json(folder / "deconvolution.json")
         notes = [*(_json(folder / "check.json").get("notes") or uns.get("notes", [])), *deconvolution.get("notes", [])]
