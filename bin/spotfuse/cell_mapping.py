@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from spotfuse import io
 from spotfuse.deconvolution import _input, _profiles
 from spotfuse.errors import InputError
+from spotfuse.notes import Notes
 
 Array = npt.NDArray[np.float64]
 
@@ -178,7 +179,7 @@ def map_cells(
         raise InputError(f"temperature is {temperature}; it must be above 0")
     if min(n_candidates, k_neighbors, epochs) < 1:
         raise InputError("n_candidates, k_neighbors and epochs must be at least 1")
-    notes: list[str] = []
+    notes = Notes()
     st = io.counts_of(st, "st", notes)
     data = _input.match(st, _input.reference_cells(sc, cell_type_key, max_cells_per_type, seed))
     notes += data.notes

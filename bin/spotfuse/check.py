@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from spotfuse import io, metrics, qc, tables
 from spotfuse.errors import InputError, MachineError
+from spotfuse.notes import Notes
 
 _LEAST_SPOTS = 3
 
@@ -107,10 +108,11 @@ def _check_reference(path: Path, cell_type_key: str, adata: AnnData | None) -> s
     if adata is not None:
         with _named(path):
             match = reference.match_genes(adata.var, cells.var)
-        adata.uns["spotfuse"]["notes"] += [f"reference: {note}" for note in cells.uns["spotfuse"]["notes"]]
-        adata.uns["spotfuse"]["notes"].append(
-            f"reference: {len(match.slice_index)} genes shared with the slice, {match.how}"
-        )
+        notes = Notes(adata.uns["spotfuse"]["notes"])
+        shared = f"{len(match.slice_index)} genes shared with the slice, {match.how}"
+        for note in (*cells.uns["spotfuse"]["notes"], shared):
+            notes.append(f"reference: {note}")
+        adata.uns["spotfuse"]["notes"] = list(notes)
     return types
 
 

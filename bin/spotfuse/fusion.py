@@ -31,6 +31,7 @@ from spotfuse import arrays, cell_mapping, domains, encoder, graphs, io, prepara
 from spotfuse.encoder import ENCODERS
 from spotfuse.encoder._published import Published
 from spotfuse.errors import InputError
+from spotfuse.notes import Notes
 
 log = logging.getLogger(__name__)
 
@@ -375,7 +376,7 @@ def project_cell_to_spot(adata: AnnData, adata_sc: AnnData, retain_percent: floa
 
 def _raw(adata: AnnData, name: str) -> AnnData:
     """Find raw counts, and coordinates where it is the slice, and say what was put right."""
-    notes: list[str] = []
+    notes = Notes()
     found = io.counts_of(adata, name, notes)
     found = AnnData(sparse.csr_matrix(found.X, dtype=np.float32), obs=found.obs, var=found.var)
     if name == "adata":
@@ -411,7 +412,9 @@ def _order(adata: AnnData) -> npt.NDArray[np.int64]:
     """Give the pipeline's order of spots, in which sums, draws and starts do not hang on their names or rows."""
     values = sparse.csr_matrix(adata.layers["counts"] if adata.X is None else adata.X)
     common = np.flatnonzero(values.getnnz(axis=0) >= 3)  # what quality control keeps
-    return qc.order(values[:, common], adata.var_names[common], adata.obs_names, io.coordinates_of(adata, "adata", []))
+    return qc.order(
+        values[:, common], adata.var_names[common], adata.obs_names, io.coordinates_of(adata, "adata", Notes())
+    )
 
 
 def _warn_of_idle(arguments: dict[str, tuple[float, float]]) -> None:

@@ -10,24 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from anndata.utils import make_index_unique
+from pandas.api.types import is_numeric_dtype
 from scipy import sparse
 
-from spotfuse import io, tables
+from spotfuse import genes, io, tables
 from spotfuse.errors import InputError
+from spotfuse.notes import Notes, listed
 
 _FEW_CELLS = 5
-_GENE_COLUMNS = (
-    "gene_ids",
-    "gene_id",
-    "ensembl_id",
-    "feature_id",
-    "feature_name",
-    "gene_symbols",
-    "gene_symbol",
-    "gene_names",
-    "gene_name",
-    "symbol",
-)
 _ENOUGH_GENES = 100
 _LABEL_COLUMNS = ("celltype", "celltypes", "type", "label", "labels", "annotation", "cluster")
 
@@ -87,7 +77,7 @@ def read(
         When the file cannot be read, or has no such column, no counts or no cell type that can be used.
     """
     path = Path(path)
-    notes: list[str] = []
+    notes = Notes()
     if io.is_table(cell_type_key):
         given = _read_labels(Path(cell_type_key))
         adata = io.read_counts(path, notes, names=given.index)
@@ -117,6 +107,7 @@ def read(
                 )
             )
         labels, source = adata.obs[cell_type_key], f"{path}: column '{cell_type_key}'"
+    genes.name(path, adata, notes, of_slice=False)
     cleaned = clean(
         sparse.csr_matrix(adata.X),
         labels,
@@ -126,6 +117,7 @@ def read(
         min_cells_per_type=min_cells_per_type,
         seed=seed,
         source=source,
+        obs=adata.obs.drop(columns=cell_type_key, errors="ignore"),
     )
     cleaned.uns["spotfuse"] |= {"cell_type_key": cell_type_key}
     return cleaned
@@ -165,11 +157,12 @@ def clean(
     labels: pd.Series,
     var: pd.DataFrame,
     *,
-    notes: list[str],
+    notes: Notes,
     max_cells_per_type: int = 1000,
     min_cells_per_type: int = 1,
     seed: int = 1,
     source: str = "the reference",
+    obs: pd.DataFrame | None = None,
 ) -> AnnData:
     """Leave the cells that have a label and counts; see `read`.
 
@@ -187,6 +180,8 @@ def clean(
         As for `read`.
     source
         Where the labels came from, for messages.
+    obs
+        The columns that the labels may have been meant to be, for messages.
 
     Returns
     -------
@@ -195,12 +190,12 @@ def clean(
     Raises
     ------
     InputError
-        When fewer than two types have cells enough, or `max_cells_per_type` is below 1.
+        When fewer than two types have cells enough, labels are no cell types, or `max_cells_per_type` is below 1.
     """
     if not isinstance(max_cells_per_type, Integral) or max_cells_per_type < 1:
         raise InputError(f"max_cells_per_type is {max_cells_per_type!r}; it must be a whole number, at least 1")
-    types = labels.astype("string").str.strip()
-    missing = (types.isna() | types.str.lower().isin(tables.NO_LABEL)).to_numpy(dtype=bool)
+    types = pd.Series(tables.plain(labels), index=labels.index)
+    missing = types.str.lower().isin(tables.NO_LABEL).to_numpy(dtype=bool)
     total = np.asarray(counts.sum(axis=1)).ravel()
     empty = total <= 0
     for dropped, why in ((missing, "have no cell type"), (empty & ~missing, "have no counts")):
@@ -209,11 +204,11 @@ def clean(
     keep = ~(missing | empty)
     if not keep.any():
         raise InputError(f"{source} gives no cell a type; name the column that has the cell types")
-    types = types.fillna("").astype(str)
+    _check_types(types[keep], labels[keep], notes, source, pd.DataFrame() if obs is None else obs[keep])
     n_cells = types[keep].value_counts()
     few = sorted(n_cells.index[n_cells < min_cells_per_type])
     if few:
-        notes.append(f"cell types with fewer than {min_cells_per_type} cells left out: {', '.join(few)}")
+        notes.append(f"cell types with fewer than {min_cells_per_type} cells left out: {listed(few)}")
         keep &= ~types.isin(few).to_numpy()
         if not keep.any():
             raise InputError(f"{source}: no cell type has {min_cells_per_type} cells; the largest has {n_cells.max()}")
@@ -221,7 +216,7 @@ def clean(
     if thin:
         notes.append(
             "cell types whose profile rests on very few cells, take their proportions with care: "
-            + ", ".join(f"{name} ({n_cells[name]})" for name in thin)
+            + listed(f"{name} ({n_cells[name]})" for name in thin)
         )
 
     if types[keep].nunique() < 2:
@@ -251,13 +246,60 @@ def clean(
         ),
         var=var,
     )
-    adata.uns["spotfuse"] = {"notes": notes}
+    adata.uns["spotfuse"] = {"notes": list(notes)}
     return adata
 
 
-def unique_genes(
-    counts: sparse.csr_matrix, var: pd.DataFrame, notes: list[str]
-) -> tuple[sparse.csr_matrix, pd.DataFrame]:
+def _check_types(types: pd.Series, labels: pd.Series, notes: Notes, source: str, obs: pd.DataFrame) -> None:
+    """Refuse labels that are no cell types, and tell which may be others than they seem."""
+    names = sorted(types.unique())
+    alike = [
+        column
+        for column in obs
+        if not is_numeric_dtype(obs[column]) and 1 < obs[column].nunique() <= max(len(obs) / 2, 2)
+    ]
+
+    def refuse(why: str) -> InputError:
+        return InputError(f"{source} {why}" + (f"; there are {listed(map(str, alike))}" if alike else ""))
+
+    if {name.lower() for name in names} == {"true", "false"}:
+        raise refuse("says True or False of a cell; give the column that has the cell types")
+    numbers = pd.to_numeric(pd.Series(names), errors="coerce")
+    if (numbers % 1 != 0).any() and numbers.notna().all():
+        raise refuse(
+            f"has numbers such as {names[len(names) // 2]:.20}, a score; give the column that has the cell types"
+        )
+    if 2 * len(names) > len(types) and len(names) > _FEW_CELLS:
+        raise refuse(
+            f"has {len(names)} labels for {len(types)} cells, such as '{names[0]:.30}'; a cell type has several cells: "
+            "give the column that has the cell types"
+        )
+    if numbers.notna().all():
+        codes = types.astype("category").cat.codes.to_numpy()
+        same = [
+            str(column)
+            for column in alike
+            if obs[column].nunique() == len(names) == len(pd.Series(zip(obs[column], codes, strict=True)).unique())
+        ]
+        notes.append(
+            f"the cell types are numbers ({listed(names)}); where they stand for names, give these"
+            + (f": column '{same[0]}' groups the cells alike" if same else "")
+        )
+    given = pd.DataFrame({"given": labels.astype(str).to_numpy(), "type": types.to_numpy()}).drop_duplicates()
+    met = given[given["type"].duplicated(keep=False)].sort_values(["type", "given"])
+    if len(met):
+        notes.append(
+            "labels that differ by blanks at the ends or control characters are one cell type: "
+            + listed(map(repr, met["given"]))
+        )
+    plain = pd.Series(names).str.lower().str.replace(r"\s+", "", regex=True)
+    near = [name for name, twice in zip(names, plain.duplicated(keep=False), strict=True) if twice]
+    if near:
+        near = sorted(near, key=lambda name: re.sub(r"\s+", "", name.lower()))
+        notes.append(f"cell types that differ by case or blanks alone are kept apart: {listed(map(repr, near))}")
+
+
+def unique_genes(counts: sparse.csr_matrix, var: pd.DataFrame, notes: Notes) -> tuple[sparse.csr_matrix, pd.DataFrame]:
     """Sort genes by name and add up those that stand twice.
 
     Parameters
@@ -284,8 +326,9 @@ def unique_genes(
         (np.ones(len(names), np.float32), (np.arange(len(names)), position)), shape=(len(names), len(unique))
     )
     first = pd.Series(np.arange(len(names))).groupby(position).first().to_numpy()
-    columns = [column for column in _GENE_COLUMNS if column in var]
+    columns = [*genes.columns(var, (*genes.IDS, *genes.SYMBOLS)), *(["genome"] if "genome" in var else [])]
     kept = var.iloc[first][columns].astype(str)
+    kept.columns = [io.column_name(column) for column in columns]
     kept.index = pd.Index(unique.astype(object))
     matrix = sparse.csr_matrix(counts @ gather, dtype=np.float32)
     matrix.sort_indices()
@@ -297,7 +340,8 @@ def match_genes(slice_var: pd.DataFrame, reference_var: pd.DataFrame) -> GeneMat
 
     Names are compared as they are, then Ensembl ids without their version, then regardless of case where that is
     unambiguous; the first way that finds most of what any way finds is taken. Names also come from the columns of
-    `var` that usually hold symbols or ids.
+    `var` that usually hold symbols or ids. Of genes of several genomes those of one are taken, or of each species that
+    both have.
 
     Parameters
     ----------
@@ -313,16 +357,19 @@ def match_genes(slice_var: pd.DataFrame, reference_var: pd.DataFrame) -> GeneMat
     InputError
         When so few genes are shared that proportions would mean nothing.
     """
+    ours, theirs = _namings(slice_var, "slice"), _namings(reference_var, "reference")
     found: list[GeneMatch] = []
-    for ours, our_names in _namings(slice_var):
-        for theirs, their_names in _namings(reference_var):
-            for how, transform in (
-                ("as they are", _plain),
-                ("without version", _without_version),
-                ("regardless of case", _without_case),
+    for our in ours:
+        for their in theirs:
+            if our.by_species != their.by_species:
+                continue
+            for way, how in enumerate(
+                ("as they are", "without version", "regardless of case")[: min(our.n_ways, their.n_ways)]
             ):
-                left, right = _match(transform(our_names), transform(their_names))
-                where = "" if ours == theirs == "names" else f" (slice's {ours}, reference's {theirs})"
+                left, right = _match(our.ways[way], their.ways[way])
+                where = (
+                    "" if our.label == their.label == "names" else f" (slice's {our.label}, reference's {their.label})"
+                )
                 found.append(GeneMatch(left, right, f"compared {how}{where}"))
     most = max(len(match.slice_index) for match in found)
     best = next(match for match in found if len(match.slice_index) >= 0.9 * most)
@@ -337,27 +384,55 @@ def match_genes(slice_var: pd.DataFrame, reference_var: pd.DataFrame) -> GeneMat
     return best
 
 
-def _namings(var: pd.DataFrame) -> list[tuple[str, pd.Index]]:
-    namings = [("names", pd.Index(var.index.astype(str)))]
-    namings += [(f"column '{column}'", pd.Index(var[column].astype(str))) for column in _GENE_COLUMNS if column in var]
-    return namings
+class _Naming:
+    """One way to call a set of genes: its names as they are, without version and, where that is safe, without case."""
+
+    def __init__(self, label: str, names: pd.Index, *, one_genome: bool = False, by_species: bool = False) -> None:
+        self.label, self.by_species = label, by_species
+        unversioned = names.str.replace(r"^(ENS[A-Z]*\d+)\.\d+$", r"\1", regex=True)
+        self.ways = [names, unversioned, unversioned.str.upper()]
+        # ACTB and Actb are one gene in two species: where both may be there, case tells
+        self.n_ways = 2 if one_genome or by_species or _of_two_species(names) else 3
 
 
-def _plain(names: pd.Index) -> pd.Index:
-    return names
+def _of_two_species(names: pd.Index) -> bool:
+    """Tell whether symbols are written as those of humans are (ACTB), and many as those of mice (Actb)."""
+    upper, title = names.str.fullmatch(r"[A-Z][A-Z0-9-]+"), names.str.fullmatch(r"[A-Z][a-z][a-z0-9-]*")
+    return bool(min(upper.mean(), title.mean()) > 0.1)
 
 
-def _without_version(names: pd.Index) -> pd.Index:
-    return names.str.replace(r"^(ENS[A-Z]*\d+)\.\d+$", r"\1", regex=True)
-
-
-def _without_case(names: pd.Index) -> pd.Index:
-    return _without_version(names).str.upper()
+def _namings(var: pd.DataFrame, side: str) -> list[_Naming]:
+    """Give all that genes may be called by: names, symbols and ids, and these within one genome of several."""
+    whole, of_genomes = [], []
+    columns = genes.columns(var, (*genes.IDS, *genes.SYMBOLS))
+    for label, given in (("names", var.index), *((f"column '{column}'", var[column]) for column in columns)):
+        names = genes.known(given)
+        if genes.are_row_numbers(names) or not names.str.len().any():
+            continue
+        whole.append(_Naming(label, names))
+        genome, bare = genes.genomes(names)
+        if not genome.any() and "genome" in var and var["genome"].nunique() > 1:
+            genome = var["genome"].astype(str).to_numpy(dtype=object)
+        several = sorted(set(genome) - {""})
+        if len(several) > 1:
+            kinds = {each: genes.species(each) for each in several}
+            marked = [f"{kinds[each]}:{name}" if each else "" for each, name in zip(genome, bare, strict=True)]
+            of_genomes.append(_Naming(f"{label} by species", pd.Index(marked, dtype=object), by_species=True))
+        for each in several:
+            within = pd.Index(np.where(genome == each, bare, ""), dtype=object)
+            of_genomes.append(_Naming(f"{label} within {each}", within, one_genome=True))
+    if not whole:
+        raise InputError(
+            f"the {side}'s genes are named by numbers alone ({', '.join(map(str, var.index[:3]))} …) and cannot be "
+            "matched; give their symbols or ids, as names or in a column of var such as gene_symbols"
+            + (", or say by symbol_column which it is" if side == "slice" else "")
+        )
+    return whole + of_genomes
 
 
 def _match(ours: pd.Index, theirs: pd.Index) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Pair the names that occur once on either side."""
-    left = pd.Series(np.arange(len(ours)), index=ours)[~ours.duplicated(keep=False)]
-    right = pd.Series(np.arange(len(theirs)), index=theirs)[~theirs.duplicated(keep=False)]
+    left = pd.Series(np.arange(len(ours)), index=ours)[~ours.duplicated(keep=False) & (ours != "")]
+    right = pd.Series(np.arange(len(theirs)), index=theirs)[~theirs.duplicated(keep=False) & (theirs != "")]
     shared = left.index.intersection(right.index, sort=False)
     return left[shared].to_numpy(dtype=np.intp), right[shared].to_numpy(dtype=np.intp)

@@ -292,7 +292,7 @@ def pointers_that_run_backwards(bench: Bench) -> dict[str, Any]:
     return bench.edit(change)
 
 
-@case("X is 20 × 150, but there are 20 spots and 149 genes")
+@case("X is 20 × 150, but obs has 20 rows and var has 149")
 def shape_against_genes(bench: Bench) -> dict[str, Any]:
     other = bench.folder / "other.h5ad"
     bench.slice[:, 1:].copy().write_h5ad(other)

@@ -131,7 +131,7 @@ def test_counts_are_won_back(how: str, door: str, cortex: AnnData, tmp_path: Pat
     assert len(told) == (how != "nothing after no")
     if how == "log2 after size factors":
         assert told == [
-            "X was log-transformed to base 2; counts were won back, each spot's smallest value taken for one count"
+            "X was log-transformed to base 2; counts were won back, the smallest value of each row taken for one count"
         ]
 
 

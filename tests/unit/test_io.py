@@ -926,3 +926,85 @@ def test_write_keeps_what_a_users_table_may_hold(slice_: AnnData, tmp_path: Path
         and back.obs["mixed"].isna().sum() == 3
         and list(back.obs["index"]) == list(range(N_SPOTS))
     )
+
+
+SYMBOLS = [f"GENE{i}" for i in range(N_GENES)]
+ENSEMBL = [f"ENSG{i:011d}" for i in range(N_GENES)]
+ROWS = [str(i) for i in range(N_GENES)]
+
+
+def named(slice_: AnnData, folder: Path, index: list[str], **columns: list) -> AnnData:
+    """Give a slice of which only these names are known, as it is read."""
+    slice_.var = pd.DataFrame(columns, index=index)
+    return io.read_slice(h5ad(slice_, folder))
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, "", "nan", "NA", " "])
+def test_genes_without_a_symbol_keep_their_id(missing: object, slice_: AnnData, tmp_path: Path) -> None:
+    symbols = [missing, *SYMBOLS[1:-1], missing]
+    found = named(slice_, tmp_path / "a", ENSEMBL, feature_name=pd.Categorical(symbols))
+    assert list(found.var_names) == [ENSEMBL[0], *SYMBOLS[1:-1], ENSEMBL[-1]]
+    assert found.uns["spotfuse"]["notes"][-1] == (
+        "genes named by var['feature_name']; their ids are kept in var['gene_ids'], which 2 without a symbol keep as "
+        "their names"
+    )
+    np.testing.assert_array_equal(found.X.toarray(), slice_.X.toarray())
+
+
+def test_genes_that_other_programs_called_nan_get_their_id(slice_: AnnData, tmp_path: Path) -> None:
+    names = ["nan", "nan-1", "", "-1", *SYMBOLS[4:]]
+    found = named(slice_, tmp_path / "a", names, gene_ids=ENSEMBL)
+    assert list(found.var_names) == [*ENSEMBL[:4], *SYMBOLS[4:]]
+    assert found.uns["spotfuse"]["notes"][-1] == "4 genes without a symbol are named by var['gene_ids']"
+    found = named(slice_, tmp_path / "b", ["", "  ", *SYMBOLS[2:]])
+    assert list(found.var_names[:3]) == ["unnamed", "unnamed-1", "GENE2"]
+
+
+@pytest.mark.parametrize("index", [ENSEMBL, ROWS, [f"{name}.7" for name in ENSEMBL]], ids=["ids", "rows", "versions"])
+@pytest.mark.parametrize(
+    "column", ["features", "gene_short_name", "feature_name", "gene_symbols", "Symbol", "hgnc_symbol", "mgi_symbol"]
+)
+def test_symbols_are_known_by_their_column(index: list, column: str, slice_: AnnData, tmp_path: Path) -> None:
+    found = named(slice_, tmp_path / "a", index, **{"score": range(N_GENES), column: SYMBOLS, "symbols": ENSEMBL})
+    assert list(found.var_names) == SYMBOLS
+
+
+def test_genes_named_by_rows_take_ids_or_are_told(slice_: AnnData, tmp_path: Path) -> None:
+    assert list(named(slice_, tmp_path / "a", ROWS, gene_id=ENSEMBL).var_names) == ENSEMBL
+    found = named(slice_, tmp_path / "b", ROWS, mine=SYMBOLS)
+    assert list(found.var_names) == ROWS
+    (note,) = [note for note in found.uns["spotfuse"]["notes"] if "numbers alone" in note]
+    assert "symbol_column (mine)" in note
+    found = io.read_slice(tmp_path / "b/slice.h5ad", symbol_column="mine")
+    assert list(found.var_names) == SYMBOLS
+    with pytest.raises(InputError, match=r"no column 'yours' in var for the genes' symbols; there are mine"):
+        io.read_slice(tmp_path / "b/slice.h5ad", symbol_column="yours")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_symbols_of_var_name_the_genes_of_a_bare_raw(turned: bool, slice_: AnnData, tmp_path: Path) -> None:
+    """Counts are in raw, whose genes have ids alone; var has the symbols of some, by column or as their names."""
+    whole = AnnData(slice_.X.copy(), var=pd.DataFrame(index=ENSEMBL))
+    some = slice_[:, 10:].copy()
+    some.X = some.X.toarray() - 1.5  # scaled
+    some.var = (
+        pd.DataFrame({"gene_ids": ENSEMBL[10:]}, index=SYMBOLS[10:])
+        if turned
+        else pd.DataFrame({"feature_name": SYMBOLS[10:]}, index=ENSEMBL[10:])
+    )
+    some.raw = whole
+    found = io.read_slice(h5ad(some, tmp_path / "a"))
+    assert list(found.var_names) == [*ENSEMBL[:10], *SYMBOLS[10:]]
+    np.testing.assert_array_equal(found.X.toarray(), slice_.X.toarray())
+
+
+def test_gene_names_are_cleaned(slice_: AnnData, tmp_path: Path) -> None:
+    found = named(slice_, tmp_path / "a", ["GENE0\r", " GENE1", "GE\tNE2", *SYMBOLS[3:]])
+    assert list(found.var_names) == ["GENE0", "GENE1", "GE NE2", *SYMBOLS[3:]]
+    assert any(note.startswith("3 genes renamed") for note in found.uns["spotfuse"]["notes"])
+
+
+def test_a_gene_of_two_genomes_is_told_apart(slice_: AnnData, tmp_path: Path) -> None:
+    names = ["H19", *SYMBOLS[1:15], "H19", *(name.capitalize() for name in SYMBOLS[16:])]
+    found = named(slice_, tmp_path / "a", names, genome=["GRCh38"] * 15 + ["mm10"] * 15)
+    assert found.var_names[0] == "GRCh38_H19" and found.var_names[15] == "mm10_H19" and found.var_names[1] == "GENE1"

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from spotfuse import graphs, io, reference, tables
 from spotfuse.errors import InputError
+from spotfuse.notes import Notes, listed
 
 type Table = AnnData | pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
 type Places = pd.DataFrame | npt.NDArray[Any]
@@ -73,7 +74,7 @@ class Matched:
 
 def reference_cells(sc: AnnData, cell_type_key: str, max_cells_per_type: int, seed: int) -> AnnData:
     """Clean a reference that was read already; see `spotfuse.reference.clean`; `InputError` without the column."""
-    notes = list(map(str, sc.uns.get("spotfuse", {}).get("notes", [])))
+    notes = Notes(map(str, sc.uns.get("spotfuse", {}).get("notes", [])))
     found = io.counts_of(sc, "sc", notes)
     if cell_type_key not in sc.obs:
         raise InputError(f"the reference has no column '{cell_type_key}' for the cell types")
@@ -120,9 +121,9 @@ def match(st: AnnData, cells: AnnData) -> Matched:
     lost = sorted(set(labels) - set(labels[has_counts]))
     labels = labels[has_counts]
     types = sorted(labels.unique())
-    notes = list(dict.fromkeys(map(str, cells.uns["spotfuse"]["notes"])))  # once, though cleaned twice
+    notes = Notes(dict.fromkeys(map(str, cells.uns["spotfuse"]["notes"])))  # once, though cleaned twice
     if lost:
-        notes.append(f"cell types without counts in the shared genes left out: {', '.join(lost)}")
+        notes.append(f"cell types without counts in the shared genes left out: {listed(lost)}")
     if not_seen := int((np.asarray(counts.sum(axis=1)).ravel() == 0).sum()):
         notes.append(
             f"{not_seen} spots of {counts.shape[0]} have no counts of the genes used; their proportions are the mean "
@@ -206,7 +207,7 @@ def read(
     InputError
         For what does not fit together, naming the argument.
     """
-    notes = list(map(str, sc_data.uns.get("spotfuse", {}).get("notes", []))) if isinstance(sc_data, AnnData) else []
+    notes = Notes(map(str, sc_data.uns.get("spotfuse", {}).get("notes", [])) if isinstance(sc_data, AnnData) else ())
     st, sc = (_counts(data, name, notes) for data, name in ((st_data, "st_data"), (sc_data, "sc_data")))
     places = _places(st_coordinates, st_data, st, notes)
     labels = _labels(celltype, sc_data, sc, notes)
@@ -216,9 +217,9 @@ def read(
         align(part.rows, part.name, given, what)
         for part, given, what in ((st, places.index, "st_coordinates"), (sc, labels.index, "celltype"))
     )
-    X, var = _raw(st, notes), st.var.set_axis(io.text_index(st.var.index))
+    X, var = _raw(st, notes), st.var.set_axis(_gene_names(st.var.index))
     if not var.index.is_unique:
-        told: list[str] = []
+        told = Notes()
         X, var = reference.unique_genes(X, var, told)
         notes += [f"st_data: {note}" for note in told]
     spots = AnnData(
@@ -230,7 +231,7 @@ def read(
     cells = reference.clean(
         _raw(sc, notes),
         labels.iloc[whose].set_axis(io.text_index(sc.rows)),
-        sc.var.set_axis(io.text_index(sc.var.index)),
+        sc.var.set_axis(_gene_names(sc.var.index)),
         notes=notes,
         max_cells_per_type=max_cells_per_type,
         seed=seed,
@@ -302,7 +303,12 @@ def unnamed(names: pd.Index) -> bool:
     return any(text.equals(io.text_index(range(first, first + len(text)))) for first in (0, 1))
 
 
-def _counts(data: Table, name: str, notes: list[str]) -> _Counts:
+def _gene_names(names: pd.Index) -> pd.Index:
+    """Give text; genes that have no names and go by position are called gene 0, gene 1 and so on."""
+    return io.text_index(f"gene {i}" for i in range(len(names))) if unnamed(names) else io.text_index(names)
+
+
+def _counts(data: Table, name: str, notes: Notes) -> _Counts:
     if isinstance(data, AnnData):
         found = io.counts_of(data, name, notes)
         return _Counts(name, found.X, found.obs_names, found.var, False)
@@ -316,7 +322,7 @@ def _counts(data: Table, name: str, notes: list[str]) -> _Counts:
     return _Counts(name, X, rows, pd.DataFrame(index=columns), True)
 
 
-def _raw(given: _Counts, notes: list[str]) -> sparse.csr_matrix:
+def _raw(given: _Counts, notes: Notes) -> sparse.csr_matrix:
     X = sparse.csr_matrix(given.X)
     return io.counts_in(X, given.name, "the table", notes) if given.turns else X
 
@@ -339,7 +345,7 @@ def by_own_names(frame: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
     return frame
 
 
-def _places(given: Places | None, st_data: Table, st: _Counts, notes: list[str]) -> pd.DataFrame:
+def _places(given: Places | None, st_data: Table, st: _Counts, notes: Notes) -> pd.DataFrame:
     if given is None:
         if not isinstance(st_data, AnnData):
             raise InputError("st_coordinates is missing: give x and y of each spot, or st_data as an AnnData with them")
@@ -378,7 +384,7 @@ def _xy(places: pd.DataFrame) -> npt.NDArray[np.float64]:
     return xy
 
 
-def _labels(celltype: Labels, sc_data: Table, sc: _Counts, notes: list[str]) -> pd.Series:
+def _labels(celltype: Labels, sc_data: Table, sc: _Counts, notes: Notes) -> pd.Series:
     """Give the type of each cell, indexed by what the cells are called there."""
     if isinstance(celltype, str):
         if not isinstance(sc_data, AnnData):
@@ -400,7 +406,7 @@ def _labels(celltype: Labels, sc_data: Table, sc: _Counts, notes: list[str]) -> 
     return celltype
 
 
-def _label_column(table: pd.DataFrame, notes: list[str]) -> pd.Series:
+def _label_column(table: pd.DataFrame, notes: Notes) -> pd.Series:
     """Take the column that is called like it, else the only one whose text can be types."""
     if table.shape[1] == 1:
         return table.iloc[:, 0]

@@ -17,6 +17,7 @@ from spotfuse.deconvolution import _cell_level, _evaluation, _fit, _input, _prof
 from spotfuse.deconvolution._fit import Settings
 from spotfuse.deconvolution._input import Labels, Places, Table
 from spotfuse.errors import InputError
+from spotfuse.notes import listed
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +177,10 @@ class AttentionRegressionDeconv:
         self._data = data = _input.match(st, cells)
         self.types_, self.genes_, self.cells_, self.notes_ = data.types, data.genes, data.cell_names, data.notes
         self.cell_types_ = pd.Series(np.array(data.types)[data.codes], index=data.cell_names)
+        self._twins = _profiles.twins(data.cells, data.codes, len(data.types))
+        alike = [name for name, n in zip(data.types, np.bincount(self._twins)[self._twins], strict=True) if n > 1]
+        if alike:
+            self.notes_.append(f"cell types of one profile, which nothing tells apart, share evenly: {listed(alike)}")
         self.elapsed_time_: float | None = None
         for note in self.notes_:
             log.warning(note)
@@ -324,11 +329,15 @@ class AttentionRegressionDeconv:
             raise NotFittedError("This AttentionRegressionDeconv has not been run: call run() before")
 
     def _learn(self) -> None:
-        found = _fit.Regression(self._data, self.settings)
+        told_apart = np.unique(self._twins, return_index=True)[1]
+        data = dataclasses.replace(
+            self._data, codes=self._twins[self._data.codes], types=[self._data.types[k] for k in told_apart]
+        )
+        found = _fit.Regression(data, self.settings)
         n_spots, n_genes = self._data.counts.shape
         # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
         self.scaled_spots_ = _profiles.totals_are_even(self._data.counts)
-        sizes = np.ones(len(self.types_))
+        sizes = np.ones(len(data.types))
         if self.settings.output == "cells" and not self.scaled_spots_:
             # half of their logs is believed, or as much as of other detail
             sizes = found.profiles.size ** max(found.support, _profiles.SIZE_SHARE)
@@ -341,7 +350,7 @@ class AttentionRegressionDeconv:
         estimate[empty], low[empty], high[empty] = mode.mean(axis=0), 0.0, 1.0
 
         def frame(values: npt.NDArray[np.float64]) -> pd.DataFrame:
-            return pd.DataFrame(values, self._index, self.types_)
+            return pd.DataFrame((values / np.bincount(self._twins))[:, self._twins], self._index, self.types_)
 
         self.proportions_, self.mode_, self.abundance_ = frame(estimate), frame(mode), frame(found.V)
         self.uncertainty_, self.interval_ = frame(posterior.deviation), (frame(low), frame(high))
@@ -354,9 +363,9 @@ class AttentionRegressionDeconv:
             },
             index=self._index,
         )
-        self.profiles_ = pd.DataFrame(found.means, index=self.types_, columns=self.genes_)
+        self.profiles_ = pd.DataFrame(found.means[self._twins], index=self.types_, columns=self.genes_)
         self.platform_factors_ = pd.Series(found.factors, index=self.genes_)
         self.gene_weights_ = pd.Series(found.weights, index=self.genes_)
-        self.lambda_k_ = pd.Series(found.prior.strength, index=self.types_)
+        self.lambda_k_ = pd.Series(found.prior.strength[self._twins], index=self.types_)
         self.attention_, self.phi_, self.support_ = found.prior.W, found.prior.phi, found.support
         self.objective_, self.converged_ = found.objective, found.converged

@@ -13,18 +13,16 @@ import pandas as pd
 from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
 
-from spotfuse import guard, tables
+from spotfuse import genes, guard, tables
 from spotfuse.errors import InputError, MachineError
 from spotfuse.io import _anndata, _sections, _tenx, _text
 from spotfuse.io._common import (
     Choice,
-    Notes,
     attach_positions,
     beside,
     coordinate_columns,
     coordinates_from_names,
     fit_image,
-    name_genes,
     name_spots,
     nearest,
     reading,
@@ -32,6 +30,7 @@ from spotfuse.io._common import (
 )
 from spotfuse.io._counts import raw_counts
 from spotfuse.io._memory import coordinates_of, counts_in, counts_of, matrix
+from spotfuse.notes import Notes
 
 __all__ = [
     "column_name",
@@ -142,10 +141,10 @@ def read_slice(
     platform = platform.lower().replace("-", "_").replace(" ", "_")
     if platform not in PLATFORMS:
         raise InputError(f"platform '{platform}' is not known; {nearest(platform, PLATFORMS)}")
-    notes: Notes = []
+    notes = Notes()
     choice = Choice(platform, hd_bin_size, section, layer, spatial_key, symbol_column)
     kind, adata = _read(path, notes, choice)
-    name_genes(adata, notes)
+    genes.name(path, adata, notes, symbol_column=symbol_column)
     if "spatial" not in adata.obsm and not coordinates_from_names(adata, notes):
         raise InputError(
             f"{path}: no coordinates; "
@@ -181,7 +180,7 @@ def read_slice(
         "kind": kind,
         "platform": usual.platform if platform == "auto" else platform,
         "unit": adata.uns.pop("unit", usual.unit),
-        "notes": notes,
+        "notes": list(notes),
     }
     return adata
 
@@ -237,7 +236,7 @@ def read_obs(path: Path | str, **choice: Any) -> pd.DataFrame:
         if section:
             obs = obs.loc[_sections.rows(path, obs, section)]
         return obs.set_axis(pd.Index(tables.plain(obs.index), dtype=object))
-    return _read(path, [], Choice(**choice))[1].obs
+    return _read(path, Notes(), Choice(**choice))[1].obs
 
 
 def read_annotation(path: Path | str, annotation: str, *, obs: pd.DataFrame | None = None, **choice: Any) -> pd.Series:

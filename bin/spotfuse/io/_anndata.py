@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from anndata.io import read_elem
+from pandas.api.types import is_integer_dtype
 from scipy import sparse
 
-from spotfuse import guard
+from spotfuse import genes, guard
 from spotfuse.errors import InputError
 from spotfuse.io import _sections
 from spotfuse.io._common import (
     Choice,
-    Notes,
     check_size,
     check_sizes,
     coordinate_columns,
@@ -32,6 +32,7 @@ from spotfuse.io._common import (
     text_index,
 )
 from spotfuse.io._counts import is_whole, raw_counts
+from spotfuse.notes import Notes
 
 # in lower case, without what is no letter
 _COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw", "umi", "umis", "umicounts", "umicount")
@@ -65,10 +66,12 @@ def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnD
     """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
     with opened(path, choice) as file:
         X, var_key, source = _find_counts(path, file, choice.layer, spatial, notes)
-        obs, var = frame(path, file, "obs"), frame(path, file, var_key)
+        obs, var = frame(path, file, "obs", notes), frame(path, file, var_key)
+        if var_key != "var" and "var" in file:
+            var = _with_columns_of(var, frame(path, file, "var"))
         if X.shape != (len(obs), len(var)):
             raise InputError(
-                f"{path}: {source} is {X.shape[0]} × {X.shape[1]}, but there are {len(obs)} spots and {len(var)} genes"
+                f"{path}: {source} is {X.shape[0]} × {X.shape[1]}, but obs has {len(obs)} rows and var has {len(var)}"
             )
         adata = AnnData(X, obs=obs, var=var)
         if spatial:
@@ -84,8 +87,8 @@ def read_places(path: Path) -> AnnData:
     """Read the table of spots and their coordinates, without counts and genes."""
     with opened(path, Choice()) as file:
         adata = AnnData(obs=frame(path, file, "obs"))
-        _add_places(path, file, adata, None, [])
-        _onto_slide(path, file, adata, [])
+        _add_places(path, file, adata, None, Notes())
+        _onto_slide(path, file, adata, Notes())
     return adata
 
 
@@ -157,7 +160,7 @@ def _onto_slide(path: Path, file: Group, adata: AnnData, notes: Notes) -> bool:
         return False
     for source, values in _places(path, file, adata.obs):
         with suppress(InputError, ValueError, TypeError):  # what is no coordinates
-            xy = coordinates(path, source, values, adata.n_obs, [])
+            xy = coordinates(path, source, values, adata.n_obs, Notes())
             if not _sections.lying_on_each_other(adata.obs, xy):
                 adata.obsm["spatial"] = xy
                 notes.append(
@@ -177,6 +180,19 @@ def _places(path: Path, file: Group, obs: pd.DataFrame) -> Iterator[tuple[str, A
         yield f"obs columns {x} and {y}", obs[[x, y]]
 
 
+def _with_columns_of(var: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Add to the genes of raw what `var` knows of some of them, by name or by the id that is their name in raw."""
+    by_id = [
+        other.assign(symbol=other.index).set_index(text_index(other[column]))
+        for column in genes.columns(other, genes.IDS)
+    ]
+    for keyed in (other, *by_id):
+        if keyed.index.isin(var.index).mean() > 0.5:
+            keyed = keyed[~keyed.index.duplicated()]
+            return var.join(keyed.drop(columns=[name for name in keyed if name in var]))
+    return var
+
+
 def has_coordinates(path: Path) -> bool:
     """Tell whether a file is AnnData with coordinates, as slices are and references and this package's own are not."""
     try:
@@ -191,8 +207,8 @@ def has_coordinates(path: Path) -> bool:
         return False
 
 
-def frame(path: Path, file: Group, key: str) -> pd.DataFrame:
-    """Read the table of spots or of genes."""
+def frame(path: Path, file: Group, key: str, notes: Notes | None = None) -> pd.DataFrame:
+    """Read the table of spots or of genes; notes grow where names of codes were found elsewhere."""
     if key not in file:
         raise InputError(f"{path}: not an AnnData file: it has no '{key}'")
     check_sizes(path, file[key])
@@ -202,7 +218,22 @@ def frame(path: Path, file: Group, key: str) -> pd.DataFrame:
             f"{path}: '{key}' is not a table; if anndata before 0.7 wrote it, write it again with a newer one"
         )
     table.index = text_index(table.index)
+    for column, names in _lost_categories(file, key):
+        if column in table and is_integer_dtype(table[column]) and table[column].between(-1, len(names) - 1).all():
+            table[column] = pd.Categorical.from_codes(table[column].to_numpy(), text_index(names))
+            if notes is not None:
+                notes.append(f"{key}['{column}'] has codes, which took their names from the file's categories")
     return table
+
+
+def _lost_categories(file: Group, key: str) -> Iterator[tuple[str, Any]]:
+    """Give the names of codes that SeuratDisk and older versions of scanpy write beside a column, not linked to it."""
+    if hasattr(file[key], "keys") and "__categories" in file[key]:
+        for column, names in file[key]["__categories"].items():
+            yield column, read_elem(names)
+    for name in file.get("uns", {}):
+        if name.endswith("_categories") and getattr(file["uns"][name], "ndim", None) == 1:
+            yield name.removesuffix("_categories"), read_elem(file["uns"][name])
 
 
 def _table_of(path: Path, choice: Choice) -> Group:

@@ -17,8 +17,7 @@ from anndata import AnnData
 
 from spotfuse import guard, tables
 from spotfuse.errors import InputError, MachineError, of_machine
-
-Notes = list[str]
+from spotfuse.notes import Notes
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,6 @@ _COORDINATE_COLUMNS = (
 # names of pairs that are no places of spots
 _NO_PLACE = re.compile(r"umap|tsne|pca|phate|dim_|size|width|height|length|min|max|std|vel|shift|offset|bbox|fov")
 _NO_COORDINATES = {"z", "index", "id", "level_0", "unnamed: 0", "in_tissue", "tissue", "z_centroid", "center_z", "fov"}
-_SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbol", "symbols")
-_GENOME = r"^(GRC[hmz]\d+|hg\d+|mm\d+|Rnor\d+|mRatBN7|rn\d+|BDGP6)[-_.]+"
 _LONGEST_NAME = 1000  # characters: arrays of names take as much for each as for the longest
 _IN_NAMES = (r"[Xx]?(\d+(?:\.\d+)?)[xX_](\d+(?:\.\d+)?)", r"x(\d+(?:\.\d+)?)_?y(\d+(?:\.\d+)?)")
 
@@ -373,27 +370,6 @@ def _to_pixels(adata: AnnData, spacing: float, factors: dict[str, Any], notes: N
     if misfit(1) > np.log(1.3) and misfit(units[unit]) < np.log(1.15):
         adata.obsm["spatial"] = adata.obsm["spatial"] * units[unit]
         notes.append(f"coordinates were in {unit}, by the distance of the spots; turned into pixels of the full image")
-
-
-def name_genes(adata: AnnData, notes: Notes) -> None:
-    """Name genes by symbol where they have both symbol and Ensembl id, and make names unique."""
-    if adata.var_names.str.match(r"ENS[A-Z]*G\d{6,}").mean() > 0.5:
-        columns = {str(column).lower(): column for column in adata.var}
-        for column in [columns[name] for name in _SYMBOL_COLUMNS if name in columns]:
-            adata.var["gene_ids"] = adata.var_names
-            adata.var_names = pd.Index([str(name) for name in adata.var[column]], dtype=object)
-            notes.append(f"genes named by var['{column}']; their Ensembl ids are kept in var['gene_ids']")
-            break
-    genomes = sorted(set(adata.var_names.str.extract(_GENOME)[0]), key=str)
-    if len(genomes) == 1 and isinstance(genomes[0], str):
-        adata.var_names = adata.var_names.str.replace(_GENOME, "", regex=True)
-        notes.append(f"genes' names without the genome's, {genomes[0]}, that stood before them")
-    elif sum(isinstance(genome, str) for genome in genomes) > 1 and "genome" not in adata.var:
-        notes.append(f"genes of {len(genomes)} genomes ({', '.join(map(str, genomes))}) are kept together")
-    repeated = adata.var_names.duplicated().sum()
-    if repeated:
-        adata.var_names_make_unique()
-        notes.append(f"{repeated} gene names occurred before; -1, -2 … appended")
 
 
 def name_spots(path: Path, adata: AnnData, notes: Notes) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from spotfuse.errors import InputError
-from spotfuse.io._common import Notes
+from spotfuse.notes import Notes
 
 Values = npt.NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def raw_counts(path: Path, X: sparse.csr_matrix, source: str, logged: bool, note
                     counts = _won_back(X, inverse, scaled)
                     if counts is not None:
                         X.data = counts
-                        how = ", each spot's smallest value taken for one count" if scaled else ""
+                        how = ", the smallest value of each row taken for one count" if scaled else ""
                         told = f"{source} was {what}; counts were won back{how}"
                         break
             if told:
@@ -126,7 +126,7 @@ def _no_counts(X: sparse.csr_matrix) -> str | None:
         sums = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
         round_total = 10.0 ** np.rint(np.log10(np.median(sums[sums > 0])))
         if round_total >= 1e4 and sums.min() < round_total < sums.max() and np.ptp(sums) < 0.01 * round_total:
-            return f"adds up to {round_total:.0f} in each spot but for rounding, so it was normalised"
+            return f"adds up to {round_total:.0f} in each row but for rounding, so it was normalised"
     elif largest <= 1:
         return "lies between 0 and 1, so it was scaled"
     elif (X.data == largest).sum() >= 5 and (X.data == np.rint(X.data)).mean() < 0.1:

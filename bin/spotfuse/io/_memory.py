@@ -12,8 +12,9 @@ from scipy import sparse
 
 from spotfuse.errors import InputError
 from spotfuse.io._anndata import _COUNT_LAYERS, _usual_key
-from spotfuse.io._common import Notes, coordinate_columns, coordinates
+from spotfuse.io._common import coordinate_columns, coordinates
 from spotfuse.io._counts import is_whole, raw_counts
+from spotfuse.notes import Notes
 
 
 def matrix(values: Any, name: str) -> sparse.csr_matrix:
@@ -92,7 +93,7 @@ def counts_in(
     -------
     csr_matrix
     """
-    told: Notes = []
+    told = Notes()
     found = raw_counts(Path(name), values, source, logged, told)
     if not found.nnz:
         raise InputError(f"{name}: all counts are 0")

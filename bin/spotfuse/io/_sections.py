@@ -12,7 +12,8 @@ from anndata import AnnData
 from scipy.spatial import cKDTree
 
 from spotfuse.errors import InputError
-from spotfuse.io._common import Notes, nearest
+from spotfuse.io._common import nearest
+from spotfuse.notes import Notes
 
 type Integers = npt.NDArray[np.intp]
 type Pairs = tuple[Integers, Integers]

@@ -19,7 +19,6 @@ from spotfuse import guard, tables
 from spotfuse.errors import InputError
 from spotfuse.io._common import (
     POSITION_COLUMNS,
-    Notes,
     attach_positions,
     check_size,
     check_sizes,
@@ -29,6 +28,7 @@ from spotfuse.io._common import (
     text_index,
     with_header,
 )
+from spotfuse.notes import Notes
 
 _MATRICES = (
     "filtered_feature_bc_matrix.h5",
@@ -167,7 +167,7 @@ def _read_mtx(matrix: Path) -> AnnData:
     var = pd.DataFrame({"gene_ids": [row[0] for row in rows]}, index=symbols)
     if rows and all(len(row) > 2 for row in rows):
         var["feature_types"] = [row[2] for row in rows]
-    return _joined(matrix, X, text_index(name.split("\t")[0] for name in names), var, [])
+    return _joined(matrix, X, text_index(name.split("\t")[0] for name in names), var, Notes())
 
 
 def _read_matrix_market(path: Path, n_barcodes: int, n_features: int) -> sparse.csr_matrix:

@@ -21,7 +21,6 @@ from spotfuse.errors import InputError
 from spotfuse.io import _anndata
 from spotfuse.io._common import (
     Choice,
-    Notes,
     attach_positions,
     beside,
     coordinate_columns,
@@ -30,6 +29,7 @@ from spotfuse.io._common import (
     text_index,
     with_header,
 )
+from spotfuse.notes import Notes
 
 _LONGEST = 2**25  # characters of a line; a small .gz may unpack to anything
 _GEM_BIN = 50  # DNBs, 25 µm
