@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.patches import Patch
 
+from spotfuse.images import laid_out
 from spotfuse.report._maps import spacing, two_components
 from spotfuse.report._page import domain_colours
 
@@ -228,7 +229,7 @@ def _canvas(adata: AnnData, ax: Axes | None, image: bool) -> Axes:
         ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
     xy = np.asarray(adata.obsm["spatial"], float)[:, :2]
     if image:
-        for library in adata.uns.get("spatial", {}).values():
+        for library in laid_out(adata.uns.get("spatial", {}), []).values():
             _underlay(library, ax)
     margin = 0.03 * np.ptp(xy, axis=0).max()
     low, high = xy.min(axis=0) - margin, xy.max(axis=0) + margin
@@ -239,11 +240,9 @@ def _canvas(adata: AnnData, ax: Axes | None, image: bool) -> Axes:
 
 def _underlay(library: Mapping[str, Any], ax: Axes) -> None:
     for name in ("hires", "lowres"):
-        scale = library.get("scalefactors", {}).get(f"tissue_{name}_scalef")
-        if scale and name in library.get("images", {}):
-            picture = np.asarray(library["images"][name])
-            height, width = picture.shape[:2]
-            ax.imshow(picture, extent=(0, width / scale, height / scale, 0), cmap="gray")
+        if name in library["images"]:
+            picture, scale = library["images"][name], library["scalefactors"][f"tissue_{name}_scalef"]
+            ax.imshow(picture, extent=(0, picture.shape[1] / scale, picture.shape[0] / scale, 0))
             return
 
 

@@ -15,7 +15,7 @@ from anndata.io import read_elem
 from pandas.api.types import is_integer_dtype
 from scipy import sparse
 
-from spotfuse import genes, guard
+from spotfuse import genes, guard, images
 from spotfuse.errors import InputError
 from spotfuse.io import _sections
 from spotfuse.io._common import (
@@ -78,8 +78,7 @@ def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnD
             _add_places(path, file, adata, choice.spatial_key, notes)
             moved = choice.spatial_key is None and _onto_slide(path, file, adata, notes)
             if "spatial" in file.get("uns", {}) and not moved:  # whose images are those of fields of view
-                check_sizes(path, file["uns/spatial"])
-                _keep_image(adata, read_elem(file["uns/spatial"]), notes)
+                _keep_image(path, adata, file["uns/spatial"], notes)
     return adata
 
 
@@ -368,19 +367,28 @@ def _matrix(path: Path, node: Any, source: str) -> sparse.csr_matrix:
     return sparse.vstack(slabs, format="csr") if slabs else sparse.csr_matrix(node.shape, dtype=np.float32)
 
 
-def _keep_image(adata: AnnData, images: Any, notes: Notes) -> None:
-    if isinstance(images, dict) and all(isinstance(entry, dict) and "images" in entry for entry in images.values()):
-        adata.uns["spatial"] = images
-    else:
-        notes.append("uns['spatial'] is not laid out as scanpy does; the image is left out")
+def _keep_image(path: Path, adata: AnnData, node: Any, notes: Notes) -> None:
+    try:
+        with reading(path, "images"):
+            check_sizes(path, node)
+            found = images.laid_out(read_elem(node), notes)
+    except InputError as error:  # a slice is not lost by its image
+        notes.append(f"uns['spatial'] is left out: {str(error).removeprefix(f'{path}: ')}"[:300])
+        return
+    if found:
+        adata.uns["spatial"] = found
 
 
 def _from_elements(path: Path, adata: AnnData, attributes: Any, notes: Notes) -> None:
     """Give each row of a SpatialData table the middle of the shape, or the place of the point, that it is of."""
+    if not isinstance(attributes, dict):
+        return
     instance, key = (str(attributes.get(name)) for name in ("instance_key", "region_key"))
-    regions = [str(name) for name in np.atleast_1d(attributes.get("region", []))]
+    regions = [str(name) for name in np.ravel(attributes.get("region", []))]
     if not regions or not {instance, key} <= set(adata.obs):
         return
+    if outside := [name for name in regions if Path(name).name != name or name in ("", "..")]:
+        raise InputError(f"{path}: its table is of '{outside[0][:60]}', which is no name of an element of the store")
     xy = np.full((adata.n_obs, 2), np.nan)
     for region in regions:
         rows = np.flatnonzero(adata.obs[key].astype(str) == region)

@@ -314,16 +314,13 @@ def beside(path: Path) -> list[Path]:
 def fit_image(adata: AnnData, notes: Notes) -> None:
     """Bring coordinates and image together: pixels and not µm, x and y not swapped; else leave the image out."""
     for entry in adata.uns.get("spatial", {}).values():
-        factors = entry.get("scalefactors", {})
+        factors = entry["scalefactors"]
         grid = _grid(adata)
         if grid is not None:
             _to_pixels(adata, 2 * float(np.linalg.norm(grid[0])), factors, notes)
         for size, image in entry["images"].items():
-            scale = factors.get(f"tissue_{size}_scalef")
-            if scale is None or getattr(image, "ndim", 0) < 2:
-                continue
             height, width = image.shape[:2]
-            right, bottom = np.nanmax(adata.obsm["spatial"], axis=0) * float(scale) * 0.98
+            right, bottom = np.nanmax(adata.obsm["spatial"], axis=0) * factors[f"tissue_{size}_scalef"] * 0.98
             upright, turned = right <= width and bottom <= height, right <= height and bottom <= width
             # where both would lie on the image: rows run down and columns to the right however the slide was turned
             mirrored = turned and grid is not None and np.linalg.det(grid) < 0
@@ -357,11 +354,11 @@ def _to_pixels(adata: AnnData, spacing: float, factors: dict[str, Any], notes: N
     """Turn coordinates of Visium spots, which lie 100 µm apart and are 65 µm wide, into pixels of the full image."""
     if "spot_diameter_fullres" not in factors or "microns_per_pixel" in factors or not spacing:
         return
-    in_pixels = float(factors["spot_diameter_fullres"]) * 100 / 65
+    in_pixels = factors["spot_diameter_fullres"] * 100 / 65
     units = {"µm": in_pixels / 100}
     for size in ("hires", "lowres"):
         if f"tissue_{size}_scalef" in factors:
-            units[f"pixels of the {size} image"] = 1 / float(factors[f"tissue_{size}_scalef"])
+            units[f"pixels of the {size} image"] = 1 / factors[f"tissue_{size}_scalef"]
 
     def misfit(factor: float) -> float:
         return abs(float(np.log(spacing * factor / in_pixels)))

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from spotfuse import guard, tables
 from spotfuse.errors import InputError
+from spotfuse.images import laid_out
 from spotfuse.io._common import (
     POSITION_COLUMNS,
     attach_positions,
@@ -366,10 +367,8 @@ def _read_image(folder: Path, adata: AnnData, notes: Notes) -> None:
                 pixels[size] = np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             notes.append(f"{paths[0].name} cannot be read and is left out ({' '.join(str(error).split())[:100]})")
-    pixels = {size: image for size, image in pixels.items() if f"tissue_{size}_scalef" in factors}
     if pixels:
-        numbers = {name: value for name, value in factors.items() if isinstance(value, int | float)}
-        adata.uns["spatial"] = {"slice": {"images": pixels, "scalefactors": numbers, "metadata": {}}}
+        adata.uns["spatial"] = laid_out({"slice": {"images": pixels, "scalefactors": factors}}, notes)
 
 
 def _beside(matrix: Path, *names: str) -> Path:

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from spotfuse import __version__
 from spotfuse.cohort import natural
+from spotfuse.images import laid_out
 from spotfuse.report import _figures as figures
 from spotfuse.report import _words as words
 from spotfuse.report._maps import Layers, bins_of, spacing, two_components
@@ -238,33 +239,23 @@ def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
 
 def _image(adata: Any) -> dict[str, Any] | None:
     """Find the best image, shrink it, and say where it lies in the units of the coordinates."""
-    for library in (adata.uns.get("spatial") or {}).values():
-        images = library.get("images") or {}
-        scales = library.get("scalefactors") or {}
+    for library in laid_out(adata.uns.get("spatial") or {}, []).values():
+        scales = library["scalefactors"]
         for name in ("hires", "lowres"):
-            scale = scales.get(f"tissue_{name}_scalef")
-            if name in images and scale:
-                pixels = np.asarray(images[name])
-                if pixels.min() == pixels.max():
-                    continue
-                if pixels.dtype != np.uint8:
-                    whole = pixels.max()
-                    pixels = np.clip(pixels * (255 / (1 if whole <= 1 else 255 if whole < 256 else whole)), 0, 255)
-                    pixels = pixels.astype(np.uint8)
-                if pixels.ndim == 3 and pixels.shape[2] == 1:
-                    pixels = pixels[:, :, 0]
-                picture = Image.fromarray(pixels).convert("RGB")
-                width, height = picture.width / float(scale), picture.height / float(scale)
+            pixels = library["images"].get(name)
+            if pixels is not None and pixels.min() < pixels.max():
+                scale = scales[f"tissue_{name}_scalef"]
+                picture = Image.fromarray(pixels)
+                width, height = picture.width / scale, picture.height / scale
                 picture.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
                 file = io.BytesIO()
                 picture.save(file, "JPEG", quality=80)
                 uri = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-                diameter = scales.get("spot_diameter_fullres")
                 return {
                     "uri": uri,
                     "width": width,
                     "height": height,
-                    "diameter": float(diameter) if diameter else None,
+                    "diameter": scales.get("spot_diameter_fullres"),
                 }
     return None
 
