@@ -2,11 +2,13 @@
 
 import argparse
 import csv
+import json
 import os
 import re
 import sys
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 from spotfuse import __version__, cli
 from spotfuse.errors import InputError
@@ -28,6 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     inspect = commands.add_parser("inspect", help="print what a slice holds and how the pipeline would read it")
     inspect.add_argument("data", metavar="path", type=Path, help="file or folder")
     cli.choice_options(inspect)
+    inspect.add_argument("--json", action="store_true", help="the same facts as JSON")
     inspect.set_defaults(run=_inspect)
     sheet = commands.add_parser("make-sheet", help="find the slices under a folder and write a sample sheet")
     sheet.add_argument("folder", type=Path, help="where to look, at any depth")
@@ -42,6 +45,37 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> None:
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names may be of any letters
+    facts = _facts(args)
+    if args.json:
+        print(json.dumps(facts, indent=2))
+        return
+    counts, kept = facts["counts_per_spot"], facts["kept_by_default"]
+    images = [f"{image['name']} {image['height']}×{image['width']}" for image in facts["images"]]
+    lines = {
+        "kind": facts["kind"],
+        "platform": facts["platform"],
+        "spots": f"{facts['n_spots']} ({', '.join(facts['first_spots'])} …)",
+        "genes": f"{facts['n_genes']} ({', '.join(facts['first_genes'])} …)",
+        "counts per spot": f"{counts['median']:.6g} (median), {counts['max']:.6g} at most",
+        "genes per spot": f"{facts['genes_per_spot']['median']:.6g} (median)",
+        "mitochondrial": f"{facts['mitochondrial_share']['median']:.1%} of a spot's counts (median)",
+        "x": "{:.6g} to {:.6g}".format(*facts["x"]),
+        "y": "{:.6g} to {:.6g}".format(*facts["y"]),
+        "unit of x and y": facts["unit"],
+        "image": ", ".join(images) or "none",
+        "columns": ", ".join(facts["columns"]) or "none",
+        "kept by default": f"{kept['n_spots']} spots, {kept['n_genes']} genes",
+        "dropped": ", ".join(f"{n} {why}" for why, n in facts["dropped"].items()) or "none",
+    }
+    for name, value in lines.items():
+        print(f"{name:16} {value}")
+    for line in facts["notes"]:
+        print(f"{'note':16} {line}")
+
+
+def _facts(args: argparse.Namespace) -> dict[str, Any]:
+    """Read the slice, and say what it holds; the keys are those of ``--json``."""
     import numpy as np
 
     from spotfuse import io, qc
@@ -49,33 +83,30 @@ def _inspect(args: argparse.Namespace) -> None:
     adata = io.read_slice(args.data, **cli.choice_of(args))
     note = adata.uns["spotfuse"]
     kept, table = qc.filter(adata)
-    dropped = table.loc[~table["kept"], "reason"].value_counts()
-    low, high = (edge(adata.obsm["spatial"], axis=0) for edge in (np.nanmin, np.nanmax))
-    images = [f"{size} {'×'.join(map(str, image.shape[:2]))}" for size, image in _images(adata.uns)]
-    lines = {
+    low, high = (edge(adata.obsm["spatial"], axis=0).tolist() for edge in (np.nanmin, np.nanmax))
+    return {
         "kind": note["kind"],
         "platform": note["platform"],
-        "spots": f"{adata.n_obs} ({', '.join(adata.obs_names[:3])} …)",
-        "genes": f"{adata.n_vars} ({', '.join(adata.var_names[:3])} …)",
-        "counts per spot": f"{np.median(table['n_counts']):.6g} (median), {table['n_counts'].max():.6g} at most",
-        "genes per spot": f"{np.median(table['n_genes']):.6g} (median)",
-        "mitochondrial": f"{table['mt_share'].median():.1%} of a spot's counts (median)",
-        "x": f"{low[0]:.6g} to {high[0]:.6g}",
-        "y": f"{low[1]:.6g} to {high[1]:.6g}",
-        "unit of x and y": note["unit"],
-        "image": ", ".join(images) or "none",
-        "columns": ", ".join(map(str, adata.obs)) or "none",
-        "kept by default": f"{kept.n_obs} spots, {kept.n_vars} genes",
-        "dropped": ", ".join(f"{n} {why}" for why, n in dropped.items()) or "none",
+        "n_spots": adata.n_obs,
+        "n_genes": adata.n_vars,
+        "first_spots": adata.obs_names[:3].tolist(),
+        "first_genes": adata.var_names[:3].tolist(),
+        "counts_per_spot": {"median": float(table["n_counts"].median()), "max": float(table["n_counts"].max())},
+        "genes_per_spot": {"median": float(table["n_genes"].median())},
+        "mitochondrial_share": {"median": float(table["mt_share"].median())},
+        "x": [low[0], high[0]],
+        "y": [low[1], high[1]],
+        "unit": note["unit"],
+        "images": [
+            {"library": library, "name": name, "width": image.shape[1], "height": image.shape[0]}
+            for library, entry in adata.uns.get("spatial", {}).items()
+            for name, image in entry["images"].items()
+        ],
+        "columns": [str(column) for column in adata.obs],
+        "kept_by_default": {"n_spots": kept.n_obs, "n_genes": kept.n_vars},
+        "dropped": {str(why): int(n) for why, n in table.loc[~table["kept"], "reason"].value_counts().items()},
+        "notes": note["notes"],
     }
-    for name, value in lines.items():
-        print(f"{name:16} {value}")
-    for line in note["notes"]:
-        print(f"{'note':16} {line}")
-
-
-def _images(uns: dict) -> list:  # type: ignore[type-arg]
-    return [item for entry in uns.get("spatial", {}).values() for item in entry["images"].items()]
 
 
 def _make_sheet(args: argparse.Namespace) -> None:
