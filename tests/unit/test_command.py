@@ -1,7 +1,12 @@
 import csv
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import anndata
+import numpy as np
 import pytest
 from spotfuse.__main__ import main
 
@@ -12,6 +17,37 @@ def test_inspect_tells_what_a_slice_holds(demo: Path, capsys: pytest.CaptureFixt
         line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line[:5] in ("kind ", "spots")
     )
     assert lines["kind"] == "h5ad" and lines["spots"].startswith("3639 (AAACAAGTATCTCCCA-1, ")
+
+
+def test_inspect_tells_programs_the_same(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["inspect", str(demo / "pdac_A.h5ad"), "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    adata = anndata.read_h5ad(demo / "pdac_A.h5ad")
+    total = np.asarray(adata.X.sum(axis=1)).ravel()
+    xy = np.asarray(adata.obsm["spatial"])
+    assert list(facts) == [
+        *("kind", "platform", "n_spots", "n_genes", "first_spots", "first_genes", "counts_per_spot", "genes_per_spot"),
+        *("mitochondrial_share", "x", "y", "unit", "images", "columns", "kept_by_default", "dropped", "notes"),
+    ]
+    assert (facts["kind"], facts["n_spots"], facts["n_genes"]) == ("h5ad", *adata.shape)
+    assert facts["counts_per_spot"] == {"median": np.median(total), "max": total.max()}
+    assert facts["x"] == [xy[:, 0].min(), xy[:, 0].max()] and facts["y"] == [xy[:, 1].min(), xy[:, 1].max()]
+    assert facts["kept_by_default"]["n_spots"] == adata.n_obs - sum(facts["dropped"].values())
+
+
+def test_inspect_prints_names_of_any_letters(tmp_path: Path, root: Path) -> None:
+    names = ["ö\n1", "\x1b[31m", "細胞", "d"]
+    adata = anndata.AnnData(np.arange(12.0).reshape(4, 3), obsm={"spatial": np.arange(8.0).reshape(4, 2)})
+    adata.obs_names, adata.var_names = names, ["α", "β", "γ"]
+    adata.write_h5ad(tmp_path / "s.h5ad")
+    for options in ([], ["--json"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "spotfuse", "inspect", tmp_path / "s.h5ad", *options],
+            env=os.environ | {"PYTHONPATH": str(root / "bin"), "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0 and not run.stderr, run.stderr
 
 
 def test_inspect_refuses_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ _EMBEDDING = re.compile(
     r"force|_fr$|_fa2?$|trimap|som|glue|scgpt|proportion|prob|score|abundance|cell_type|celltype",
     re.IGNORECASE,
 )
-
+_NUMBERS = "buif"  # kinds of NumPy's types
 
 _PLACES = re.compile(r"spatial|coord|global|slide|stage", re.IGNORECASE)
 
@@ -340,31 +340,44 @@ def _find_counts(
 
 
 def _peek(node: Any, n: int = 100_000) -> npt.NDArray[Any]:
-    if hasattr(node, "keys"):
-        return np.asarray(node["data"][:n])
-    if node.ndim != 2:
+    values = node["data"] if hasattr(node, "keys") else node
+    if values.dtype.kind not in _NUMBERS or (values is node and node.ndim != 2):
         return np.array([np.nan])
+    if values is not node:
+        return np.asarray(values[:n])
     return np.asarray(node[: max(1, n // max(1, node.shape[1])), :n])
 
 
 def _matrix(path: Path, node: Any, source: str) -> sparse.csr_matrix:
     """Read a matrix as float32 CSR; a dense one in slabs, for most of it are zeros."""
-    if hasattr(node, "keys"):
+    values = node["data"] if hasattr(node, "keys") else node
+    if values.dtype.kind not in _NUMBERS:
+        raise InputError(f"{path}: {source} holds {_called(values.dtype)} where counts are expected; give raw counts")
+    if values is not node:
         check_sizes(path, node)
-        X = read_elem(node)
-        n_rows, n_columns = X.shape if X.format == "csr" else X.shape[::-1]
-        if len(X.indptr) != n_rows + 1 or X.indptr[-1] != len(X.indices) or (np.diff(X.indptr) < 0).any():
+        # not by anndata, for SciPy takes neither float16 nor bytes in another order than the machine's
+        rows = "csr" in str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format")))
+        shape = tuple(int(n) for n in node.attrs.get("shape", node.attrs.get("h5sparse_shape", ())))
+        data, indices, indptr = (node[name][:] for name in ("data", "indices", "indptr"))
+        n_outer, n_inner = shape if rows else shape[::-1]
+        if len(indptr) != n_outer + 1 or not indptr[-1] == len(indices) == len(data) or (np.diff(indptr) < 0).any():
             raise InputError(f"{path}: {source} is damaged: its row pointers do not fit its values")
-        if len(X.indices) and (X.indices.min() < 0 or X.indices.max() >= n_columns):
+        if len(indices) and (indices.min() < 0 or indices.max() >= n_inner):
             raise InputError(f"{path}: {source} is damaged: an index lies beyond its shape")
-        X = type(X)((X.data, X.indices, X.indptr), shape=X.shape)  # row pointers and indices of one type
-        return sparse.csr_matrix(X, dtype=np.float32)
+        kind = sparse.csr_matrix if rows else sparse.csc_matrix
+        whole = np.int32 if max(len(indices), *shape) < 2**31 else np.int64
+        parts = (data.astype(np.float32), indices.astype(whole), indptr.astype(whole))
+        return sparse.csr_matrix(kind(parts, shape=shape))
     if node.ndim != 2:
         raise InputError(f"{path}: {source} has {node.ndim} dimensions, a matrix has two")
     check_size(path, source, node.size * node.dtype.itemsize)
     step = max(1, 2**24 // max(1, node.shape[1]))
     slabs = [sparse.csr_matrix(node[i : i + step].astype(np.float32)) for i in range(0, node.shape[0], step)]
     return sparse.vstack(slabs, format="csr") if slabs else sparse.csr_matrix(node.shape, dtype=np.float32)
+
+
+def _called(dtype: np.dtype[Any]) -> str:
+    return {"c": "complex numbers", "V": "records", "M": "dates", "m": "times"}.get(dtype.kind, "text")
 
 
 def _keep_image(path: Path, adata: AnnData, node: Any, notes: Notes) -> None:

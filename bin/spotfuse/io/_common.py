@@ -133,6 +133,8 @@ def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes
             f"{path}: {source} must have a row for each of {n_spots} spots and two columns, x and y; "
             f"its shape is {np.shape(values)}{names}"
         )
+    if any(pd.api.types.is_complex_dtype(frame[name]) for name in pair):
+        raise InputError(f"{path}: {source} holds complex numbers where x and y of each spot are expected")
     if _nameless(frame) and frame.shape[1] > 2:
         which = "first two are" if pair[0] == frame.columns[0] else "second and third, after an index or z, are"
         notes.append(f"{source} has {frame.shape[1]} columns; the {which} taken for x and y")
@@ -148,7 +150,26 @@ def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes
         raise InputError(f"{path}: {source} gives all spots the same place")
     if not known.all():
         notes.append(f"{(~known).sum()} spots have no coordinates in {source}; quality control drops them")
-    return np.ascontiguousarray(xy)
+    return _in_range(np.ascontiguousarray(xy), source, notes)
+
+
+def _in_range(xy: npt.NDArray[np.float64], source: str, notes: Notes) -> npt.NDArray[np.float64]:
+    """Move and scale coordinates of which no distances could be computed: no double holds the square of 1e200."""
+    known = xy[np.isfinite(xy).all(axis=1)]
+    if len(known) < 2:
+        return xy
+    largest = np.abs(known).max()
+    extent = np.ptp(known / largest, axis=0).max()  # as a share: the difference itself may be too large
+    if extent < 1e-9:
+        start = known.min(axis=0)
+        notes.append(f"{source} begins at {start[0]:g}, {start[1]:g}, far from what it extends over; moved to 0, 0")
+        xy, known = xy - start, known - start
+        largest, extent = np.abs(known).max(), 1.0
+    power = float(np.floor(np.log10(largest) + np.log10(extent)))
+    if -9 <= power <= 15:
+        return xy
+    notes.append(f"{source} extends over about 1e{power:.0f}, of which no distances can be computed; brought to 1e4")
+    return np.asarray(xy / largest * (1e4 / extent))
 
 
 def _as_frame(values: Any) -> pd.DataFrame | None:

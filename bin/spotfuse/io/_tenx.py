@@ -135,6 +135,8 @@ def _read_h5(path: Path, notes: Notes) -> AnnData:
         n_genes, n_spots = (int(n) for n in group["shape"][:])
         barcodes = text_index(group["barcodes"][:])
         data, indices, indptr = (group[name][:] for name in ("data", "indices", "indptr"))
+        if data.dtype.kind not in "buif":
+            raise InputError(f"{path}: its matrix holds {data.dtype} where counts are expected")
         _check_compressed(path, indices, indptr, n_genes, n_spots, len(data))
         X = sparse.csr_matrix((data.astype(np.float32), indices, indptr), shape=(n_spots, n_genes))
         return _joined(path, X, barcodes, var, notes)
