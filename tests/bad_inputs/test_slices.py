@@ -21,6 +21,7 @@ import zarr
 from anndata import AnnData
 from scipy import sparse
 from spotfuse import check, cli
+from spotfuse.__main__ import main
 from spotfuse.errors import InputError
 
 N_SPOTS, N_GENES = 20, 150
@@ -801,6 +802,17 @@ def test_refused_with_one_line(
         del given["data"]
         assert run("prepare_reference", folder, given, monkeypatch) == 2
         assert capsys.readouterr().err == line.replace("check_slice", "prepare_reference") + "\n"
+
+
+@pytest.mark.parametrize("make", [make for make, _ in CASES], ids=lambda make: getattr(make, "__name__", None))
+def test_inspect_says_it_in_one_line_too(make: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make(Bench(tmp_path))["data"]
+    for options in ([], ["--json"]):
+        try:
+            main(["inspect", str(data), *options])
+        except SystemExit as end:
+            told = capsys.readouterr()
+            assert (end.code, told.out, told.err.count("\n")) == (2, "", 1) and told.err.startswith("spotfuse: ")
 
 
 def test_the_corpus_is_large() -> None:
