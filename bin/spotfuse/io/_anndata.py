@@ -222,6 +222,10 @@ def frame(path: Path, file: Group, key: str, notes: Notes | None = None) -> pd.D
             table[column] = pd.Categorical.from_codes(table[column].to_numpy(), text_index(names))
             if notes is not None:
                 notes.append(f"{key}['{column}'] has codes, which took their names from the file's categories")
+    for column in table:
+        kind = table[column].dtype
+        if isinstance(kind, np.dtype) and not kind.isnative:  # pandas computes with the machine's order of bytes alone
+            table[column] = table[column].to_numpy().astype(kind.newbyteorder("="))
     return table
 
 
