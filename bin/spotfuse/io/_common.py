@@ -177,7 +177,7 @@ def _as_frame(values: Any) -> pd.DataFrame | None:
     if isinstance(values, pd.DataFrame):
         return values
     if getattr(getattr(values, "dtype", None), "names", None):  # a structured array
-        return pd.DataFrame({name: values[name] for name in values.dtype.names})
+        return pd.DataFrame({name: values[name] for name in values.dtype.names}) if values.ndim == 1 else None
     values = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
     return pd.DataFrame(values) if values.ndim == 2 else None
 
