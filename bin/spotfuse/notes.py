@@ -1,6 +1,7 @@
 """What people are told of their input: a list of lines that are never long."""
 
 from collections.abc import Iterable
+from typing import Self
 
 LONGEST = 300  # characters of a note
 _ROOM = 180  # for what is listed in one
@@ -20,6 +21,12 @@ class Notes(list[str]):
         if len(note) > LONGEST:
             note = note[: LONGEST - 1].rpartition(" ")[0][: LONGEST - 2] + " …"
         super().append(note)
+
+    def __iadd__(self, notes: Iterable[str]) -> Self:  # type: ignore[override,misc]
+        """Add several."""
+        for note in notes:
+            self.append(note)
+        return self
 
 
 def listed(names: Iterable[object]) -> str:
