@@ -15,6 +15,10 @@ from spotfuse.errors import InputError
 
 _REFERENCE = re.compile(r"(?:^|[^a-z])(?:sc|scrna|sn)?(?:_?ref|reference|atlas)(?:[^a-z]|$)", re.IGNORECASE)
 
+# what the sheet's schema refuses as a sample's name
+_RESERVED = {"", "cohort", "pipeline_info", "cell_map", "report.html", "versions.yml"}
+_LONGEST = 200
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit with 2 when the user's input is at fault.
@@ -114,8 +118,6 @@ def _make_sheet(args: argparse.Namespace) -> None:
 
     if not args.folder.is_dir():
         raise InputError(f"{args.folder}: there is no such folder")
-    if args.output.exists() or args.output.is_symlink():
-        raise InputError(f"{args.output}: is there already; give another name with --output")
     if not args.output.parent.is_dir():
         raise InputError(f"{args.output.parent}: there is no such folder")
     there = io.find_slices(args.folder)
@@ -128,15 +130,19 @@ def _make_sheet(args: argparse.Namespace) -> None:
         stem = place.name if place.is_dir() and place.suffix != ".zarr" else place.name.split(".")[0]
         for section in io.find_sections(path) or [""]:
             value = section.partition(":")[2]
-            taken = {name.lower() for name in rows} | {"", "cohort", "pipeline_info"}
+            taken = {name.lower() for name in rows} | _RESERVED
             name = f"{stem}_{value}" if section else stem
             tries = chain([name, f"{place.parent.name}_{name}"], (f"{name}_{n}" for n in count(2)))
-            cleaned = (re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-") for name in tries)
+            cleaned = (re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-")[-_LONGEST:].lstrip("._-") for name in tries)
             rows[next(name for name in cleaned if name.lower() not in taken)] = path, section
     columns = ["sample", "data", "section", "n_domains"]
     if not any(section for _, section in rows.values()):
         columns.remove("section")
-    with args.output.open("x", newline="", encoding="utf-8") as file:  # two at a time do not overwrite each other
+    try:
+        file = args.output.open("x", newline="", encoding="utf-8")
+    except FileExistsError:  # two at a time do not overwrite each other
+        raise InputError(f"{args.output}: is there already; give another name with --output") from None
+    with file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for name, (path, section) in rows.items():

@@ -62,7 +62,7 @@ def test_make_sheet_finds_slices_and_no_references(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     slice_ = anndata.read_h5ad(demo / "pdac_A.h5ad")[:5, :50].copy()
-    for name in ("a/st.h5ad", "b/st.h5ad", "ö 1.zarr"):
+    for name in ("a/st.h5ad", "b/st.h5ad", "c/cell_map.h5ad", "ö 1.zarr"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         slice_.write_zarr(tmp_path / "data" / name) if "zarr" in name else slice_.write_h5ad(tmp_path / "data" / name)
     del slice_.obsm["spatial"]
@@ -73,12 +73,13 @@ def test_make_sheet_finds_slices_and_no_references(
     (tmp_path / "data/a/again").symlink_to(tmp_path / "data")
     (tmp_path / "data/gone").symlink_to("nowhere")
     main(["make-sheet", "data", "--output", "sheet.csv"])
-    assert capsys.readouterr().out == "sheet.csv: 4 slices\n"
+    assert capsys.readouterr().out == "sheet.csv: 5 slices\n"
     with Path("sheet.csv").open(newline="") as file:
         rows = [(row["sample"], row["data"], row["n_domains"]) for row in csv.DictReader(file)]
     assert rows == [
         ("st", "data/a/st.h5ad", "auto"),
         ("b_st", "data/b/st.h5ad", "auto"),
+        ("c_cell_map", "data/c/cell_map.h5ad", "auto"),  # the sheet refuses a sample called as a file of ours
         ("run_7", "data/run 7/outs", "auto"),
         ("1", "data/ö 1.zarr", "auto"),
     ]

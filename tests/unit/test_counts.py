@@ -167,6 +167,13 @@ def test_counts_corrected_for_ambient_rna_pass(correct: Callable, door: str, cor
         lambda rng: rng.negative_binomial(2, 0.3, (500, 20)),
         lambda rng: 2 + rng.poisson(50, (100, 30)),
         lambda rng: np.full((5, 7), 3),
+        # markers of rare cells, beside what all cells have a little of
+        lambda rng: np.hstack(
+            [
+                rng.poisson(80, (300, 15)) * (rng.random((300, 15)) < np.linspace(0.06, 0.2, 15)),
+                rng.poisson(np.linspace(0.5, 3, 15), (300, 15)),
+            ]
+        ),
     ],
 )
 def test_small_panels_of_few_counts_pass_as_they_are(draw: Callable, tmp_path: Path) -> None:

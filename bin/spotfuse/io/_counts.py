@@ -25,6 +25,9 @@ _INVERSES: tuple[tuple[str, Callable[[Values], Values]], ...] = (
 )
 _ADVICE = "give raw counts (h5ad: in X, layers['counts'] or raw)"
 _SAMPLE = 2000  # spots whose values are looked at
+_LARGEST_ROUNDED = (
+    20  # of logarithms and z-scores; markers of rare cells may be counted oftener than what all cells have
+)
 
 
 def is_whole(values: npt.NDArray[Any]) -> bool:
@@ -145,7 +148,7 @@ def _no_counts(X: sparse.csr_matrix) -> str | None:
     spread = variance / mean / (1 - mean * n / X.data.sum(dtype=np.float64))
     if max(np.divide(*np.quantile(values, [0.9, 0.1])) for values in (mean, found)) < 1 + 8 / np.sqrt(n):
         return None  # genes that differ by chance alone tell nothing
-    if _falls(found, total / found):
+    if (largest <= _LARGEST_ROUNDED or not is_whole(X.data)) and _falls(found, total / found):
         return "has smaller values of genes that more spots have, so it was scaled"
     smallest = np.median(np.minimum.reduceat(X.data, X.indptr[:-1][np.diff(X.indptr) > 0]))
     at_most = np.median(spread[mean >= np.quantile(mean, 0.9)]) / smallest
