@@ -138,6 +138,7 @@ def test_refusals(tumour: AnnData) -> None:
         SpatialFusion(scaled).train()
     nowhere = tumour.copy()
     del nowhere.obsm["spatial"]
+    nowhere.obs = nowhere.obs[[]]
     with pytest.raises(InputError, match="adata: no coordinates"):
         SpatialFusion(nowhere).train()
     for arguments, message in (

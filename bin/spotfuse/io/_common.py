@@ -19,6 +19,8 @@ from spotfuse import guard, tables
 from spotfuse.errors import InputError, MachineError, of_machine
 from spotfuse.notes import Notes
 
+_MOST_MEMORY = 2**44  # bytes, of any machine
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -91,7 +93,9 @@ def check_size(path: Path, what: str, n_bytes: float) -> None:
     """Refuse, before anything is allocated, what this machine could never hold."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if n_bytes > memory:
-        raise MachineError(
+        # a larger machine may hold it, unless none could: then the file is damaged, or made to do harm
+        kind = MachineError if n_bytes < _MOST_MEMORY else InputError
+        raise kind(
             f"{path}: {what} would take {n_bytes / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB; "
             "store counts sparse, or use a larger machine"
         )
