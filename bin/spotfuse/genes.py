@@ -16,13 +16,14 @@ from spotfuse.notes import Notes, listed
 # columns of var by the letters of their names in lower case, likeliest first
 SYMBOLS = (
     *("featurename", "genesymbols", "genesymbol", "genenames", "genename", "symbol", "symbols", "geneshortname"),
-    *("features", "feature", "hgncsymbol", "mgisymbol", "externalgenename", "hgnc", "gene", "genes"),
+    *("features", "feature", "hgncsymbol", "mgisymbol", "externalgenename", "hgnc", "gene", "genes", "name", "names"),
 )
 IDS = ("geneids", "geneid", "ensemblid", "ensemblids", "ensemblgeneid", "ensembl", "featureid", "featureids", "id")
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}")
 _GENOME = re.compile(r"(GRC[hmz]\d+|hg\d+|mm\d+|Rnor\d+|mRatBN7|rn\d+|BDGP6|(?i:human|mouse|rat)(?=_))[-_.]+")
 _SPECIES = {"human": ("grch", "hg", "human"), "mouse": ("grcm", "mm", "mouse"), "rat": ("rnor", "mratbn", "rn", "rat")}
 _NUMBER = re.compile(r"\d+(\.0+)?")
+_NO_SYMBOL = tables.NO_LABEL | {"-", ".", "unknown"}
 _LARGEST_ROW = 100_000  # numbers of rows are below it, of Entrez's ids many are not
 
 
@@ -211,11 +212,11 @@ def _of_genomes(var: pd.DataFrame, names: pd.Index, notes: Notes, of_slice: bool
 
 
 def _is_none(name: str) -> bool:
-    return re.sub(r"-\d+$", "", name).lower() in tables.NO_LABEL
+    return re.sub(r"-\d+$", "", name).lower() in _NO_SYMBOL
 
 
 def _tells(values: pd.Series, *, ids: bool = False) -> bool:
     """Tell whether most of a column are symbols, or ids where these do too."""
     some = [name for name in known(values) if name]
     telling = [name for name in some if not _NUMBER.fullmatch(name) and (ids or not _ENSEMBL.match(name))]
-    return 2 * len(telling) > len(some)
+    return 2 * len(telling) > len(some) and 2 * len(set(telling)) > len(telling)

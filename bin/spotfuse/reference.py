@@ -18,6 +18,7 @@ from spotfuse.errors import InputError
 from spotfuse.notes import Notes, listed
 
 _FEW_CELLS = 5
+_EITHER_OR = ({"true", "false"}, {"yes", "no"}, {"t", "f"})
 _ENOUGH_GENES = 100
 _LABEL_COLUMNS = ("celltype", "celltypes", "type", "label", "labels", "annotation", "cluster")
 
@@ -262,8 +263,8 @@ def _check_types(types: pd.Series, labels: pd.Series, notes: Notes, source: str,
     def refuse(why: str) -> InputError:
         return InputError(f"{source} {why}" + (f"; there are {listed(map(str, alike))}" if alike else ""))
 
-    if {name.lower() for name in names} == {"true", "false"}:
-        raise refuse("says True or False of a cell; give the column that has the cell types")
+    if {name.lower() for name in names} in _EITHER_OR:
+        raise refuse(f"says {names[1]} or {names[0]} of a cell; give the column that has the cell types")
     numbers = pd.to_numeric(pd.Series(names), errors="coerce")
     if (numbers % 1 != 0).any() and numbers.notna().all():
         raise refuse(
@@ -292,7 +293,7 @@ def _check_types(types: pd.Series, labels: pd.Series, notes: Notes, source: str,
             "labels that differ by blanks at the ends or control characters are one cell type: "
             + listed(map(repr, met["given"]))
         )
-    plain = pd.Series(names).str.lower().str.replace(r"\s+", "", regex=True)
+    plain = pd.Series(names).str.normalize("NFKC").str.lower().str.replace(r"[\s_]+", "", regex=True)
     near = [name for name, twice in zip(names, plain.duplicated(keep=False), strict=True) if twice]
     if near:
         near = sorted(near, key=lambda name: re.sub(r"\s+", "", name.lower()))

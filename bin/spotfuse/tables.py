@@ -26,6 +26,7 @@ NAMES = frozenset(
     {"sample", "group", "step", "failure", "reason", "unlike", "kind", "name", "neighbour", "domain", "gene"}
     | {"column", "level", "reference_level", "note"}
 )
+_DECIMAL_COMMA = re.compile(r"^([-+]?\d*),(\d+)$")
 _LARGEST = 2**32  # bytes; a small .gz may unpack to anything
 # what breaks lines or cannot be written, for one reader or another
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -144,12 +145,15 @@ def read(path: Path | str, index: tuple[str, ...] = (), *, row: str = "spot") ->
     path = Path(path)
     text = _text(path)
     first = text.split("\n", 1)[0]
-    rows = csv.reader(io.StringIO(text), delimiter=_delimiter(path, first), strict=True)
+    delimiter = _delimiter(path, first)
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         header = plain(next(rows))
         body, lines = [], []
         for cells in map(plain, rows):
             if any(cells):
+                if delimiter == ";":  # as spreadsheets write where numbers have a decimal comma
+                    cells = [cells[0], *(_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:])]
                 body.append(cells)
                 lines.append(rows.line_num)
     except StopIteration:

@@ -167,6 +167,8 @@ def test_counts_corrected_for_ambient_rna_pass(correct: Callable, door: str, cor
         lambda rng: rng.negative_binomial(2, 0.3, (500, 20)),
         lambda rng: 2 + rng.poisson(50, (100, 30)),
         lambda rng: np.full((5, 7), 3),
+        # genes of one mean, of which those that fewer spots have are counted oftener there
+        lambda rng: rng.negative_binomial(r := np.geomspace(0.05, 5, 60), r / (r + 0.8), (400, 60)),
         # markers of rare cells, beside what all cells have a little of
         lambda rng: np.hstack(
             [
@@ -508,3 +510,19 @@ def test_of_several_spatialdata_tables_the_one_with_places_is_taken(cortex: AnnD
     cortex[:9].write_zarr(store / "tables/nuclei")
     with pytest.raises(InputError, match=r"3 tables \(cells, cluster_means, nuclei\)"):
         io.read_slice(store)
+
+
+def test_halves_are_no_roots(cortex: AnnData, tmp_path: Path) -> None:
+    """Their squares are a quarter off whole numbers."""
+    halves = np.where(cortex.X.toarray() > 0, cortex.X.toarray() * 10 + 15.5, 0)
+    path = write(cortex, halves, tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match=r"X (has|varies)"):
+        io.read_counts(path, [])
+
+
+def test_more_than_three_columns_without_names_are_refused(cortex: AnnData, tmp_path: Path) -> None:
+    adata = cortex.copy()
+    adata.obsm["spatial"] = np.column_stack([np.ones(adata.n_obs), adata.obsm["spatial"], adata.obsm["spatial"]])
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match=r"obsm\['spatial'\] must have a row for each of \d+ spots and two columns"):
+        io.read_slice(tmp_path / "a.h5ad")

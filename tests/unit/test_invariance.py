@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import cohort
+from spotfuse import tables
 
 
 def run(folder: Path, step: str, *options: object, threads: int = 1) -> None:
@@ -35,7 +35,7 @@ def prepared(adata: AnnData, folder: Path) -> Path:
 
 def result(adata: AnnData, table: Path) -> np.ndarray:
     """Give a table's figures, row by row as the first slice had its spots."""
-    found = cohort.read(table).set_index("spot").loc[adata.obs_names]
+    found = tables.read_back(table).set_index("spot").loc[adata.obs_names]
     return found.to_numpy(float)[np.argsort(adata.obs["first_row"].to_numpy())]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import cohort
+from spotfuse import tables
 
 
 def run(folder: Path, step: str, *options: object, sample: str = "S") -> None:
@@ -57,13 +57,13 @@ def made(n_spots: int) -> AnnData:
 def test_every_number_is_reported(tmp_path: Path, n_domains: int) -> None:
     said = reported(made(60), n_domains, tmp_path)
     assert said.startswith(f"The number of domains, {n_domains}, was given.")
-    assert cohort.read(tmp_path / "domains.tsv")["domain"].nunique() == n_domains
+    assert tables.read_back(tmp_path / "domains.tsv")["domain"].nunique() == n_domains
 
 
 @pytest.mark.parametrize("n_spots", [3, 5, 10, 20])
 def test_auto_takes_small_tissue_to_its_report(tmp_path: Path, n_spots: int) -> None:
     said = reported(made(n_spots), "auto", tmp_path)
-    n_domains = cohort.read(tmp_path / "domains.tsv")["domain"].nunique()
+    n_domains = tables.read_back(tmp_path / "domains.tsv")["domain"].nunique()
     assert said.startswith(f"The number of domains, {n_domains}, ") and "was given" not in said
 
 
@@ -74,7 +74,7 @@ def test_spots_that_are_all_alike_are_one_domain(tmp_path: Path) -> None:
     assert said.startswith("The number of domains, 1, is the only one found: it could be compared with no other.")
     run(tmp_path, "compare_slices", "--sheet", _sheet(tmp_path), "--slices", "S")
     run(tmp_path, "report_cohort", "--sheet", _sheet(tmp_path), "--slices", "S")
-    assert cohort.read(tmp_path / "cohort/metrics.tsv")["n_domains"].tolist() == [1]
+    assert tables.read_back(tmp_path / "cohort/metrics.tsv")["n_domains"].tolist() == [1]
 
 
 def _sheet(folder: Path) -> Path:
@@ -87,7 +87,7 @@ def test_auto_on_real_slices_says_how_it_came(demo: Path, tmp_path: Path, name: 
     adata = anndata.read_h5ad(demo / f"{name}.h5ad")
     adata = adata[np.argsort(adata.obsm["spatial"][:, 0], kind="stable")[:250]].copy()
     said = reported(adata, "auto", tmp_path)
-    curve = cohort.read(tmp_path / "n_domains.tsv")
+    curve = tables.read_back(tmp_path / "n_domains.tsv")
     chosen = curve[curve["chosen"] == 1].iloc[0]
     assert said.startswith(f"The number of domains, {chosen['n_domains']:.0f}, was chosen without labels: independent")
     assert f"agree on it with {chosen['stability']:.2f} of 1" in said

@@ -247,7 +247,8 @@ BARCODES = [f"AAAC{i}-1" for i in range(40)]
         (np.linspace(0, 1, 40), r"has numbers such as 0\.5\d+, a score"),
         ([str(round(x, 1)) for x in np.linspace(0, 1, 40)], "a score"),
         ([True, False] * 20, "says True or False of a cell"),
-        (["TRUE", "FALSE"] * 20, "says True or False of a cell"),
+        (["TRUE", "FALSE"] * 20, "says TRUE or FALSE of a cell"),
+        (["yes", "no"] * 20, "says yes or no of a cell"),
     ],
 )
 def test_columns_that_are_no_cell_types_are_refused(tmp_path, labels, message):

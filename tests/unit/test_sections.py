@@ -278,6 +278,32 @@ def test_coordinates_of_fields_of_view_alone_are_refused(tmp_path: Path) -> None
     assert io.read_slice(tmp_path / "a.h5ad", section="fov:s2").n_obs == 120
 
 
+@pytest.mark.parametrize("column", ["treatment", "library_id"])
+def test_arrays_that_lie_on_each_other_are_told_apart_by_any_column(column: str) -> None:
+    """By their own evenness, where places do not come again and no pair is far nearer than the next."""
+    place = hexagons(20)[0]
+    adata = joined(place, place + np.array([30, 25]), column=column)
+    assert _sections.lying_on_each_other(adata.obs, adata.obsm["spatial"]) == [column]
+
+
+@pytest.mark.parametrize("place", [hexagons(20)[0], cells(600, 1)], ids=["array", "cells"])
+@pytest.mark.parametrize("column", ["donor", "batch", "orig.ident"])
+def test_labels_of_the_spots_of_one_slice_are_no_sections(place: np.ndarray, column: str) -> None:
+    adata = joined(place)
+    adata.obs = pd.DataFrame({column: np.random.default_rng(0).choice(["a", "b"], len(place))}, index=adata.obs_names)
+    assert _sections.lying_on_each_other(adata.obs, adata.obsm["spatial"]) == []
+
+
+def test_barcodes_that_come_again_are_places_that_do(tmp_path: Path) -> None:
+    place = hexagons(12)[0]
+    adata = joined(place, place + np.array([30, 25]))
+    barcodes = ["".join("ACGT"[i // 4**k % 4] for k in range(16)) for i in range(len(place))]
+    adata.obs = pd.DataFrame(index=[f"{name}-{i}" for i in (1, 2) for name in barcodes])
+    adata.write_h5ad(tmp_path / "both.h5ad")
+    with pytest.raises(InputError, match="several sections lie on each other, for places come again"):
+        io.read_slice(tmp_path / "both.h5ad")
+
+
 @pytest.mark.parametrize("on_slide", [True, False])
 def test_cosmx_files_take_the_columns_of_the_slide(on_slide: bool, tmp_path: Path) -> None:
     adata, slide = cosmx()

@@ -16,7 +16,7 @@ from spotfuse.errors import InputError
 from spotfuse.notes import Notes, listed
 
 type Table = AnnData | pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
-type Places = pd.DataFrame | npt.NDArray[Any]
+type Places = AnnData | pd.DataFrame | npt.NDArray[Any]
 type Labels = str | pd.Series | pd.DataFrame | Mapping[Any, str] | Sequence[str] | npt.NDArray[Any]
 
 
@@ -226,7 +226,7 @@ def read(
         X,
         obs=pd.DataFrame(index=io.text_index(range(len(st.rows)))),
         var=var,
-        obsm={"spatial": _xy(places.iloc[where])},
+        obsm={"spatial": _xy(places.iloc[where], notes)},
     )
     cells = reference.clean(
         _raw(sc, notes),
@@ -350,6 +350,8 @@ def _places(given: Places | None, st_data: Table, st: _Counts, notes: Notes) -> 
         if not isinstance(st_data, AnnData):
             raise InputError("st_coordinates is missing: give x and y of each spot, or st_data as an AnnData with them")
         return pd.DataFrame(io.coordinates_of(st_data, "st_data", notes), st.rows)
+    if isinstance(given, AnnData):
+        return pd.DataFrame(io.coordinates_of(given, "st_coordinates", notes), given.obs_names)
     if not isinstance(given, pd.DataFrame):
         values = np.asarray(given)
         if values.ndim != 2:
@@ -358,7 +360,7 @@ def _places(given: Places | None, st_data: Table, st: _Counts, notes: Notes) -> 
     return by_own_names(given, st.rows.append(st.var.index))
 
 
-def _xy(places: pd.DataFrame) -> npt.NDArray[np.float64]:
+def _xy(places: pd.DataFrame, notes: Notes) -> npt.NDArray[np.float64]:
     """Give x and y, by the names of columns or as the only two that are numbers."""
     pair = io.coordinate_columns(places)
     if pair is None:
@@ -372,6 +374,8 @@ def _xy(places: pd.DataFrame) -> npt.NDArray[np.float64]:
         table = places.iloc[:, numbers]
     else:
         table = places[list(pair)]
+    if any(dtype.kind == "c" for dtype in table.dtypes):
+        raise InputError("st_coordinates holds complex numbers where x and y of each spot are expected")
     xy = np.asarray(table.apply(pd.to_numeric, errors="coerce"), dtype=np.float64)
     lost = np.flatnonzero(~np.isfinite(xy).all(axis=1))
     if len(lost):
@@ -381,7 +385,7 @@ def _xy(places: pd.DataFrame) -> npt.NDArray[np.float64]:
         )
     if len(xy) > 1 and not np.ptp(xy, axis=0).any():
         raise InputError("st_coordinates gives all spots the same place")
-    return xy
+    return io.in_range(xy, "st_coordinates", notes)
 
 
 def _labels(celltype: Labels, sc_data: Table, sc: _Counts, notes: Notes) -> pd.Series:

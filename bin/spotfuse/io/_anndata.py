@@ -39,13 +39,13 @@ _COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw",
 _PARTS = {"spliced", "unspliced", "ambiguous", "mature", "nascent"}  # of RNA velocity: none of them is all counts
 _COORDINATE_KEYS = ("spatial", "xspatial", "spatialcoords", "coords", "coordinates", "spatialcoordinates")
 _EMBEDDING = re.compile(
-    r"pca|umap|tsne|t_sne|phate|diffmap|draw_graph|scvi|scanvi|harmony|lsi|svd|nmf|mde|latent|emb|velo|cca|ica|mofa|"
+    r"pca|umap|tsne|pacmap|densmap|ivis|distortion|rctd|auc|t_sne|phate|diffmap|draw_graph|scvi|scanvi|harmony|lsi|svd|nmf|mde|latent|emb|velo|cca|ica|mofa|"
     r"force|_fr$|_fa2?$|trimap|som|glue|scgpt|proportion|prob|score|abundance|cell_type|celltype",
     re.IGNORECASE,
 )
 _NUMBERS = "buif"  # kinds of NumPy's types
 
-_PLACES = re.compile(r"spatial|coord|global|slide|stage", re.IGNORECASE)
+_PLACES = re.compile(r"spatial|coord|global|slide|stage|abs", re.IGNORECASE)
 
 # an h5py.File or Group, or their like in zarr
 Group = Any

@@ -37,6 +37,9 @@ class Choice:
 POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _COORDINATE_COLUMNS = (
     ("pxl_col_in_fullres", "pxl_row_in_fullres"),
+    ("global_x", "global_y"),
+    ("x_global_um", "y_global_um"),
+    ("x_slide", "y_slide"),
     ("centerx_global_px", "centery_global_px"),
     ("x_global_px", "y_global_px"),
     ("x_slide_mm", "y_slide_mm"),
@@ -62,9 +65,17 @@ _COORDINATE_COLUMNS = (
     ("x_local_px", "y_local_px"),
     ("x_local", "y_local"),
     ("x_fov_px", "y_fov_px"),
+    ("lon", "lat"),
+    ("longitude", "latitude"),
+    ("left", "top"),
+    ("horizontal", "vertical"),
+    ("axis_1", "axis_0"),
+    ("j", "i"),
 )
 # names of pairs that are no places of spots
-_NO_PLACE = re.compile(r"umap|tsne|pca|phate|dim_|size|width|height|length|min|max|std|vel|shift|offset|bbox|fov")
+_NO_PLACE = re.compile(
+    r"umap|tsne|pca|phate|emb|flux|dim_|size|width|height|length|min|max|std|vel|shift|offset|bbox|fov"
+)
 _NO_COORDINATES = {"z", "index", "id", "level_0", "unnamed: 0", "in_tissue", "tissue", "z_centroid", "center_z", "fov"}
 _LONGEST_NAME = 1000  # characters: arrays of names take as much for each as for the longest
 _IN_NAMES = (r"[Xx]?(\d+(?:\.\d+)?)[xX_](\d+(?:\.\d+)?)", r"x(\d+(?:\.\d+)?)_?y(\d+(?:\.\d+)?)")
@@ -154,11 +165,25 @@ def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes
         raise InputError(f"{path}: {source} gives all spots the same place")
     if not known.all():
         notes.append(f"{(~known).sum()} spots have no coordinates in {source}; quality control drops them")
-    return _in_range(np.ascontiguousarray(xy), source, notes)
+    return in_range(np.ascontiguousarray(xy), source, notes)
 
 
-def _in_range(xy: npt.NDArray[np.float64], source: str, notes: Notes) -> npt.NDArray[np.float64]:
-    """Move and scale coordinates of which no distances could be computed: no double holds the square of 1e200."""
+def in_range(xy: npt.NDArray[np.float64], source: str, notes: Notes) -> npt.NDArray[np.float64]:
+    """Move and scale coordinates of which no distances could be computed: no double holds the square of 1e200.
+
+    Parameters
+    ----------
+    xy
+        Of shape (n_spots, 2); NaN where a place is not known.
+    source
+        What they are called, for notes.
+    notes
+        Grows where they were moved or scaled.
+
+    Returns
+    -------
+    ndarray of shape (n_spots, 2)
+    """
     known = xy[np.isfinite(xy).all(axis=1)]
     if len(known) < 2:
         return xy
@@ -203,7 +228,7 @@ def xy_columns(frame: pd.DataFrame) -> tuple[Any, Any] | None:
     numbers = [name for name in frame if str(name).lower() not in _NO_COORDINATES and _is_number(frame[name])]
     if len(numbers) > 2 and _is_index_or_z(frame[numbers[:3]]):
         numbers = numbers[1:]
-    return (numbers[0], numbers[1]) if len(numbers) == 2 or (len(numbers) > 2 and _nameless(frame)) else None
+    return (numbers[0], numbers[1]) if len(numbers) == 2 or (len(numbers) == 3 and _nameless(frame)) else None
 
 
 def _is_number(column: pd.Series) -> bool:

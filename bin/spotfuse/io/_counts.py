@@ -25,6 +25,7 @@ _INVERSES: tuple[tuple[str, Callable[[Values], Values]], ...] = (
 )
 _ADVICE = "give raw counts (h5ad: in X, layers['counts'] or raw)"
 _SAMPLE = 2000  # spots whose values are looked at
+_LEAST_SPAN = 1.3  # between the means of genes, times
 _LARGEST_ROUNDED = (
     20  # of logarithms and z-scores; markers of rare cells may be counted oftener than what all cells have
 )
@@ -97,7 +98,7 @@ def _won_back(
         smallest = np.minimum.reduceat(values, X.indptr[:-1][rows > 0])
         values /= np.repeat(smallest, rows[rows > 0])
     whole = np.rint(values)
-    fits = (whole > 0) & (np.abs(values - whole) <= np.minimum(1e-3 * whole, 0.25))
+    fits = (whole > 0) & (np.abs(values - whole) <= np.minimum(1e-3 * whole, 0.1))
     return whole.astype(np.float32) if fits.all() else None
 
 
@@ -148,11 +149,15 @@ def _no_counts(X: sparse.csr_matrix) -> str | None:
     spread = variance / mean / (1 - mean * n / X.data.sum(dtype=np.float64))
     if max(np.divide(*np.quantile(values, [0.9, 0.1])) for values in (mean, found)) < 1 + 8 / np.sqrt(n):
         return None  # genes that differ by chance alone tell nothing
-    if (largest <= _LARGEST_ROUNDED or not is_whole(X.data)) and _falls(found, total / found):
+    span = np.divide(*np.quantile(mean, [0.9, 0.1]))
+    if span < _LEAST_SPAN and is_whole(X.data):
+        return None  # of genes of one mean those that fewer spots have are counted oftener there, whatever they are
+    small = largest <= _LARGEST_ROUNDED
+    if (small or not is_whole(X.data)) and _falls(found, total / found):
         return "has smaller values of genes that more spots have, so it was scaled"
     smallest = np.median(np.minimum.reduceat(X.data, X.indptr[:-1][np.diff(X.indptr) > 0]))
     at_most = np.median(spread[mean >= np.quantile(mean, 0.9)]) / smallest
-    if _falls(mean, spread) and (at_most < 1.25 or not is_whole(X.data)):
+    if _falls(mean, spread) and (at_most < 1.25 or (small and span > 2) or not is_whole(X.data)):
         return "varies less the more there is of a gene, unlike counts, so it was log- or square-root-transformed"
     return None
 

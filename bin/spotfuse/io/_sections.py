@@ -40,6 +40,11 @@ _COVERED = (0.4, 0.2, 0.1)
 _REPEATED = 0.2  # of the spots, on an array place with another: too many for a slip
 _EQUALLY_OFTEN = 0.95  # of the places
 _SHOWN = 10  # values in a message
+_BARCODE = re.compile("([ACGT]{14,18})(?:[-_.]|$)")  # of 10x's arrays, the same at the same place of each
+_EVEN = 1.3  # how far the fourth neighbour of an array's spot is at most, in distances of the first
+_ON_ARRAY = 0.6  # of the spots, for some lie at the edge
+_BY_CHANCE = 0.25  # of the spots of another section that would lie very near, were it one
+_LEAST_NEAR = 10  # spots that would
 
 
 def take(path: Path, adata: AnnData, section: str, notes: Notes) -> AnnData:
@@ -123,8 +128,9 @@ def lying_on_each_other(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> list[
     """Give the columns of `obs` that tell apart sections which lie on each other, the best first.
 
     A column does when pairs of spots on one array place, or far nearer to each other than to the next one, join its
-    different levels, as those of a cell type or of a domain do not; or when it is named like one of sections. And its
-    levels lie on each other, as fields of view do not that overlap at their seams.
+    different levels, as those of a cell type or of a domain do not; when each level is an array, and all together are
+    none; or when it is named like one of sections, unless its levels keep the distance that the spots of one section
+    do. And its levels lie on each other, as fields of view do not that overlap at their seams.
     """
     known = np.isfinite(xy).all(axis=1)
     levels = _levels(obs.loc[known]) if known.sum() >= 2 * _LEAST_SPOTS else {}
@@ -134,12 +140,14 @@ def lying_on_each_other(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> list[
     some = np.arange(0, len(place), -(-len(place) // _SAMPLE))
     near, distance = _neighbours(place, some)
     evidence = list(_telling_pairs(obs.loc[known], some, near, distance))
+    one_array = _is_array(distance)
     found = {}
     for name, codes in levels.items():
         covered = _covered_levels(codes, place, some, near)
         meeting = np.isin(codes, [level for level, share in enumerate(covered) if share >= _COVERED[-1]])
         apart = any(_join_levels(np.where(meeting, codes, -1), pairs, most) for pairs, most in evidence)
-        named = _NAMED.search(name) is not None
+        apart = apart or (not one_array and bool(meeting.any()) and _are_arrays(codes, place))
+        named = _NAMED.search(name) is not None and (apart or not _keep_distance(codes, place))
         sure = (named and not _FIELD.search(name)) + (named and apart and not _FIELD.search(name))
         if (apart or named) and covered.max() >= _COVERED[sure]:
             found[name] = (not apart, not named, codes.max())
@@ -176,9 +184,9 @@ def _telling_pairs(
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = (distance[:, 1:] / distance[:, :-1] >= _FAR_NEARER).any(axis=1) | (distance[:, 0] == 0)
     yield (some[gap], near[gap, 0]), 0.25
-    array = _array(obs)
-    if array is not None:
-        yield _same(array), 0.05
+    for numbers in (_array(obs), _barcodes(obs)):
+        if numbers is not None:
+            yield _same(numbers), 0.05
 
 
 def _same(numbers: Integers) -> Pairs:
@@ -231,6 +239,42 @@ def _array(obs: pd.DataFrame) -> Integers | None:
     return None
 
 
+def _barcodes(obs: pd.DataFrame) -> Integers | None:
+    """Give numbers to the barcodes in spots' names, when they have them."""
+    found = [_BARCODE.match(str(name)) for name in obs.index]
+    return pd.factorize(np.array([match.group(1) for match in found if match]))[0] if all(found) else None
+
+
+def _is_array(distance: npt.NDArray[np.float64]) -> bool:
+    """Tell from the distances of spots to their nearest others whether they are an even array."""
+    return distance.shape[1] > 3 and bool((distance[:, 3] <= _EVEN * distance[:, 0]).mean() >= _ON_ARRAY)
+
+
+def _are_arrays(codes: Integers, place: npt.NDArray[np.float64]) -> bool:
+    """Tell whether each level by itself is an even array."""
+    parts = [place[codes == level][:_SAMPLE] for level in range(codes.max() + 1)]
+    return all(len(part) >= _LEAST_SPOTS and _is_array(_neighbours(part, np.arange(len(part)))[1]) for part in parts)
+
+
+def _keep_distance(codes: Integers, place: npt.NDArray[np.float64]) -> bool:
+    """Tell whether spots of different levels keep the distance that those of one level do, as in one section.
+
+    Spots of two sections know nothing of each other: of so many per area some lie within half of the distance that
+    nearly all spots of one section keep.
+    """
+    near = expected = 0.0
+    for level in np.flatnonzero(np.bincount(codes[codes >= 0]) >= _LEAST_SPOTS):
+        own, other = place[codes == level], place[(codes >= 0) & (codes != level)]
+        own_tree, other_tree = cKDTree(own), cKDTree(other)
+        some = own[:: max(1, len(own) // 2000)]
+        within = 0.5 * np.quantile(own_tree.query(some, k=2)[0][:, 1], 0.05)
+        to_other = other_tree.query(some, k=min(7, len(other)))[0]
+        per_area = (to_other.shape[1] - 1) / (np.pi * np.maximum(to_other[:, -1], within) ** 2)
+        near += float((to_other[:, 0] < within).sum())
+        expected += float((1 - np.exp(-per_area * np.pi * within**2)).sum())
+    return expected >= _LEAST_NEAR and near < _BY_CHANCE * expected
+
+
 def _come_again(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> bool:
     """Tell whether places come again, those of an array or all equally often, where their spots lie on each other."""
     known = np.isfinite(xy).all(axis=1)
@@ -238,6 +282,7 @@ def _come_again(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> bool:
         return False
     place = xy[known]
     array = _array(obs.loc[known])
+    array = _barcodes(obs.loc[known]) if array is None else array
     if array is None:  # single cells may be given a spot's place each, but hardly as many to every spot
         array, times = np.unique(place, axis=0, return_inverse=True, return_counts=True)[1:]
         if np.mean(times == max(2, np.median(times))) < _EQUALLY_OFTEN:
