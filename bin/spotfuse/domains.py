@@ -117,7 +117,9 @@ def assign(
     with threadpool_limits(1):  # sums by several threads differ from run to run
         views = _views(adata, embedding, graph)
         if n_domains not in (1, None) and not any(view.size for view in views):
-            raise InputError(f"--n-domains {n_domains}: all spots are alike and cannot be divided; take 1, or auto")
+            raise InputError(
+                f"n_domains is {n_domains}, but all spots are alike and cannot be divided; take 1, or auto"
+            )
         curve = pd.DataFrame(columns=_CURVE)
         if n_domains is None:
             curve = _curve(views[::_CURVE_VIEWS], min(_MOST_DOMAINS, n_spots - 1), seed)

@@ -39,8 +39,9 @@ _COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw",
 _PARTS = {"spliced", "unspliced", "ambiguous", "mature", "nascent"}  # of RNA velocity: none of them is all counts
 _COORDINATE_KEYS = ("spatial", "xspatial", "spatialcoords", "coords", "coordinates", "spatialcoordinates")
 _EMBEDDING = re.compile(
-    r"pca|umap|tsne|pacmap|densmap|ivis|distortion|rctd|auc|t_sne|phate|diffmap|draw_graph|scvi|scanvi|harmony|lsi|svd|nmf|mde|latent|emb|velo|cca|ica|mofa|"
-    r"force|_fr$|_fa2?$|trimap|som|glue|scgpt|proportion|prob|score|abundance|cell_type|celltype",
+    r"pca|umap|tsne|t_sne|phate|diffmap|draw_graph|pacmap|densmap|trimap|ivis|mde|distortion|force|_fr$|_fa2?$|som|"
+    r"scvi|scanvi|scgpt|glue|harmony|lsi|svd|nmf|cca|ica|mofa|latent|emb|velo|"
+    r"rctd|auc|proportion|prob|score|abundance|cell_type|celltype",
     re.IGNORECASE,
 )
 _NUMBERS = "buif"  # kinds of NumPy's types
