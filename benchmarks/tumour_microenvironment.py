@@ -16,7 +16,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bin"))
 
-from spotfuse import markers, plot  # noqa: E402
+from spotfuse import patterns, pl
 
 SLICES = ("her2st_A1", "her2st_E1", "her2st_H1")
 CANCER = ("ERBB2", "COX6C", "CCND1")
@@ -62,7 +62,7 @@ def regions(sample: str, adata: anndata.AnnData) -> list[str]:
     """Tell where the three genes stand among the markers of the pathologist's own regions of cancer."""
     labels = adata.obs["annotation"].astype(str)
     names = sorted(set(labels))
-    found = markers.find(adata, labels.map({name: i for i, name in enumerate(names, 1)}), n_genes=adata.n_vars)
+    found = patterns.markers(adata, labels.map({name: i for i, name in enumerate(names, 1)}), n_genes=adata.n_vars)
     lines = []
     for i, name in enumerate(names, 1):
         if "cancer" in name:
@@ -97,11 +97,11 @@ def main(results: Path) -> None:
         print("\n".join([row(list(header)), "|---" * len(header) + "|", *lines]), end="\n\n")
     figure, axes = plt.subplots(len(SLICES), 3, figsize=(13, 11), layout="constrained")
     for (name, adata), of_slice in zip(slices.items(), axes, strict=True):
-        plot.domains(adata, ax=of_slice[0])
-        plot.gene(adata, "ERBB2", ax=of_slice[1])
+        pl.domains(adata, ax=of_slice[0])
+        pl.gene(adata, "ERBB2", ax=of_slice[1])
         regions_of = adata.copy()
         regions_of.obs["domain"] = pd.Categorical(adata.obs["annotation"].astype(str))
-        plot.domains(regions_of, ax=of_slice[2])
+        pl.domains(regions_of, ax=of_slice[2])
         of_slice[2].get_legend().set_title("pathologist")
         for ax, title in zip(of_slice, (f"{name}: domains", "ERBB2", "regions"), strict=True):
             ax.set_title(title)

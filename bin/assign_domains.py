@@ -4,8 +4,8 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
-from spotfuse.errors import InputError
+from spotfuse._core.errors import InputError
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,8 @@ def main(args: argparse.Namespace) -> None:
     """Write domains.tsv, domains.npz and n_domains.tsv."""
     import numpy as np
     import pandas as pd
-    from spotfuse import domains, tables
+    from spotfuse import domains
+    from spotfuse._core import tables
 
     try:
         n_domains = None if args.n_domains == "auto" else int(args.n_domains)
@@ -46,4 +47,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("assign_domains", __doc__, arguments, main)
+    command_line.run("assign_domains", __doc__, arguments, main)

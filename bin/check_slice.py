@@ -5,13 +5,13 @@ import argparse
 import json
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", required=True, type=Path, help="the slice's file or folder")
-    cli.choice_options(parser)
+    command_line.choice_options(parser)
     parser.add_argument("--n-domains", default="auto", help="a number, or auto (default)")
     parser.add_argument("--reference", type=Path, help="single-cell reference: .h5ad, 10x .h5 or folder, or a table")
     parser.add_argument(
@@ -23,11 +23,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write check.json."""
-    from spotfuse import check
+    from spotfuse.pipeline import check
 
     adata = check.slice_and_truth(
         args.data,
-        **cli.choice_of(args),
+        **command_line.choice_of(args),
         n_domains=args.n_domains,
         reference=args.reference,
         cell_type_key=args.cell_type_key,
@@ -47,4 +47,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("check_slice", __doc__, arguments, main)
+    command_line.run("check_slice", __doc__, arguments, main)

@@ -5,7 +5,7 @@ import argparse
 import json
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write a folder named as the sample."""
-    from spotfuse import collect
+    from spotfuse.pipeline import slice_folder
 
     meta, parameters = (json.loads(path.read_text()) for path in (args.meta, args.params))
-    adata, figures = collect.assemble(args.parts, meta, parameters, args.annotation)
-    collect.write(args.parts, Path(args.sample), adata, figures)
+    adata, figures = slice_folder.assemble(args.parts, meta, parameters, args.annotation)
+    slice_folder.write(args.parts, Path(args.sample), adata, figures)
 
 
 if __name__ == "__main__":
-    cli.run("collect_slice", __doc__, arguments, main)
+    command_line.run("collect_slice", __doc__, arguments, main)

@@ -5,7 +5,7 @@ import argparse
 import json
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,22 +17,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write tables into the folder cohort; of a slice only its tables are read."""
-    from spotfuse import cohort, differences, expression, matching, recurring, tables
+    from spotfuse import cohort
+    from spotfuse._core import tables
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
-    counts = matching.read_counts(slices)
-    matched = matching.match(counts, cohort.together(sheet, slices))
-    composition = cohort.composition(sheet, slices, matching.names(matched))
-    beside = recurring.neighbourhoods(slices, matched)
+    counts = cohort.read_counts(slices)
+    matched = cohort.match_domains(counts, cohort.learned_together(sheet, slices))
+    composition = cohort.composition(sheet, slices, cohort.cohort_names(matched))
+    beside = cohort.neighbourhoods(slices, matched)
     found = {
         "matched_domains": matched,
-        "mixing": cohort.mixing(args.mixing),
+        "mixing": cohort.join_mixing(args.mixing),
         "composition": composition,
-        "neighbourhoods": recurring.mean_neighbourhoods(sheet, beside),
-        "differences": differences.find(sheet, composition, matched, beside),
-        "markers": recurring.markers(slices, counts, matched),
-        "differential_expression": expression.find(sheet, counts, matched),
+        "neighbourhoods": cohort.mean_neighbourhoods(sheet, beside),
+        "differences": cohort.differences(sheet, composition, matched, beside),
+        "markers": cohort.recurring_markers(slices, counts, matched),
+        "differential_expression": cohort.differential_expression(sheet, counts, matched),
     }
     out = Path("cohort")
     out.mkdir(exist_ok=True)
@@ -41,4 +42,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("compare_slices", __doc__, arguments, main)
+    command_line.run("compare_slices", __doc__, arguments, main)

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def phi(text: str) -> float | str:
@@ -53,10 +53,10 @@ def main(args: argparse.Namespace) -> None:
     import pandas as pd
     from anndata import AnnData
     from scipy import sparse
-    from spotfuse import arrays, guard, tables
-    from spotfuse.deconvolution import AttentionRegressionDeconv
+    from spotfuse._core import backend, guard, tables
+    from spotfuse.proportions import AttentionRegressionDeconv
 
-    device = arrays.device(args.device)
+    device = backend.device(args.device)
     st, sc = tables.read_prepared(args.prepared), guard.read_h5ad(args.reference)
     order = tables.in_input_order(st)
     shared = {
@@ -93,9 +93,9 @@ def main(args: argparse.Namespace) -> None:
         summary = model.summary()
         weights = model.map_cells()
     if args.method != "attention_regression":
-        from spotfuse import cell_mapping
+        from spotfuse import proportions
 
-        mapped = cell_mapping.map_cells(st, sc, temperature=args.temperature, **shared)
+        mapped = proportions.map_cells(st, sc, temperature=args.temperature, **shared)
         shares = mapped.proportions(args.retain_percent)
     if args.method == "cell_mapping":
         write(shares, "proportions.tsv")
@@ -114,4 +114,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("deconvolve", __doc__, arguments, main)
+    command_line.run("deconvolve", __doc__, arguments, main)

@@ -5,13 +5,13 @@ import argparse
 import json
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", required=True, type=Path, help="the slice's file or folder")
-    cli.choice_options(parser)
+    command_line.choice_options(parser)
     parser.add_argument("--qc", required=True, type=Path, help="qc.tsv")
     parser.add_argument("--domains", type=Path, help="domains.tsv")
     parser.add_argument("--annotation", help="known domains: a column of the slice, or a table (.tsv, .csv, .txt, .gz)")
@@ -21,19 +21,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write scores.json."""
-    from spotfuse import io, metrics, tables
+    from spotfuse import io, metrics
+    from spotfuse._core import tables
 
     domains = proportions = None
     spots = tables.read_spots(args.qc).index
     if args.domains and args.annotation:
-        annotation = io.read_annotation(args.data, args.annotation, **cli.choice_of(args))
+        annotation = io.read_annotation(args.data, args.annotation, **command_line.choice_of(args))
         domains = metrics.domain_scores(tables.read_column(args.domains, "domain"), annotation, spots)
     if args.proportions and args.truth:
-        truth = tables.read_numbers(args.truth)
+        truth = io.read_numbers(args.truth)
         metrics.check_proportions(truth, args.truth)
         proportions = metrics.proportion_scores(tables.read_spots(args.proportions), truth)
     Path("scores.json").write_text(json.dumps({"domains": domains, "proportions": proportions}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    cli.run("evaluate", __doc__, arguments, main)
+    command_line.run("evaluate", __doc__, arguments, main)

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,18 +16,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write markers.tsv, spatial_genes.tsv and domain_counts.tsv."""
-    from spotfuse import markers, matching, spatial_genes, tables
+    from spotfuse import patterns
+    from spotfuse._core import tables
 
     adata = tables.read_prepared(args.prepared)
     domains = tables.read_column(args.domains, "domain")
     found = {
-        "markers.tsv": markers.find(adata, domains, n_genes=args.n_markers),
-        "spatial_genes.tsv": spatial_genes.find(adata),
-        "domain_counts.tsv": matching.counts(adata, domains),
+        "markers.tsv": patterns.markers(adata, domains, n_genes=args.n_markers),
+        "spatial_genes.tsv": patterns.spatial_genes(adata),
+        "domain_counts.tsv": patterns.pseudobulk_counts(adata, domains),
     }
     for name, table in found.items():
         tables.write(table, name)
 
 
 if __name__ == "__main__":
-    cli.run("find_markers", __doc__, arguments, main)
+    command_line.run("find_markers", __doc__, arguments, main)

@@ -4,8 +4,8 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
-from spotfuse.errors import InputError
+from spotfuse._core.errors import InputError
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write prepared.h5ad, and cohort/groups/GROUP.alignment.tsv where slices have a frame together."""
-    from spotfuse import alignment, groups, io, tables
+    from spotfuse import group, io
+    from spotfuse._core import tables
 
     if len(set(args.slices)) < max(2, len(args.slices)):
         raise InputError(f"--slices {' '.join(args.slices)}: give two or more, each by a name of its own")
@@ -31,16 +32,16 @@ def main(args: argparse.Namespace) -> None:
         values = getattr(args, option)
         if values is not None and len(values) != len(args.slices):
             raise InputError(f"--{option}: {len(values)} for {len(args.slices)} slices; give one for each")
-    common = groups.Common.of(args.sample, dict(zip(args.slices, args.prepared, strict=True)))
+    common = group.Common.of(args.sample, dict(zip(args.slices, args.prepared, strict=True)))
     aligned = None
     if args.frame != "own":
         z = dict(zip(args.slices, args.z, strict=True)) if args.z else None
-        aligned = alignment.align(common, z, transport=args.frame == "transport")
+        aligned = group.align(common, z, transport=args.frame == "transport")
         folder = Path("cohort/groups")
         folder.mkdir(parents=True)
         tables.write(aligned, folder / f"{args.sample}.alignment.tsv")
-    io.write(groups.join(common, aligned), "prepared.h5ad")
+    io.write(group.join(common, aligned), "prepared.h5ad")
 
 
 if __name__ == "__main__":
-    cli.run("join_group", __doc__, arguments, main)
+    command_line.run("join_group", __doc__, arguments, main)

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write reference.h5ad."""
-    from spotfuse import reference
+    from spotfuse import proportions
 
-    adata = reference.read(
+    adata = proportions.read_reference(
         args.reference,
         args.cell_type_key or "cell_type",
         max_cells_per_type=args.max_cells_per_type,
@@ -35,4 +35,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("prepare_reference", __doc__, arguments, main)
+    command_line.run("prepare_reference", __doc__, arguments, main)

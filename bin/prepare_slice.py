@@ -4,13 +4,13 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", required=True, type=Path, help="the slice's file or folder")
-    cli.choice_options(parser)
+    command_line.choice_options(parser)
     parser.add_argument("--min-counts", type=int, default=1, help="least counts of a spot (default 1)")
     parser.add_argument("--min-genes", type=int, default=1, help="least genes of a spot (default 1)")
     parser.add_argument("--max-mt-share", type=float, default=1.0, help="largest mitochondrial share (default 1: all)")
@@ -23,9 +23,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Write prepared.h5ad and qc.tsv."""
     import numpy as np
-    from spotfuse import io, preparation, qc, tables
+    from spotfuse import io, preparation
+    from spotfuse._core import tables
 
-    adata = io.read_slice(args.data, **cli.choice_of(args))
+    adata = io.read_slice(args.data, **command_line.choice_of(args))
     parameters = {
         name: getattr(args, name)
         for name in (
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     adata.obs = tables.make_room(adata.obs, ["input_row"])
     adata.var = tables.make_room(adata.var, ["highly_variable"])
     adata.obs["input_row"] = np.arange(adata.n_obs)
-    adata, table = qc.filter(
+    adata, table = preparation.quality_control(
         adata,
         min_counts=args.min_counts,
         min_genes=args.min_genes,
@@ -50,8 +51,8 @@ def main(args: argparse.Namespace) -> None:
         min_spots=args.min_spots,
     )
     # neither names of spots, nor the order of the input's rows and columns, nor the frame are to change anything
-    order = qc.order(adata.X, adata.var_names, adata.obs_names, adata.obsm["spatial"][:, :2])
-    adata = qc.take(adata, order, np.argsort(adata.var_names))
+    order = preparation.neutral_order(adata.X, adata.var_names, adata.obs_names, adata.obsm["spatial"][:, :2])
+    adata = preparation.take(adata, order, np.argsort(adata.var_names))
     preparation.prepare(
         adata, n_top_genes=args.n_top_genes, n_components=args.n_components, n_neighbors=args.n_neighbors
     )
@@ -60,4 +61,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("prepare_slice", __doc__, arguments, main)
+    command_line.run("prepare_slice", __doc__, arguments, main)

@@ -5,7 +5,7 @@ import argparse
 import json
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write the folder cohort and print the closing table."""
-    from spotfuse import cohort, report, tables
+    from spotfuse import cohort, report
+    from spotfuse._core import tables
+    from spotfuse.pipeline import closing_table, failures, steps
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
@@ -28,19 +30,19 @@ def main(args: argparse.Namespace) -> None:
     compared = {path.stem: tables.read_back(path) for path in args.tables}
     if "composition" not in compared:  # the comparison failed; slices are shown all the same, with their own numbers
         compared["composition"] = cohort.composition(sheet, slices)
-    metrics = cohort.metrics(sheet, slices)
-    failures = cohort.failures(sheet, notes)
+    metrics = cohort.metrics(sheet, slices, steps.STEPS)
+    failures = failures.failures(sheet, notes)
     page = report.of_cohort(sheet, slices, metrics, failures, params, compared)
 
     out = Path("cohort")
     out.mkdir(exist_ok=True)
     tables.write(metrics, out / "metrics.tsv")
     tables.write(failures, out / "failures.tsv")
-    for name, content in cohort.multiqc(metrics, compared["composition"]).items():
+    for name, content in report.multiqc(metrics, compared["composition"]).items():
         (out / name).write_text(json.dumps(content, indent=1) + "\n")
     (out / "report.html").write_text(page, encoding="utf-8")
-    print(cohort.closing_table(metrics, failures))
+    print(closing_table.closing_table(metrics, failures))
 
 
 if __name__ == "__main__":
-    cli.run("report_cohort", __doc__, arguments, main)
+    command_line.run("report_cohort", __doc__, arguments, main)

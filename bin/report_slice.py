@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,4 +20,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("report_slice", __doc__, arguments, main)
+    command_line.run("report_slice", __doc__, arguments, main)

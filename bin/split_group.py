@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,15 +15,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write slices/SLICE/ with the slice's part of each file, cohort/groups/GROUP.h5ad and GROUP.mixing.tsv."""
-    from spotfuse import groups, io, tables
+    from spotfuse import group, io
+    from spotfuse._core import tables
 
     joined = tables.read_prepared(args.prepared, counts=False)
-    whole = groups.learned(joined, args.learned)
-    groups.split(joined, args.learned, Path("slices"))
+    whole = group.learned(joined, args.learned)
+    for name, why in group.split(joined, args.learned, Path("slices")).items():
+        own = Path("slices", name)
+        own.mkdir()
+        command_line.write_status(own / f"{name}.split_group.status.json", name, "split_group", 0, why)
     Path("cohort/groups").mkdir(parents=True)
     io.write(whole, f"cohort/groups/{args.sample}.h5ad")
-    tables.write(groups.mixing(whole), f"{args.sample}.mixing.tsv")
+    tables.write(group.mixing(whole), f"{args.sample}.mixing.tsv")
 
 
 if __name__ == "__main__":
-    cli.run("split_group", __doc__, arguments, main)
+    command_line.run("split_group", __doc__, arguments, main)

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from spotfuse import cli
+from spotfuse.pipeline import command_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +23,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Write embedding.npz and loss.tsv."""
     import numpy as np
-    from spotfuse import encoder, tables
+    from spotfuse import embedding
+    from spotfuse._core import tables
 
     # only the published encoder reads counts
     adata = tables.read_prepared(args.prepared, counts=args.encoder == "published")
-    learned = encoder.train(
+    learned = embedding.train(
         adata, encoder=args.encoder, epochs=args.epochs, seed=args.seed, device=args.device, threads=args.threads
     )
     np.savez("embedding.npz", spot=adata.obs_names.to_numpy(str), embedding=learned.values, attention=learned.attention)
@@ -35,4 +36,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("train", __doc__, arguments, main)
+    command_line.run("train", __doc__, arguments, main)

@@ -29,8 +29,8 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "bin"))
 warnings.filterwarnings("ignore")
 
-from spotfuse import AttentionRegressionDeconv, reference  # noqa: E402
-from spotfuse.deconvolution import evaluate  # noqa: E402
+from spotfuse import AttentionRegressionDeconv, proportions
+from spotfuse.metrics import evaluate
 
 DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
 STARMAP, CORTEX = DATA / "starmap_sim_deconv", DATA / "seqfishplus_cortex_svz"
@@ -64,7 +64,7 @@ def load(paths: tuple[Path, Path, Path]) -> Input:
     """Read the spots, the reference and the truth of a set."""
     truth = pd.read_csv(paths[2], sep="\t", index_col=0)
     truth.index = truth.index.astype(str)
-    return anndata.read_h5ad(paths[0]), reference.read(paths[1]), truth
+    return anndata.read_h5ad(paths[0]), proportions.read_reference(paths[1]), truth
 
 
 def common(st: anndata.AnnData, sc: anndata.AnnData) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -133,9 +133,9 @@ def card(st: anndata.AnnData, sc: anndata.AnnData) -> dict[str, pd.DataFrame]:
 
 def cell_mapping(st: anndata.AnnData, sc: anndata.AnnData) -> dict[str, pd.DataFrame]:
     """Run SpatialFusion's cell mapping, ours."""
-    from spotfuse import cell_mapping
+    from spotfuse import proportions
 
-    return {"Spotfuse, cell mapping": cell_mapping.map_cells(st, sc).proportions()}
+    return {"Spotfuse, cell mapping": proportions.map_cells(st, sc).proportions()}
 
 
 def peer(name: str) -> Method:
@@ -266,7 +266,7 @@ DAMAGE: dict[str, Callable[[Input], Input]] = {
 
 def pdac() -> pd.DataFrame:
     """Correlate proportions with markers, where no truth is known."""
-    st, sc = anndata.read_h5ad(DATA / "pdac_a/st.h5ad"), reference.read(DATA / "pdac_a/sc_reference.h5ad")
+    st, sc = anndata.read_h5ad(DATA / "pdac_a/st.h5ad"), proportions.read_reference(DATA / "pdac_a/sc_reference.h5ad")
     logs = st.to_df()
     logs = np.log1p(logs.div(logs.sum(axis=1), axis=0) * 1e4)
     rows: dict[str, dict[str, float]] = {}

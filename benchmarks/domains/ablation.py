@@ -22,17 +22,18 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "bin"))
 
-import anndata  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import sklearn  # noqa: E402
-import torch  # noqa: E402
-from scipy import sparse  # noqa: E402
-from sklearn.metrics import adjusted_rand_score  # noqa: E402
-from spotfuse import domains, encoder, mixtures  # noqa: E402
-from spotfuse.encoder._spotfuse import Spotfuse  # noqa: E402
-from spotfuse.encoder._training import Encoder  # noqa: E402
-from spotfuse.graphs import averaging  # noqa: E402
+import anndata
+import numpy as np
+import pandas as pd
+import sklearn
+import torch
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+from spotfuse import domains, embedding
+from spotfuse.domains import _assign, _mixtures
+from spotfuse.embedding._base import Encoder
+from spotfuse.embedding._spotfuse import Spotfuse
+from spotfuse.preparation import averaging
 
 DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
 SLICES = {
@@ -94,11 +95,11 @@ def single(
     values = np.asarray(values, dtype=np.float64)
     for _ in range(steps):
         values = average @ values
-    view = domains._scores(values)[:, :DIMENSIONS]
+    view = _assign._scores(values)[:, :DIMENSIONS]
     if own:
-        found = mixtures.mixture(view, n_domains, seed)
+        found = _mixtures.mixture(view, n_domains, seed)
         return np.zeros(len(view), int) if found is None else found.argmax(axis=1)
-    best = mixtures.likeliest(mixtures.sample(view, seed), n_domains, seed)
+    best = _mixtures.likeliest(_mixtures.sample(view, seed), n_domains, seed)
     return np.zeros(len(view), int) if best is None else best[1]
 
 
@@ -106,12 +107,12 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
     """Labels by every row of the table."""
 
     def embedded(which: str | Callable[[anndata.AnnData, int], Encoder]) -> np.ndarray:
-        return encoder.train(adata, encoder=which, seed=seed, device="cpu").values
+        return embedding.train(adata, encoder=which, seed=seed, device="cpu").values
 
     left = STEPS - 2
     both = embedded("spotfuse")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
-    members = domains._members(domains._views(adata, both, graph), n_domains, seed, [])
+    members = _assign._members(_assign._views(adata, both, graph), n_domains, seed, [])
     bare = anndata.AnnData(obs=adata.obs[[]], obsp={"spatial_connectivities": graph})
     bare.obsm["X_pca_log"] = adata.obsm["X_pca_log"]
     average = averaging(graph, self_weight=0.5)
@@ -123,9 +124,9 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
         "feature branch": single(adata, embedded(FeatureBranch.from_slice), left, n_domains, seed, own=False),
         "both branches": single(adata, both, left, n_domains, seed, own=False),
         "+ own covariances": single(adata, both, left, n_domains, seed, own=True),
-        "+ consensus": domains._consensus(members, None).argmax(axis=1),
+        "+ consensus": _assign._consensus(members, None).argmax(axis=1),
         "consensus, no encoder": plain.labels,
-        "+ refinement": domains._consensus(members, graph).argmax(axis=1),
+        "+ refinement": _assign._consensus(members, graph).argmax(axis=1),
     }
     if published:
         found["published"] = single(adata, embedded("published"), 0, n_domains, seed, own=False)
@@ -146,11 +147,11 @@ def pipeline(name: str, folder: Path, seeds: int) -> str:
     truth, counts = scored(adata)
     scores = []
     for seed in range(1, seeds + 1):
-        embedding = encoder.train(adata, seed=seed, device="cpu").values
-        labels = domains.assign(adata, embedding, n_domains, seed=seed).labels
+        values = embedding.train(adata, seed=seed, device="cpu").values
+        labels = domains.assign(adata, values, n_domains, seed=seed).labels
         scores.append(adjusted_rand_score(truth, labels[counts]))
         if seed == 1:
-            curve = domains.assign(adata, embedding, None, seed=seed).curve
+            curve = domains.assign(adata, values, None, seed=seed).curve
     stability = curve.set_index("n_domains")["stability"]
     chosen = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
     second = int(stability.drop([2, chosen], errors="ignore").idxmax())

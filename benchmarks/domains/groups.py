@@ -17,16 +17,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-import anndata  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-from scipy.spatial import cKDTree  # noqa: E402
-from sklearn.metrics import adjusted_rand_score  # noqa: E402
+import anndata
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+from sklearn.metrics import adjusted_rand_score
 
 sys.path.insert(0, str(ROOT / "bin"))
 
-from spotfuse.graphs import spacing  # noqa: E402
-from spotfuse.placement import NUMBERS, Placement  # noqa: E402
+from spotfuse.group._placement import NUMBERS, Placement
+from spotfuse.preparation import spacing
 
 DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
 GROUPS = {

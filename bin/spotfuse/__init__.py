@@ -7,11 +7,11 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: a command that needs one of them does not pay for, nor depend on, the others.
 _HOMES = {
-    "AttentionRegressionDeconv": "spotfuse.deconvolution",
-    "InputError": "spotfuse.errors",
-    "SpatialFusion": "spotfuse.fusion",
-    "clustering": "spotfuse.fusion",
-    "project_cell_to_spot": "spotfuse.fusion",
+    "AttentionRegressionDeconv": "spotfuse.proportions",
+    "InputError": "spotfuse._core.errors",
+    "SpatialFusion": "spotfuse.spatialfusion",
+    "clustering": "spotfuse.spatialfusion",
+    "project_cell_to_spot": "spotfuse.spatialfusion",
 }
 
 __all__ = [

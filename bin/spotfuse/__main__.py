@@ -10,8 +10,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from spotfuse import __version__, cli
-from spotfuse.errors import InputError
+from spotfuse import __version__
+from spotfuse._core.errors import InputError
+from spotfuse.pipeline import command_line
 
 _REFERENCE = re.compile(r"(?:^|[^a-z])(?:sc|scrna|sn)?(?:_?ref|reference|atlas)(?:[^a-z]|$)", re.IGNORECASE)
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     inspect = commands.add_parser("inspect", help="print what a slice holds and how the pipeline would read it")
     inspect.add_argument("data", metavar="path", type=Path, help="file or folder")
-    cli.choice_options(inspect)
+    command_line.choice_options(inspect)
     inspect.add_argument("--json", action="store_true", help="the same facts as JSON")
     inspect.set_defaults(run=_inspect)
     sheet = commands.add_parser("make-sheet", help="find the slices under a folder and write a sample sheet")
@@ -82,11 +83,11 @@ def _facts(args: argparse.Namespace) -> dict[str, Any]:
     """Read the slice, and say what it holds; the keys are those of ``--json``."""
     import numpy as np
 
-    from spotfuse import io, qc
+    from spotfuse import io, preparation
 
-    adata = io.read_slice(args.data, **cli.choice_of(args))
+    adata = io.read_slice(args.data, **command_line.choice_of(args))
     note = adata.uns["spotfuse"]
-    kept, table = qc.filter(adata)
+    kept, table = preparation.quality_control(adata)
     low, high = (edge(adata.obsm["spatial"], axis=0).tolist() for edge in (np.nanmin, np.nanmax))
     return {
         "kind": note["kind"],

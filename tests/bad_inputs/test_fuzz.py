@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from spotfuse import io, reference, tables
-from spotfuse.errors import InputError
+from spotfuse import io, proportions
+from spotfuse._core.errors import InputError
+from spotfuse.io import _slices
 
 pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, given, settings
@@ -69,10 +70,10 @@ def texts(draw: st.DrawFn) -> str:
 def test_tables(text: str, name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    attempt(lambda: tables.read(path))
-    attempt(lambda: tables.read_numbers(path))
+    attempt(lambda: io.read_table(path))
+    attempt(lambda: io.read_numbers(path))
     check_slice(path)
-    attempt(lambda: reference.read(path, str(path)))
+    attempt(lambda: proportions.read_reference(path, str(path)))
 
 
 @few
@@ -132,8 +133,8 @@ def test_h5ad(changes: list[tuple[str, object]], attribute: object, tmp_path_fac
             except (ValueError, TypeError, KeyError, OverflowError, OSError):
                 pass  # what HDF5 itself cannot hold
     check_slice(path)
-    attempt(lambda: io.read_obs(path))
-    attempt(lambda: reference.read(path, "x"))
+    attempt(lambda: _slices.read_obs(path))
+    attempt(lambda: proportions.read_reference(path, "x"))
 
 
 @few

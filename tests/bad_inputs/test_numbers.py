@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import io, preparation, reference
-from spotfuse.errors import InputError
+from spotfuse import io, preparation, proportions
+from spotfuse._core.errors import InputError
 
 N_SPOTS, N_GENES = 40, 60
 COUNTS = np.random.default_rng(0).poisson(2, (N_SPOTS, N_GENES)).astype(np.float32)
@@ -85,7 +85,7 @@ def test_read_as_what_they_are(name: str, path: Path) -> None:
     assert np.array_equal(found.X.toarray(), COUNTS) and found.X.dtype == np.float32
     assert np.array_equal(found.obsm["spatial"], XY) and found.obsm["spatial"].dtype == np.float64
     assert found.uns["spotfuse"]["notes"] == []
-    assert reference.read(path).shape == (N_SPOTS, N_GENES)
+    assert proportions.read_reference(path).shape == (N_SPOTS, N_GENES)
     preparation.prepare(found)
     assert np.isfinite(found.obsm["X_pca"]).all()
 
@@ -95,7 +95,7 @@ def test_no_counts(name: str, path: Path) -> None:
     change, message = REFUSED[name]
     with h5py.File(path, "r+") as file:
         change(file)
-    for read in (io.read_slice, reference.read):
+    for read in (io.read_slice, proportions.read_reference):
         with pytest.raises(InputError, match=message):
             read(path)
 

@@ -20,9 +20,9 @@ import pytest
 import zarr
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import check, cli
 from spotfuse.__main__ import main
-from spotfuse.errors import InputError
+from spotfuse._core.errors import InputError
+from spotfuse.pipeline import check, command_line
 
 N_SPOTS, N_GENES = 20, 150
 Case = Callable[["Bench"], dict[str, Any]]
@@ -782,7 +782,7 @@ def run(step: str, folder: Path, given: dict[str, Any], monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "argv", [f"{step}.py", "--sample", "S", "--threads", threads, *options])
     command = importlib.import_module(step)
     with contextlib.chdir(work), pytest.raises(SystemExit) as end:
-        cli.run(step, command.__doc__, command.arguments, command.main)
+        command_line.run(step, command.__doc__, command.arguments, command.main)
     assert list(work.iterdir()) == [], "a refused slice leaves nothing"
     return int(end.value.code or 0)
 

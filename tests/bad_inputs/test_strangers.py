@@ -17,8 +17,11 @@ import pytest
 import zarr
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import check, guard, io, reference, tables
-from spotfuse.errors import InputError
+from spotfuse import io, proportions
+from spotfuse._core import guard, tables
+from spotfuse._core.errors import InputError
+from spotfuse.io import _slices
+from spotfuse.pipeline import check
 
 N_SPOTS, N_GENES = 12, 120
 SECRET = b"root:x:0:0:root:/root:/bin/bash\n" * 400
@@ -153,9 +156,9 @@ def test_h5ad_whose_data_lie_elsewhere(place: str, way: Way, slice_: Path, secre
         lambda: io.read_slice(slice_),
         lambda: io.read_slice(called_h5),
         lambda: io.read_slice(folder),
-        lambda: io.read_obs(slice_),
+        lambda: _slices.read_obs(slice_),
         lambda: io.read_annotation(slice_, "cell_type"),
-        lambda: reference.read(slice_),
+        lambda: proportions.read_reference(slice_),
         lambda: check.slice_and_truth(slice_),
         lambda: tables.read_prepared(slice_),
         lambda: tables.read_prepared(slice_, counts=False),
@@ -399,8 +402,8 @@ def test_data_that_are_no_file(name: str, no_file, tmp_path: Path, monkeypatch: 
     put(tmp_path / name)
     for read in (
         lambda: io.read_slice(tmp_path / name),
-        lambda: io.read_obs(tmp_path / name),
-        lambda: reference.read(tmp_path / name),
+        lambda: _slices.read_obs(tmp_path / name),
+        lambda: proportions.read_reference(tmp_path / name),
         lambda: io.find_slices(tmp_path) or io.read_slice(tmp_path / name),
     ):
         with pytest.raises(InputError, match=message):
@@ -466,7 +469,7 @@ def test_folders_where_files_are_expected(slice_: Path) -> None:
     (slice_.with_name("x.csv")).mkdir()
     for read, message in (
         (lambda: io.read_slice(slice_.with_name("x.h5ad")), "x.h5ad: not a kind of folder that is known"),
-        (lambda: reference.read(slice_.with_name("x.h5ad")), "x.h5ad: not a kind of folder that is known"),
+        (lambda: proportions.read_reference(slice_.with_name("x.h5ad")), "x.h5ad: not a kind of folder that is known"),
         (
             lambda: io.read_annotation(slice_, str(slice_.with_name("x.csv"))),
             "x.csv: a folder where a table is expected",

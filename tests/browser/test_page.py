@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spotfuse.report._maps import Layers, bins_of, spacing
-from spotfuse.report._page import Pack, domain_colours, palette, percent
+from spotfuse.report import domain_colours
+from spotfuse.report._maps import Layers, bins_of
+from spotfuse.report._page import Pack, palette, percent
 
 
 def test_a_page_stays_small(large_report: Path):
@@ -69,11 +70,6 @@ def test_many_spots_become_few_bins_that_keep_their_means():
     codes = (xy[:, 0] > 500).astype(int)
     agree = layers.most(codes, 2)[bins] == codes
     assert agree.mean() > 0.97
-
-
-def test_spots_on_one_line_and_a_single_spot_have_a_spacing():
-    assert spacing(np.arange(5.0) * 3, np.zeros(5)) == 3
-    assert spacing(np.zeros(1), np.zeros(1)) == 1
     bins = bins_of(np.column_stack([np.arange(1000.0), np.zeros(1000)]), 100)
     assert bins is not None and bins.max() < 100
 

@@ -125,10 +125,10 @@ def test_profiles_combine(pipeline, profile: str, sheet: str) -> None:
 
 
 def test_platforms_are_those_that_are_read() -> None:
-    from spotfuse import io
+    from spotfuse.io import _kinds
 
     sheet = json.loads((ROOT / "assets/schema_input.json").read_text())
-    assert set(sheet["items"]["properties"]["platform"]["enum"]) == set(io.PLATFORMS)
+    assert set(sheet["items"]["properties"]["platform"]["enum"]) == set(_kinds.PLATFORMS)
 
 
 def test_strict_syntax(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import domains, encoder, io, preparation
+from spotfuse import domains, embedding, io, preparation
 
 ENCODERS = pytest.mark.parametrize("name", ["spotfuse", "published"])
 
@@ -35,8 +35,8 @@ def threads_as_before():
 
 @ENCODERS
 def test_threads_are_set_and_repeat_their_bytes(prepared: AnnData, name: str) -> None:
-    one = encoder.train(prepared, encoder=name, epochs=5, threads=1)
-    two, again = (encoder.train(prepared, encoder=name, epochs=5, threads=2) for _ in range(2))
+    one = embedding.train(prepared, encoder=name, epochs=5, threads=1)
+    two, again = (embedding.train(prepared, encoder=name, epochs=5, threads=2) for _ in range(2))
     assert torch.get_num_threads() == 2
     assert two.values.tobytes() == again.values.tobytes()
     assert two.attention.tobytes() == again.attention.tobytes()
@@ -45,11 +45,11 @@ def test_threads_are_set_and_repeat_their_bytes(prepared: AnnData, name: str) ->
 
 
 def test_domains_repeat_their_bytes_whatever_the_threads(prepared: AnnData) -> None:
-    embedding = encoder.train(prepared, epochs=10).values
+    values = embedding.train(prepared, epochs=10).values
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(domains.assign(prepared, embedding, 3))
+        found.append(domains.assign(prepared, values, 3))
     assert found[0].probabilities.tobytes() == found[1].probabilities.tobytes()
     assert found[0].labels.tobytes() == found[1].labels.tobytes()
 
@@ -60,7 +60,7 @@ def test_a_fresh_process_gives_the_same_bytes(prepared: AnnData, root: Path, tmp
     command = [sys.executable, root / "bin/train.py", "--sample", "S", "--prepared", "prepared.h5ad", "--device", "cpu"]
     command += ["--epochs", "5", "--seed", "7", "--threads", "1"]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONHASHSEED": "5"}, check=True, capture_output=True)
-    here = encoder.train(prepared, epochs=5, seed=7, device="cpu", threads=1)
+    here = embedding.train(prepared, epochs=5, seed=7, device="cpu", threads=1)
     with np.load(tmp_path / "embedding.npz") as there:
         assert there["spot"].tolist() == prepared.obs_names.tolist()
         assert there["embedding"].tobytes() == here.values.tobytes()

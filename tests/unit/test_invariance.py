@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import tables
+from spotfuse._core import tables
 
 
 def run(folder: Path, step: str, *options: object, threads: int = 1) -> None:

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import metrics, tables
+from spotfuse import metrics
+from spotfuse._core import naming, tables
 
 SIDE, N_GENES = 8, 120
 ALPHABET = [*"abc019\t\r\n\v\x1c\x85\u2028 '\"#,;|\\/%&<>{}$`-+=.:_()[]*?~^!@", "NA", "é", "中", "🧬", "e5"]
@@ -35,10 +36,10 @@ def step(name: str, folder: Path, *options: object) -> None:
 
 def made_up(rng: np.random.Generator, n: int) -> list[str]:
     """Give so many names that stay apart, and are some, once they are cleaned."""
-    found: dict[str, str] = {tables.plain([name])[0]: name for name in ODD}
+    found: dict[str, str] = {naming.plain([name])[0]: name for name in ODD}
     while len(found) < n:
         name = "".join(rng.choice(ALPHABET, rng.integers(1, 9)))
-        found.setdefault(tables.plain([name])[0], name)
+        found.setdefault(naming.plain([name])[0], name)
         found.pop("", None)
     return list(found.values())[:n]
 
@@ -72,7 +73,7 @@ def test_odd_names_go_through_all_steps(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     spots, genes = made_up(rng, SIDE**2), made_up(rng, N_GENES)
     types = OURS if seed == 0 else [*made_up(rng, 40)[30:]]
-    clean = {name: tables.plain([name])[0] for name in (*spots, *genes, *types)}
+    clean = {name: naming.plain([name])[0] for name in (*spots, *genes, *types)}
     st, cells = tissue(rng, spots, genes, types)
     truth = pd.DataFrame(st.uns.pop("truth"), index=spots, columns=types)
     cells.write_h5ad(tmp_path / "reference.h5ad")

@@ -15,24 +15,14 @@ from anndata.io import read_elem
 from pandas.api.types import is_integer_dtype
 from scipy import sparse
 
-from spotfuse import genes, guard, images
-from spotfuse.errors import InputError
-from spotfuse.io import _sections
-from spotfuse.io._common import (
-    Choice,
-    check_size,
-    check_sizes,
-    coordinate_columns,
-    coordinate_pairs,
-    coordinates,
-    coordinates_from,
-    nearest,
-    read_parquet,
-    reading,
-    text_index,
-)
+from spotfuse._core import guard
+from spotfuse._core.errors import InputError
+from spotfuse._core.naming import text_index
+from spotfuse._core.notes import Notes
+from spotfuse.io import _genes, _images, _sections
+from spotfuse.io._common import Choice, check_size, check_sizes, nearest, read_parquet, reading
+from spotfuse.io._coordinates import coordinate_columns, coordinate_pairs, coordinates, coordinates_from
 from spotfuse.io._counts import is_whole, raw_counts
-from spotfuse.notes import Notes
 
 # in lower case, without what is no letter
 _COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw", "umi", "umis", "umicounts", "umicount")
@@ -184,7 +174,7 @@ def _with_columns_of(var: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Add to the genes of raw what `var` knows of some of them, by name or by the id that is their name in raw."""
     by_id = [
         other.assign(symbol=other.index).set_index(text_index(other[column]))
-        for column in genes.columns(other, genes.IDS)
+        for column in _genes.gene_columns(other, _genes.IDS)
     ]
     for keyed in (other, *by_id):
         if keyed.index.isin(var.index).mean() > 0.5:
@@ -389,7 +379,7 @@ def _keep_image(path: Path, adata: AnnData, node: Any, notes: Notes) -> None:
     try:
         with reading(path, "images"):
             check_sizes(path, node)
-            found = images.laid_out(read_elem(node), notes)
+            found = _images.laid_out(read_elem(node), notes)
     except InputError as error:  # a slice is not lost by its image
         notes.append(f"uns['spatial'] is left out: {str(error).removeprefix(f'{path}: ')}"[:300])
         return

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from spotfuse.errors import InputError
-from spotfuse.notes import Notes
+from spotfuse._core.errors import InputError
+from spotfuse._core.notes import Notes
 
 Values = npt.NDArray[np.float64]
 

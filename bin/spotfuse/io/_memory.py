@@ -10,11 +10,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse.errors import InputError
+from spotfuse._core.errors import InputError
+from spotfuse._core.notes import Notes
 from spotfuse.io._anndata import _COUNT_LAYERS, _usual_key
-from spotfuse.io._common import coordinate_columns, coordinates
+from spotfuse.io._coordinates import coordinate_columns, coordinates
 from spotfuse.io._counts import is_whole, raw_counts
-from spotfuse.notes import Notes
 
 
 def matrix(values: Any, name: str) -> sparse.csr_matrix:

@@ -11,9 +11,9 @@ import pandas as pd
 from anndata import AnnData
 from scipy.spatial import cKDTree
 
-from spotfuse.errors import InputError
+from spotfuse._core.errors import InputError
+from spotfuse._core.notes import Notes
 from spotfuse.io._common import nearest
-from spotfuse.notes import Notes
 
 type Integers = npt.NDArray[np.intp]
 type Pairs = tuple[Integers, Integers]

@@ -15,21 +15,14 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import guard, tables
-from spotfuse.errors import InputError
-from spotfuse.images import laid_out
-from spotfuse.io._common import (
-    POSITION_COLUMNS,
-    attach_positions,
-    check_size,
-    check_sizes,
-    has_parquet,
-    read_parquet,
-    reading,
-    text_index,
-    with_header,
-)
-from spotfuse.notes import Notes
+from spotfuse._core import guard
+from spotfuse._core.errors import InputError
+from spotfuse._core.naming import text_index
+from spotfuse._core.notes import Notes
+from spotfuse.io import _tables
+from spotfuse.io._common import check_size, check_sizes, has_parquet, read_parquet, reading
+from spotfuse.io._coordinates import POSITION_COLUMNS, attach_positions, with_header
+from spotfuse.io._images import laid_out
 
 _MATRICES = (
     "filtered_feature_bc_matrix.h5",
@@ -264,7 +257,7 @@ def read_positions(path: Path) -> pd.DataFrame:
             table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         header = pd.to_numeric(table.iloc[0, 1:], errors="coerce").isna().all()
         if header and not set(POSITION_COLUMNS[1:]) <= {name.strip() for name in table.iloc[0]}:
-            return with_header(tables.read(path)).rename(columns={"tissue": "in_tissue"})
+            return with_header(_tables.read_table(path)).rename(columns={"tissue": "in_tissue"})
         if table.shape[1] != len(POSITION_COLUMNS):
             raise InputError(f"{path}: {table.shape[1]} columns where a table of positions has 6")
         # a name stands in the header where the first spot has a number: whoever assumes either loses a spot
@@ -281,7 +274,7 @@ def read_positions(path: Path) -> pd.DataFrame:
     table.index = text_index(table.index)
     if table.index.has_duplicates:
         raise InputError(f"{path}: spot '{table.index[table.index.duplicated()][0]}' has more than one row")
-    numbers = table.apply(pd.to_numeric, errors="coerce").assign(in_tissue=tables.yes_or_no(path, table["in_tissue"]))
+    numbers = table.apply(pd.to_numeric, errors="coerce").assign(in_tissue=_tables.yes_or_no(path, table["in_tissue"]))
     bad = numbers.isna() & (table.astype(str) != "")
     if bad.to_numpy().any():
         row, column = np.argwhere(bad.to_numpy())[0]

@@ -16,20 +16,13 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import tables
-from spotfuse.errors import InputError
-from spotfuse.io import _anndata
-from spotfuse.io._common import (
-    Choice,
-    attach_positions,
-    beside,
-    coordinate_columns,
-    coordinates_from,
-    reading,
-    text_index,
-    with_header,
-)
-from spotfuse.notes import Notes
+from spotfuse._core import naming
+from spotfuse._core.errors import InputError
+from spotfuse._core.naming import text_index
+from spotfuse._core.notes import Notes
+from spotfuse.io import _anndata, _tables
+from spotfuse.io._common import Choice, beside, reading
+from spotfuse.io._coordinates import attach_positions, coordinate_columns, coordinates_from, with_header
 
 _LONGEST = 2**25  # characters of a line; a small .gz may unpack to anything
 _GEM_BIN = 50  # DNBs, 25 µm
@@ -136,7 +129,7 @@ def read_slide_seq(folder: Path, notes: Notes) -> AnnData:
     counts, beads = _one(folder, "*MappedDGE*", "*digital_expression*"), _one(folder, "*[Bb]ead*ocation*")
     X, rows, columns = _read_matrix(counts)
     adata = AnnData(sparse.csr_matrix(X.T), obs=pd.DataFrame(index=columns), var=pd.DataFrame(index=rows))
-    attach_positions(beads, adata, tables.read(beads), notes)
+    attach_positions(beads, adata, _tables.read_table(beads), notes)
     return adata
 
 
@@ -150,7 +143,7 @@ def read_merscope(folder: Path, notes: Notes) -> AnnData:
     X, rows, columns = _read_matrix(_one(folder, "*cell_by_gene*.csv*"))
     cells = _one(folder, "*cell_metadata*.csv*")
     adata = AnnData(X, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))
-    attach_positions(cells, adata, tables.read(cells), notes)
+    attach_positions(cells, adata, _tables.read_table(cells), notes)
     return _without_controls(adata, r"Blank", notes)
 
 
@@ -158,7 +151,7 @@ def read_cosmx(folder: Path, notes: Notes) -> AnnData:
     """Read a folder of CosMx: cells × genes, without background and control probes."""
     X, rows, columns = _read_matrix(_one(folder, "*exprMat_file.csv*"), ("fov", "cell_ID"))
     path = _one(folder, "*metadata_file.csv*")
-    cells = tables.read(path, index=("fov", "cell_ID"))
+    cells = _tables.read_table(path, index=("fov", "cell_ID"))
     adata = AnnData(X, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))
     background = adata.obs_names.str.endswith("_0")
     attach_positions(path, adata := adata[~background].copy(), cells, notes)
@@ -212,7 +205,7 @@ def _numbers(path: Path, values: pd.DataFrame, names: list[str]) -> np.ndarray:
     for column in values:
         if not pd.api.types.is_numeric_dtype(values[column]):
             numbers = pd.to_numeric(values[column], errors="coerce")
-            bad = (numbers.isna() & ~values[column].str.lower().isin(tables.NO_LABEL)).to_numpy()
+            bad = (numbers.isna() & ~values[column].str.lower().isin(naming.NO_LABEL)).to_numpy()
             if bad.any():
                 row = names[len(names) - len(values) + bad.argmax()]
                 raise InputError(
@@ -245,7 +238,7 @@ def _positions_near(path: Path) -> tuple[Path, pd.DataFrame] | None:
         if len(found) > 1:
             raise InputError(f"{folder}: several tables of coordinates, {found[0].name} and {found[1].name}; leave one")
         if found:
-            return found[0], with_header(tables.read(found[0]))
+            return found[0], with_header(_tables.read_table(found[0]))
     return None
 
 

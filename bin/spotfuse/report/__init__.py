@@ -1,6 +1,9 @@
 """Reports: one self-contained HTML file a slice, and one for the cohort."""
 
 from spotfuse.report._cohort import of_cohort
+from spotfuse.report._maps import two_components
+from spotfuse.report._multiqc import multiqc
+from spotfuse.report._page import domain_colours, duration
 from spotfuse.report._slice import of_slice
 
-__all__ = ["of_cohort", "of_slice"]
+__all__ = ["domain_colours", "duration", "multiqc", "of_cohort", "of_slice", "two_components"]

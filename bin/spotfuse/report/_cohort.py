@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spotfuse import __version__, expression, guard, matching
-from spotfuse.cohort import MEASURES, MIXING, Row, duration, flatten, metadata, natural
-from spotfuse.conditions import FEWEST
-from spotfuse.differences import COLUMNS
-from spotfuse.recurring import MARKERS, NEIGHBOURHOODS
-from spotfuse.report import _figures as figures
-from spotfuse.report._maps import Layers, bins_of, spacing
-from spotfuse.report._page import VIRIDIS, Pack, domain_colours, grouped, palette, render
-from spotfuse.tables import NAMES, read_spots
+from spotfuse import __version__, cohort, preparation
+from spotfuse._core import guard
+from spotfuse._core.order import natural
+from spotfuse._core.tables import NAMES, read_spots
+from spotfuse.cohort import DIFFERENCES, FEWEST, MIXING, NEIGHBOURHOODS, RECURRING_MARKERS, Row, flatten, metadata
+from spotfuse.report import _figures
+from spotfuse.report._maps import Layers, bins_of
+from spotfuse.report._multiqc import MEASURES
+from spotfuse.report._page import VIRIDIS, Pack, domain_colours, duration, grouped, palette, render
 
 Array = npt.NDArray[Any]
 
@@ -31,10 +31,10 @@ _COMPARED = {
     "composition": ["sample", "group", "kind", "name", "share"],
     "matched_domains": ["sample", "domain", "matched", "score"],
     "mixing": MIXING,
-    "differences": COLUMNS,
+    "differences": DIFFERENCES,
     "neighbourhoods": NEIGHBOURHOODS,
-    "markers": MARKERS,
-    "differential_expression": expression.COLUMNS,
+    "markers": RECURRING_MARKERS,
+    "differential_expression": cohort.DIFFERENTIAL_EXPRESSION,
 }
 _NEIGHBOURS = {
     "domain_contact": "Domains that touch",
@@ -79,7 +79,7 @@ def of_cohort(
     done = [row["sample"] for row in sheet if row["sample"] in slices]
     domains = sorted(_names(composition, "domain"), key=natural)
     types = sorted(_names(composition, "cell_type"))
-    called = matching.names(matched)
+    called = cohort.cohort_names(matched)
     pack = Pack()
     tables: dict[str, list[list[Any]]] = {}  # what the page offers as TSV
     header = {
@@ -153,7 +153,7 @@ def _thumbnail(
     found = {
         "sample": sample,
         "n": len(x),
-        "spacing": spacing(x, y),
+        "spacing": preparation.spacing(np.column_stack([x, y])),
         "x": pack.numbers(x),
         "y": pack.numbers(y),
     }
@@ -241,7 +241,7 @@ def _shares(
             for row, values in zip(rows, view.to_numpy(float).tolist(), strict=True)
         ]
         if kind == "domain":
-            figure = figures.stacked(
+            figure = _figures.stacked(
                 view.to_numpy(float), rows, [f"domain {n}" for n in shown], colours, f"Domains by {key}"
             )
         else:
@@ -251,7 +251,7 @@ def _shares(
                 shares, down, across = shares.T, across, down
             numbered = len(down) <= NUMBERED
             label = f"Mean proportion of each cell type by {key}"
-            figure = figures.heat(shares, down, across, label, numbers=numbered)
+            figure = _figures.heat(shares, down, across, label, numbers=numbered)
         drawn.append((key, figure))
     return drawn
 
@@ -297,7 +297,7 @@ def _matching_note(matched: pd.DataFrame, groups: list[str]) -> str:
         text += "; "
     text += (
         f"domains {'of different groups or of slices alone ' if groups else ''}whose genes differ from the rest of "
-        f"their slices alike (correlation {matching.LEAST_SCORE:g} or more) were {'then ' if not groups else ''}"
+        f"their slices alike (correlation {cohort.LEAST_SCORE:g} or more) were {'then ' if not groups else ''}"
         "matched and have one number and one colour in all slices of this page. "
     )
     if matched["matched"].isna().any():
@@ -337,7 +337,7 @@ def _agreement(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> lis
         ends = [form.format(value) for value in values]
         bars = np.maximum(values, 0)[:, None]
         longest = None if title == "RMSE" else 1.0
-        figure = figures.stacked(
+        figure = _figures.stacked(
             bars, samples, [title], [ACCENT], f"{title} by slice", form=form, ends=ends, longest=longest
         )
         drawn.append((title, figure))
@@ -387,8 +387,8 @@ def _neighbours(
                 table = table[sorted(table, key=natural)]
                 laid = table.to_numpy(float), list(table.index), list(table)
             else:
-                laid = figures.symmetric(part)
-            drawn.append((key, figures.ratios(*laid, f"{caption}: {key}")))
+                laid = _figures.symmetric(part)
+            drawn.append((key, _figures.ratios(*laid, f"{caption}: {key}")))
         if drawn:
             kinds.append((kind, caption, drawn))
     return kinds
@@ -441,5 +441,5 @@ def _times(metrics: pd.DataFrame, tables: dict[str, list[list[Any]]]) -> Any:
     ends = [duration(total) for total in np.nansum(values, axis=1)]
     colours = palette(len(steps))
     label = "Seconds of each step by slice"
-    figure = figures.stacked(values, samples, steps, colours, label, form="{:.1f} s", ends=ends)
+    figure = _figures.stacked(values, samples, steps, colours, label, form="{:.1f} s", ends=ends)
     return figure, list(zip(steps, colours, strict=True))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
-from spotfuse.cohort import natural
+from spotfuse._core.order import natural
 from spotfuse.report._page import VIRIDIS
 
 Array = npt.NDArray[np.floating[Any]]

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.neighbors import NearestNeighbors
 
+from spotfuse import preparation
 from spotfuse.report._page import Pack
 
 Array = npt.NDArray[Any]
@@ -38,16 +38,6 @@ def bins_of(xy: Array, limit: int) -> Array | None:
         side *= 1.1
 
 
-def spacing(x: Array, y: Array) -> float:
-    """Give the median distance from a point to its nearest neighbour, in units of the coordinates."""
-    points = np.column_stack([x, y])
-    if len(points) < 2:
-        return 1.0
-    some = points[:: max(len(points) // 2000, 1)]
-    distances = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(some)[0][:, 1]
-    return float(np.median(distances)) or 1.0
-
-
 def two_components(adata: Any) -> Array:
     """Give the first two principal components of the embedding.
 
@@ -63,9 +53,7 @@ def two_components(adata: Any) -> Array:
     x = np.asarray(adata.obsm["X_spotfuse" if "X_spotfuse" in adata.obsm else "X_pca"], float)
     x = x - x.mean(axis=0)
     _, axes = np.linalg.eigh(x.T @ x)
-    axes = axes[:, ::-1][:, :2]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
-    two: Array = x @ axes
+    two: Array = x @ preparation.fixed_signs(axes[:, ::-1][:, :2])
     return two if two.shape[1] == 2 else np.column_stack([two, np.zeros(len(two))])
 
 

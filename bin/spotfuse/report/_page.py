@@ -219,3 +219,13 @@ def _digest(text: str) -> str:
     if re.search(r"</script|<!--", text, re.IGNORECASE):
         raise ValueError("a script of the report holds what would end its element")
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def duration(seconds: float) -> str:
+    """Say seconds as a person would: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

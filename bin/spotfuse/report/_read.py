@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spotfuse import guard
-from spotfuse.cohort import flatten, natural
+from spotfuse._core import guard
+from spotfuse._core.order import natural
+from spotfuse._core.tables import read_back
+from spotfuse.cohort import flatten
 from spotfuse.report._page import domain_colours
-from spotfuse.tables import read_back
 
 Array = npt.NDArray[Any]
 

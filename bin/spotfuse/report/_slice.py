@@ -12,12 +12,11 @@ from PIL import Image
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from spotfuse import __version__
-from spotfuse.cohort import natural
-from spotfuse.images import laid_out
-from spotfuse.report import _figures as figures
-from spotfuse.report import _words as words
-from spotfuse.report._maps import Layers, bins_of, spacing, two_components
+from spotfuse import __version__, preparation
+from spotfuse._core.order import natural
+from spotfuse.io import laid_out
+from spotfuse.report import _figures, _words
+from spotfuse.report._maps import Layers, bins_of, two_components
 from spotfuse.report._page import VIRIDIS, Pack, palette, render
 from spotfuse.report._read import LISTED_GENES, Slice
 
@@ -78,15 +77,15 @@ def of_slice(folder: Path, sample: str) -> str:
     markers = _marker_rows(data.tables["markers"])
     context = {
         "sample": sample,
-        "summary": words.summary(data),
-        "concerns": words.concerns(data),
-        "tiles": words.tiles(data),
-        "facts": words.facts(data),
+        "summary": _words.summary(data),
+        "concerns": _words.concerns(data),
+        "tiles": _words.tiles(data),
+        "facts": _words.facts(data),
         "n_binned": None if bins is None else (len(data.xy), n_points),
         "image": image and image["uri"],
         "has_domains": data.has_domains,
-        "domains": words.domains(data),
-        "n_domains": words.n_domains(data),
+        "domains": _words.domains(data),
+        "n_domains": _words.n_domains(data),
         "curves": _lines(data.tables["n_domains"], "n_domains", "number of domains", tables, len(data.names)),
         "has_attention": data.attention is not None,
         "has_markers": bool(markers),
@@ -94,16 +93,16 @@ def of_slice(folder: Path, sample: str) -> str:
         "patterned": _patterned(data, tables),
         "neighbours": _neighbours(data, tables),
         "has_types": bool(data.types),
-        "deconvolution": words.deconvolution(data),
+        "deconvolution": _words.deconvolution(data),
         "composition": _composition(data, tables),
-        "scores": words.scores(data),
+        "scores": _words.scores(data),
         "agreement": agreement,
         "fate": _fate(data, tables),
         "notes": data.notes,
         "losses": _lines(data.tables["loss"], "loss", "epoch", tables),
-        "steps": words.steps(data),
-        "made": words.made(data),
-        "cite": words.cite(data),
+        "steps": _words.steps(data),
+        "made": _words.made(data),
+        "cite": _words.cite(data),
         "version": __version__,
     }
     if data.has_domains:
@@ -116,7 +115,7 @@ def of_slice(folder: Path, sample: str) -> str:
         "x": pack.numbers(x),
         "y": pack.numbers(y),
         "embedding": [pack.numbers(layers.means(column)) for column in two_components(data.adata).T],
-        "spacing": spacing(x, y),
+        "spacing": preparation.spacing(np.column_stack([x, y])),
         "image": image and {key: image[key] for key in ("width", "height")},
         "diameter": image and image["diameter"],
         "layers": layers.all,
@@ -153,7 +152,7 @@ def _annotation(data: Slice, layers: Layers, tables: Tables) -> Any:
     ]
     share = overlap / np.maximum(overlap.sum(axis=1, keepdims=True), 1)
     label = "Share of each annotated class that lies in each domain"
-    return figures.heat(share, classes, data.names, label, swatches=data.colours)
+    return _figures.heat(share, classes, data.names, label, swatches=data.colours)
 
 
 def _cell_types(data: Slice, layers: Layers) -> None:
@@ -211,11 +210,11 @@ def _neighbours(data: Slice, tables: Tables) -> Drawn:
         part = table[table["kind"] == kind]
         if len(part):
             tables[kind] = [list(part), *part.to_numpy(object).tolist()]
-            drawn.append((kind, caption, figures.ratios(*figures.symmetric(part), caption)))
+            drawn.append((kind, caption, _figures.ratios(*_figures.symmetric(part), caption)))
     return drawn
 
 
-def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
+def _expression(data: Slice, points: int) -> tuple[sparse.csc_matrix, list[str]]:
     """Read normalised log expression, ln(1 + counts per 10,000), of the genes that the page maps."""
     adata = data.adata
     room = max(GENE_BYTES // max(points, 1), DOT_GENES * len(data.names))
@@ -231,9 +230,9 @@ def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
     columns = adata.var_names.get_indexer(order)
     parts = []
     for start in range(0, adata.n_obs, 50_000):
-        counts = sparse.csr_array(adata.X[start : start + 50_000])
-        some = counts[:, columns].multiply((1e4 / np.maximum(counts.sum(axis=1), 1))[:, None])
-        parts.append(sparse.csr_array(some).log1p().astype(np.float32))
+        counts = sparse.csr_matrix(adata.X[start : start + 50_000], dtype=np.float32)
+        totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+        parts.append(preparation.log_normalise(counts[:, columns], totals))
     return sparse.vstack(parts).tocsc(), order
 
 
@@ -260,7 +259,7 @@ def _image(adata: Any) -> dict[str, Any] | None:
     return None
 
 
-def _dot_plot(data: Slice, expression: sparse.csc_array, genes: list[str], tables: Tables) -> Any:
+def _dot_plot(data: Slice, expression: sparse.csc_matrix, genes: list[str], tables: Tables) -> Any:
     mapped = set(genes)
     firsts = (gene for markers in data.markers.values() for gene in markers[:DOT_GENES])
     chosen = list(dict.fromkeys(gene for gene in firsts if gene in mapped))
@@ -276,7 +275,7 @@ def _dot_plot(data: Slice, expression: sparse.csc_array, genes: list[str], table
         for k, name in enumerate(data.names)
     ]
     level = mean / np.maximum(mean.max(axis=1, keepdims=True), 1e-12)
-    return figures.dot_plot(share, level, chosen, data.names, data.colours, "Marker genes by domain")
+    return _figures.dot_plot(share, level, chosen, data.names, data.colours, "Marker genes by domain")
 
 
 def _composition(data: Slice, tables: Tables) -> Any:
@@ -288,7 +287,7 @@ def _composition(data: Slice, tables: Tables) -> Any:
         *([name, *(round(float(v), 5) for v in composition[:, j])] for j, name in enumerate(data.types)),
     ]
     label = "Mean proportion of each cell type in each domain, in percent"
-    return figures.heat(composition.T, data.types, data.names, label, swatches=data.colours)
+    return _figures.heat(composition.T, data.types, data.names, label, swatches=data.colours)
 
 
 def _fate(data: Slice, tables: Tables) -> dict[str, Any] | None:
@@ -296,16 +295,16 @@ def _fate(data: Slice, tables: Tables) -> dict[str, Any] | None:
     qc = data.tables["qc"]
     if qc is None:
         return None
-    kept = words.kept(data)
+    kept = _words.kept(data)
     reasons = list(qc.loc[~kept, "reason"].fillna("no reason given").value_counts().items())
     drawn: Drawn = []
     for column, title in (("n_counts", "counts in a spot"), ("n_genes", "genes found in a spot")):
         values = qc[column].fillna(0).to_numpy(float)
-        edges = figures.log_edges(values)
+        edges = _figures.log_edges(values)
         bars = [np.histogram(values[which], edges)[0] for which in (kept, ~kept)]
         label = f"Histogram of {title}: kept and dropped spots"
         caption = f"Spots by {title.removesuffix(' in a spot')}"
-        drawn.append((f"qc_{column}", caption, figures.histogram(edges, bars[0], bars[1], title, label)))
+        drawn.append((f"qc_{column}", caption, _figures.histogram(edges, bars[0], bars[1], title, label)))
         tables[f"qc_{column}"] = [
             ["from", "below", "kept", "dropped"],
             *(
@@ -326,7 +325,7 @@ def _lines(table: pd.DataFrame | None, name: str, x_title: str, tables: Tables, 
     drawn = []
     for column in table.columns[1:].drop("chosen", errors="ignore"):
         title = column.replace("_", " ")
-        figure = figures.curve(x, table[column].to_numpy(float), x_title, f"{title} by {x_title}", chosen=chosen)
+        figure = _figures.curve(x, table[column].to_numpy(float), x_title, f"{title} by {x_title}", chosen=chosen)
         drawn.append((f"{name}_{column}", CAPTIONS.get(column, title.capitalize()), figure))
     return drawn
 

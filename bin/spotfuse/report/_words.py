@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from spotfuse import __version__
-from spotfuse.cohort import SHEET, STEPS, duration, flatten, metadata
-from spotfuse.report._page import grouped, percent
+from spotfuse.cohort import SHEET, flatten, metadata
+from spotfuse.report._page import duration, grouped, percent
 from spotfuse.report._read import Slice
 
 LOW_CONFIDENCE = 0.6
@@ -280,8 +280,7 @@ def cite(data: Slice) -> list[tuple[str, str, str]]:
 
 def _of_steps(data: Slice, kind: str) -> list[tuple[str, float]]:
     found = [(key.removeprefix(f"{kind}."), value) for key, value in data.metrics.items() if key.startswith(f"{kind}.")]
-    known = [(step, float(value)) for step, value in found if value is not None]
-    return sorted(known, key=lambda pair: STEPS.index(pair[0]) if pair[0] in STEPS else len(STEPS))
+    return [(step, float(value)) for step, value in found if value is not None]
 
 
 def _place_in_sheet(name: str) -> int:

@@ -1,0 +1,38 @@
+"""The slices of a run side by side: a file for each table, and their statistical design."""
+
+from spotfuse.cohort._composition import composition
+from spotfuse.cohort._design import FEWEST
+from spotfuse.cohort._differences import DIFFERENCES, differences
+from spotfuse.cohort._differential_expression import DIFFERENTIAL_EXPRESSION, differential_expression
+from spotfuse.cohort._markers import RECURRING_MARKERS, recurring_markers
+from spotfuse.cohort._matched_domains import LEAST_SCORE, cohort_names, learned_together, match_domains, read_counts
+from spotfuse.cohort._metrics import flatten, metrics
+from spotfuse.cohort._mixing import MIXING, join_mixing
+from spotfuse.cohort._neighbourhoods import NEIGHBOURHOODS, mean_neighbourhoods, neighbourhoods
+from spotfuse.cohort._sheet import SHEET, Row, metadata
+
+__all__ = [
+    "DIFFERENCES",
+    "DIFFERENTIAL_EXPRESSION",
+    "FEWEST",
+    "LEAST_SCORE",
+    "MIXING",
+    "NEIGHBOURHOODS",
+    "RECURRING_MARKERS",
+    "SHEET",
+    "Row",
+    "cohort_names",
+    "composition",
+    "differences",
+    "differential_expression",
+    "flatten",
+    "join_mixing",
+    "learned_together",
+    "match_domains",
+    "mean_neighbourhoods",
+    "metadata",
+    "metrics",
+    "neighbourhoods",
+    "read_counts",
+    "recurring_markers",
+]

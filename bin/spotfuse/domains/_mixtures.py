@@ -1,0 +1,172 @@
+"""Gaussian mixtures on the components of a slice: several starts climb by a quick EM, mclust's ends the best climb."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import xlogy
+from sklearn.cluster import KMeans
+
+from spotfuse.domains import _mclust
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+STARTS = 8
+_PRIOR = 20  # spots a dimension that the common covariance counts for: averaged spots are far from independent
+_FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
+
+
+def mixture(view: Floats, n_clusters: int, seed: int, *, more: int = 0) -> Floats | None:
+    """Probability of each cluster for each spot, by the likeliest of several starts.
+
+    With `more`, the mixture has so many clusters too many, which are then merged. None where clusters stay empty.
+    """
+    x = sample(view, seed)
+    best = likeliest(x, n_clusters + more, seed)
+    found = None if best is None else fitted(view, x, best[1], n_clusters + more)
+    if found is not None:
+        found = merged(found, n_clusters)
+    return None if found is None or len(np.unique(found.argmax(axis=1))) < n_clusters else found
+
+
+def sample(view: Floats, seed: int) -> Floats:
+    """Rows to fit a mixture to."""
+    if len(view) <= _FITTED_SPOTS:
+        return view
+    return view[np.sort(np.random.default_rng(seed).choice(len(view), _FITTED_SPOTS, replace=False))]
+
+
+def likeliest(x: Floats, n_clusters: int, seed: int, starts: int = STARTS) -> tuple[float, Labels] | None:
+    """Climb from several k-means partitions; the log-likelihood and labels of the likeliest, all clusters occupied."""
+    if x.shape[1] < 2 or len(np.unique(x, axis=0)) <= n_clusters:
+        return None
+    tried = []
+    for start in range(starts):
+        partition = KMeans(n_clusters, n_init=1, random_state=1000 * seed + start).fit(x).labels_
+        climbed = _climb(x, partition.astype(np.int64))
+        if climbed is not None and len(np.unique(climbed[1])) == n_clusters:
+            tried.append(climbed)
+    return max(tried, key=lambda pair: pair[0], default=None)
+
+
+def fitted(view: Floats, x: Floats, labels: Labels, n_clusters: int) -> Floats | None:
+    """Go through mclust from a partition of `x`, and apply the fit to all spots."""
+    tied = _mclust.fit(x, labels)
+    if tied is None or len(np.unique(tied.labels)) < n_clusters:
+        return None
+    strength = _PRIOR * x.shape[1]
+    start = _climb_own(x, tied, strength)
+    own = None if start is None else _mclust.loosen(x, tied, strength, start=start)
+    if own is None or len(np.unique(own.labels)) < n_clusters:
+        return _posterior(view, tied.weights, tied.means, tied.covariance)[1]
+    return _own_posterior(view, own.weights, own.means, own.covariance)[1]
+
+
+def merged(probabilities: Floats, n_clusters: int) -> Floats:
+    """Merge clusters until so many are left, each time the two that are told apart worst for their size.
+
+    That is what merging takes from the entropy of the probabilities, divided by the spots of the two.
+
+    References
+    ----------
+    Baudry et al. 2010, Journal of Computational and Graphical Statistics 19:332.
+    """
+    left = probabilities
+    while left.shape[1] > n_clusters:
+        own = xlogy(left, left).sum(axis=0)
+        gain = {}
+        for i in range(left.shape[1]):
+            for j in range(i):
+                both = left[:, i] + left[:, j]
+                gain[j, i] = (xlogy(both, both).sum() - own[i] - own[j]) / both.sum()
+        j, i = max(gain, key=lambda pair: gain[pair])
+        both = left[:, i] + left[:, j]
+        left = np.delete(left, i, axis=1)
+        left[:, j] = both
+    return left
+
+
+def bic(x: Floats, n_clusters: int, likelihood: float) -> float:
+    """Compute mclust's BIC of model EEE: the larger, the better."""
+    d = x.shape[1]
+    return float(2 * likelihood - (n_clusters * (d + 1) - 1 + d * (d + 1) / 2) * np.log(len(x)))
+
+
+def _climb(x: Floats, labels: Labels) -> tuple[float, Labels] | None:
+    """Run EM from a partition, quickly: it tells which start deserves mclust's. None where it breaks down."""
+    square = x.T @ x
+
+    def step(z: Floats, size: Floats, means: Floats) -> tuple[float, Floats]:
+        covariance = (square - (means.T * size) @ means) / len(x)
+        return _posterior(x, size / len(x), means, covariance)
+
+    climbed = _em(x, np.eye(labels.max() + 1)[labels], step, 1e-5, 300)
+    return None if climbed is None else (climbed[0], climbed[1].argmax(axis=1))
+
+
+def _climb_own(x: Floats, tied: _mclust.MclustFit, strength: float, tolerance: float = 1e-5) -> Floats | None:
+    """Run the EM of `mclust.loosen`, six times as quick: mclust has little left to do. None where it breaks down."""
+
+    def step(z: Floats, size: Floats, means: Floats) -> tuple[float, Floats]:
+        covariance = np.empty((len(size), *tied.covariance.shape))
+        for k, mean in enumerate(means):
+            around = x - mean
+            scatter = (z[:, k, None] * around).T @ around
+            covariance[k] = (scatter + strength * tied.covariance) / (size[k] + strength)
+        return _own_posterior(x, size / len(x), means, covariance)
+
+    climbed = _em(x, tied.probabilities, step, tolerance, 1000)
+    return None if climbed is None else climbed[1]
+
+
+def _em(
+    x: Floats,
+    z: Floats,
+    step: Callable[[Floats, Floats, Floats], tuple[float, Floats]],
+    tolerance: float,
+    most: int,
+) -> tuple[float, Floats] | None:
+    """Climb until the log-likelihood changes by less than this share; `step` takes z, the sizes and the means."""
+    before = -np.inf
+    for _ in range(most):
+        size = z.sum(axis=0)
+        if size.min() < 1e-8:
+            return None
+        try:
+            likelihood, z = step(z, size, (z.T @ x) / size[:, None])
+        except np.linalg.LinAlgError:
+            return None
+        if abs(likelihood - before) < tolerance * (1 + abs(likelihood)):
+            break
+        before = likelihood
+    return likelihood, z
+
+
+def _posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) -> tuple[float, Floats]:
+    """Log-likelihood of all spots, and the probability of each cluster for each of them."""
+    root = np.linalg.cholesky(covariance)
+    whitened = np.linalg.solve(root, x.T).T
+    centres = np.linalg.solve(root, means.T).T
+    likelihood, z = _shares(whitened @ centres.T - (centres**2).sum(axis=1) / 2 + np.log(weights))
+    constant = np.log(np.diag(root)).sum() + x.shape[1] / 2 * np.log(2 * np.pi)
+    return float(likelihood - (whitened**2).sum() / 2 - len(x) * constant), z
+
+
+def _own_posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) -> tuple[float, Floats]:
+    """Like `_posterior`, where every cluster has its covariance."""
+    score = np.empty((len(x), len(weights)))
+    for k, (weight, mean, own) in enumerate(zip(weights, means, covariance, strict=True)):
+        unroot = np.linalg.inv(np.linalg.cholesky(own))
+        whitened = (x - mean) @ unroot.T
+        score[:, k] = np.log(weight) + np.log(np.diag(unroot)).sum() - np.einsum("ij,ij->i", whitened, whitened) / 2
+    likelihood, z = _shares(score)
+    return float(likelihood - x.size / 2 * np.log(2 * np.pi)), z
+
+
+def _shares(score: Floats) -> tuple[float, Floats]:
+    """Sum over spots of the log of their summed exponents, and the share that each cluster has in a spot's sum."""
+    top = score.max(axis=1, keepdims=True)
+    z = np.exp(score - top)
+    total = z.sum(axis=1, keepdims=True)
+    return (top + np.log(total)).sum(), z / total

@@ -1,0 +1,47 @@
+"""What all encoders are."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+class Encoder(torch.nn.Module):
+    """An encoder that holds its slice; it is built by its class method ``from_slice(adata, seed)``."""
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 0.0
+
+    def losses(self) -> dict[str, Tensor]:
+        """Weighted terms of the loss; their sum is minimised."""
+        raise NotImplementedError
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Embedding (n_spots, d) and the attention (n_spots, 2) to the spatial and the feature branch."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What an encoder learned.
+
+    Attributes
+    ----------
+    values
+        Embedding, float32 of shape (n_spots, d).
+    attention
+        Weight of the spatial and of the feature branch for each spot, float32 of shape (n_spots, 2).
+    losses
+        Columns ``epoch`` (from 1), ``loss``, then the terms of the encoder.
+    """
+
+    values: npt.NDArray[np.float32]
+    attention: npt.NDArray[np.float32]
+    losses: pd.DataFrame

@@ -1,0 +1,145 @@
+"""The dual encoder: a spatial and a feature branch, fused by attention, learned without labels.
+
+Both branches read averages that are computed once, before training (SGC: Wu et al. 2019, ICML; SIGN: Frasca et al.
+2020, arXiv:2004.11198), so that a step is a few small matrix products and any tile of the slice can be a batch. The
+contrast is Deep Graph Infomax (Veličković et al. 2019, ICLR) with the mean of a spot's neighbours instead of a global
+summary, as in GraphST (Long et al. 2023, Nat Commun 14:1155).
+"""
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from anndata import AnnData
+from scipy import sparse
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spotfuse.embedding._base import Encoder
+from spotfuse.preparation import averaging, tiles
+
+_STEPS = 2  # of spatial averaging, before the encoder: domains.assign goes on from there
+_DROPOUT = 0.1
+_RECONSTRUCTION = 10.0
+_CONTRAST = 2.5
+_TILE = 8192  # spots a step
+
+
+class Spotfuse(Encoder):
+    """Dual encoder with linear branches, a gate between them, and a linear decoder.
+
+    Branches and decoder start as the identity, so that training sets out from the averaged components, and seeds
+    differ in dropout and corruption rather than in where they start.
+
+    Parameters
+    ----------
+    spatial
+        Components averaged over the tissue, of shape (n_spots, n_components).
+    feature
+        The same, then averaged over spots with similar expression.
+    graph
+        Spatial graph.
+    place
+        Coordinates, to cut tiles.
+    seed
+        Of weights, dropout and corruption.
+    """
+
+    epochs = 100
+    learning_rate = 5e-3
+
+    def __init__(
+        self,
+        spatial: npt.NDArray[np.float32],
+        feature: npt.NDArray[np.float32],
+        graph: sparse.csr_matrix,
+        place: npt.NDArray[np.float64],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        n_components = spatial.shape[1]
+        self.random = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same numbers
+        self.spatial: Tensor
+        self.feature: Tensor
+        self.register_buffer("spatial", torch.from_numpy(spatial))
+        self.register_buffer("feature", torch.from_numpy(feature))
+        self.tiles = tiles(place[:, :2], _TILE)
+        for number, tile in enumerate(self.tiles):
+            # the tile's own spots count too: a readout of neighbours alone says little where there is one
+            inside = averaging(graph[tile][:, tile], self_weight=1 / 7)
+            self.register_buffer(f"readout_{number}", _tensor(inside))
+            self.register_buffer(f"tile_{number}", torch.from_numpy(tile))
+        self.queue: list[int] = []
+        self.spatial_branch = nn.Linear(n_components, n_components, bias=False)
+        self.feature_branch = nn.Linear(n_components, n_components, bias=False)
+        self.gate = nn.Sequential(nn.Linear(n_components, 16), nn.Tanh(), nn.Linear(16, 1, bias=False))
+        self.decoder = nn.Linear(n_components, n_components)
+        self.agreement = nn.Linear(n_components, n_components)
+        for weights in self.parameters():
+            if weights.ndim == 2:
+                nn.init.xavier_uniform_(weights, generator=self.random)
+            else:
+                nn.init.zeros_(weights)
+        for layer in (self.spatial_branch, self.feature_branch, self.decoder):
+            nn.init.eye_(layer.weight)
+
+    @classmethod
+    def from_slice(cls, adata: AnnData, seed: int) -> "Spotfuse":
+        """Average the components of a prepared slice over both graphs, and build the encoder on them."""
+        components = adata.obsm["X_pca"]
+        spatial = (components / max(float(components[:, 0].std()), 1e-12)).astype(np.float32)
+        average = averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
+        for _ in range(_STEPS):
+            spatial = average @ spatial
+        feature = averaging(adata.obsp["feature_connectivities"], self_weight=0.5) @ spatial
+        graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
+        return cls(spatial, feature, graph, np.asarray(adata.obsm["spatial"]), seed)
+
+    def losses(self) -> dict[str, Tensor]:
+        """Reconstruction and contrast on the next tile."""
+        if not self.queue:
+            self.queue = torch.randperm(len(self.tiles), generator=self.random).tolist()
+        number = self.queue.pop()
+        tile, readout = self.get_buffer(f"tile_{number}"), self.get_buffer(f"readout_{number}")
+        spatial, feature = self.spatial[tile], self.feature[tile]
+        latent, _ = self._fuse(self._drop(spatial), self._drop(feature))
+        shuffled = torch.randperm(len(tile), generator=self.random).to(tile.device)
+        corrupted, _ = self._fuse(self._drop(spatial[shuffled]), self._drop(feature[shuffled]))
+        contrast = self._contrast(latent, corrupted, readout) + self._contrast(corrupted, latent, readout)
+        return {
+            "reconstruction": _RECONSTRUCTION * functional.mse_loss(self.decoder(latent), spatial),
+            "contrast": _CONTRAST * contrast,
+        }
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Reconstructed components, and the weights of the two branches."""
+        latent, attention = self._fuse(self.spatial, self.feature)
+        return self.decoder(latent), attention
+
+    def _fuse(self, spatial: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
+        views = torch.stack([self.spatial_branch(spatial), self.feature_branch(feature)], dim=1)
+        attention = torch.softmax(self.gate(views), dim=1)
+        return (attention * views).sum(dim=1), attention[:, :, 0]
+
+    def _contrast(self, latent: Tensor, other: Tensor, readout: Tensor) -> Tensor:
+        """Cross-entropy of telling a neighbourhood's own spot from a spot of the other graph."""
+        summary = torch.sigmoid(functional.normalize(readout @ latent))
+        own = (self.agreement(latent) * summary).sum(dim=1)
+        foreign = (self.agreement(other) * summary).sum(dim=1)
+        return functional.softplus(-own).mean() + functional.softplus(foreign).mean()
+
+    def _drop(self, values: Tensor) -> Tensor:
+        kept = torch.rand(values.shape, generator=self.random) >= _DROPOUT
+        return values * kept.to(values.device) / (1 - _DROPOUT)
+
+
+def _tensor(matrix: sparse.csr_matrix) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch calls its CSR tensors beta
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(np.int64)),
+            torch.from_numpy(matrix.indices.astype(np.int64)),
+            torch.from_numpy(matrix.data.astype(np.float32)),
+            matrix.shape,
+        )

@@ -1,0 +1,213 @@
+"""Slices of one group, learned together: joined before the encoder, taken apart after the domains."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from spotfuse import preparation
+from spotfuse._core import tables
+from spotfuse._core.errors import InputError
+from spotfuse.group import _placement, _shared_tissue
+
+log = logging.getLogger(__name__)
+
+LEAST_GENES, LEAST_SHARED = 20, 0.25  # that slices must share, the latter of the smaller one's
+# of its tissue that a slice should have in common with the others. Measured: .93 of neighbouring DLPFC slices, .84
+# where one lacks the white matter; .83 of two mice's cortex, .75 to .80 where one of them lacks a sixth of it or less,
+# .57 to .66 where it lacks a quarter or more, .37 to .52 where it is about half or more
+LEAST_IN_COMMON = 0.7
+_GAP = 0.1  # of a slice's width, between it and the next
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Common:
+    """What slices of a group have in common.
+
+    Attributes
+    ----------
+    group
+        Its name, for messages.
+    prepared
+        Prepared file of each slice, by its name. One after the other is read.
+    names
+        Slices that share enough genes, sorted.
+    left_out
+        What is to be said of the others.
+    genes, variable
+        Genes that all have, and which of them are variable in most.
+    n_components
+        As the slices were prepared.
+    """
+
+    group: str
+    prepared: Mapping[str, Path]
+    names: list[str]
+    left_out: dict[str, str]
+    genes: list[str]
+    variable: npt.NDArray[np.int64]
+    n_components: int
+
+    @classmethod
+    def of(cls, group: str, prepared: Mapping[str, Path]) -> "Common":
+        """Look into the prepared slices of a group, in any order; `InputError` when no two share enough genes."""
+        genes = {name: tables.read_prepared(prepared[name], counts=False).var_names for name in sorted(prepared)}
+        names, left_out = _fitting(group, genes)
+        common = sorted(set.intersection(*(set(genes[name]) for name in names)))
+        settings = tables.read_prepared(prepared[names[0]], counts=False).uns["spotfuse"]["prepare"]
+        n_top_genes = int(settings["n_top_genes"])
+        ranks = np.stack([_ranks(_slice(prepared[name], common), n_top_genes) for name in names])
+        variable = _most_variable(ranks, n_top_genes)
+        return cls(group, prepared, names, left_out, common, variable, int(settings["n_components"]))
+
+    def read(self, name: str) -> AnnData:
+        """Give a prepared slice with the common genes."""
+        return _slice(self.prepared[name], self.genes)
+
+    def part(self, adata: AnnData) -> preparation.Part:
+        """Give the counts of the variable ones of a slice's common genes, and its spots' totals."""
+        return adata.X[:, self.variable], np.asarray(adata.X.sum(axis=1), dtype=np.float32)
+
+
+def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
+    """Join prepared slices into one that the encoder and the domains take for a slice.
+
+    Slices meet in the genes that they share, of which those are taken that are among the most variable ones of most
+    slices. Expression is standardised in each slice by itself, which takes out what differs between slices as wholes;
+    components are those of all slices together, and slices that hold tissue in different shares are moved until the
+    same tissue lies together (`spotfuse.preparation.without_batch_shift`). The spatial graph has no edge between
+    slices unless they lie in one frame (`spotfuse.preparation.between_slices`); the feature graph may.
+
+    Parameters
+    ----------
+    common
+        The slices, and what they have in common.
+    alignment
+        Where the slices lie in one frame, if they do (`spotfuse.group.align`).
+
+    Returns
+    -------
+    The joined slice, of shape (n_spots of all slices, n variable genes): spots are called ``slice/spot``;
+    ``obs['slice']``; ``obsm['spatial']`` with the slices side by side, and with `alignment`
+    ``obsm['spatial_aligned']``; components and graphs as `spotfuse.preparation.prepare` adds them.
+    ``uns['spotfuse']`` has ``group`` and, as JSON, ``left_out``: why a slice is not among them, by its name, and
+    ``in_common``: the share of its tissue that a slice has in common with the others.
+    """
+    parts: list[preparation.Part] = []
+    obs: list[pd.DataFrame] = []
+    places: dict[str, Floats] = {}
+    graphs, platforms = [], set()
+    before = 0
+    for name in common.names:
+        adata = common.read(name)
+        parts.append(common.part(adata))
+        row = np.argsort(tables.in_input_order(adata)) + before
+        before += adata.n_obs
+        obs.append(
+            pd.DataFrame({"slice": name, "input_row": row}, index=[f"{name}/{spot}" for spot in adata.obs_names])
+        )
+        places[name] = np.asarray(adata.obsm["spatial"], dtype=float)[:, :2]
+        graphs.append(adata.obsp["spatial_connectivities"])
+        platforms.add(str(adata.uns["spotfuse"]["platform"]))
+    var = pd.DataFrame({"highly_variable": True}, index=np.array(common.genes, dtype=object)[common.variable])
+    joined = AnnData(sparse.vstack([counts for counts, _ in parts], format="csr"), obs=pd.concat(obs), var=var)
+    joined.obs["slice"] = joined.obs["slice"].astype("category")
+    joined.obsm["spatial"] = _side_by_side(places)
+    joined.obsp["spatial_connectivities"] = sparse.block_diag(graphs, format="csr", dtype=np.float32)
+    if alignment is not None:
+        _placement.join_frames(joined, places, alignment)
+    preparation.add_components(joined, parts, common.n_components)
+    joined.uns["spotfuse"] = {
+        "group": common.group,
+        "platform": platforms.pop() if len(platforms) == 1 else "other",
+        "n_genes_shared": len(common.genes),
+        "left_out": json.dumps(common.left_out),
+        "in_common": json.dumps(_in_common(common.group, joined)),
+    }
+    log.info(
+        "%d slices, %d spots, %d of %d shared genes",
+        *(len(common.names), joined.n_obs, joined.n_vars, len(common.genes)),
+    )
+    return joined
+
+
+def _side_by_side(places: Mapping[str, Floats]) -> Floats:
+    """Put slices in a row from left to right, with a gap between them."""
+    row, edge = [], 0.0
+    for place in places.values():
+        moved = place - place.min(axis=0) + [edge, 0]
+        edge = moved[:, 0].max() + _GAP * np.ptp(moved[:, 0])
+        row.append(moved)
+    return np.vstack(row)
+
+
+def _in_common(group: str, joined: AnnData) -> dict[str, float]:
+    """Give the share of its tissue that each slice has in common with the others, and warn where it is small."""
+    slices = joined.obs["slice"].cat
+    shares = _shared_tissue.shared_tissue(
+        preparation.smoothed(joined, joined.obsm["X_pca"]), slices.codes.to_numpy(np.int64)
+    )
+    found = {str(name): round(float(share), 3) for name, share in zip(slices.categories, shares, strict=True)}
+    for name, share in found.items():
+        if share < LEAST_IN_COMMON:
+            log.warning(
+                "slice %s seems to have %.0f %% of its tissue in common with the rest of group %s: if its domains look "
+                "wrong, learn it without a group",
+                name,
+                100 * share,
+                group,
+            )
+    return found
+
+
+def _slice(path: Path, genes: list[str]) -> AnnData:
+    adata = tables.read_prepared(path)[:, genes].copy()
+    adata.X = sparse.csr_matrix(adata.X, dtype=np.float32)
+    return adata
+
+
+def _fitting(group: str, genes: Mapping[str, pd.Index]) -> tuple[list[str], dict[str, str]]:
+    """Give the slices that share enough genes, sorted, and what is to be said of the others."""
+    number = pd.Series(np.concatenate([names.to_numpy(str) for names in genes.values()])).value_counts()
+    usual = set(number.index[number > len(genes) / 2])
+    order = sorted(genes, key=lambda name: (-len(usual.intersection(genes[name])), name))
+    kept, common, left_out = [order[0]], set(genes[order[0]]), {}
+    for name in order[1:]:
+        shared = common.intersection(genes[name])
+        least = max(LEAST_GENES, int(np.ceil(LEAST_SHARED * min(len(common), len(genes[name])))))
+        if len(shared) >= least:
+            kept.append(name)
+            common = shared
+        else:
+            left_out[name] = (
+                f"shares {len(shared)} of its {len(genes[name])} genes with {', '.join(sorted(kept)[:3])}"
+                f"{' …' if len(kept) > 3 else ''} of group {group}, {least} are needed to learn them together: name "
+                "genes alike in all slices, or give it another group"
+            )
+    if len(kept) < 2:
+        name, why = min(left_out.items())
+        raise InputError(f"{name} {why}")
+    return sorted(kept), left_out
+
+
+def _ranks(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.int64]:
+    """Give the place of each gene among the most variable ones of a slice; all others are last."""
+    ranks = np.full(adata.n_vars, n_top_genes)
+    best = preparation.most_variable(adata, n_top_genes)
+    ranks[best] = np.arange(len(best))
+    return ranks
+
+
+def _most_variable(ranks: npt.NDArray[np.int64], n_top_genes: int) -> npt.NDArray[np.int64]:
+    """Choose genes that are variable in most slices, of those the ones that are it most; columns in their order."""
+    n_slices = (ranks < n_top_genes).sum(axis=0)
+    return np.sort(np.lexsort((ranks.mean(axis=0), -n_slices))[:n_top_genes])

@@ -1,0 +1,79 @@
+"""How near domains and proportions come to what is known."""
+
+import pandas as pd
+
+from spotfuse import io
+from spotfuse._core import naming
+from spotfuse._core.errors import InputError
+
+
+def domain_scores(domains: pd.Series, annotation: pd.Series, spots: pd.Index) -> dict[str, float | int | None]:
+    """Compare domains with known ones.
+
+    Annotated spots that have no domain, because quality control dropped them, count as one more domain: dropping the
+    hard ones must not raise a score.
+
+    Parameters
+    ----------
+    domains
+        The domain of each kept spot, indexed by spot.
+    annotation
+        The known label of each spot, indexed by spot; empty text, NA, NaN, none and null are no labels.
+    spots
+        All spots of the input.
+
+    Returns
+    -------
+    dict
+        ``ari`` (Hubert & Arabie 1985, J Classif 2:193) and ``nmi`` (arithmetic mean of the entropies), None when fewer
+        than two spots are annotated; ``n_scored``, annotated spots with a domain; ``n_annotated``, annotated spots of
+        the input.
+
+    Raises
+    ------
+    InputError
+        When the annotation is of other spots, or labels none.
+    """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    known = labelled(annotation, spots)
+    found = domains.astype(str).reindex(known.index)
+    n_scored = int(found.notna().sum())
+    found = found.fillna("dropped")
+    enough = len(known) > 1
+    return {
+        "ari": float(adjusted_rand_score(known, found)) if enough else None,
+        "nmi": float(normalized_mutual_info_score(known, found)) if enough else None,
+        "n_scored": n_scored,
+        "n_annotated": len(known),
+    }
+
+
+def labelled(annotation: pd.Series, spots: pd.Index) -> pd.Series:
+    """Leave the labels that are some, of the spots that there are.
+
+    Parameters
+    ----------
+    annotation
+        The known label of each spot, indexed by spot.
+    spots
+        All spots of the input.
+
+    Returns
+    -------
+    Series of text, indexed by spot.
+
+    Raises
+    ------
+    InputError
+        When nothing is left.
+    """
+    annotation = naming.named_as(io.with_first(annotation, spots), spots)
+    known = annotation[annotation.index.isin(spots)].astype(object)
+    if known.empty:
+        raise InputError(f"none of its spots is in the slice; it has '{annotation.index[0]}', the slice '{spots[0]}'")
+    known = known[~known.isna()].astype(str).str.strip()
+    known = known[~known.str.lower().isin(naming.NO_LABEL)]
+    if known.empty:
+        raise InputError("it labels no spot of the slice")
+    return known

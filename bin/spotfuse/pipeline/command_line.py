@@ -1,0 +1,201 @@
+"""What all commands in ``bin/`` share: options, threads, errors, and the note of how the step went."""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spotfuse import __version__
+from spotfuse._core.errors import InputError, MachineError
+
+OUT_OF_MEMORY = 137  # what the kernel's killer leaves, so that Nextflow gives the next attempt more
+_DISTRIBUTIONS = {  # of the modules whose versions matter
+    "anndata": "anndata",
+    "cupy": "cupy-cuda13x",
+    "jinja2": "jinja2",
+    "numpy": "numpy",
+    "ot": "pot",
+    "pandas": "pandas",
+    "rpy2": "rpy2",
+    "scanpy": "scanpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+    "torch_geometric": "torch-geometric",
+}
+
+Arguments = Callable[[argparse.ArgumentParser], None]
+Main = Callable[[argparse.Namespace], None]
+
+
+def choice_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a slice is read where its files leave a choice.
+
+    Parameters
+    ----------
+    parser
+        Grows by them; `choice_of` gives them as `spotfuse.io.read_slice` takes them.
+    """
+    parser.add_argument("--platform", default="auto", help="what made the slice (default: what its files tell)")
+    parser.add_argument("--hd-bin-size", type=int, default=8, help="Visium HD: width of the bins in µm (default 8)")
+    parser.add_argument("--section", help="column:value of obs, where a file holds several sections: which of them")
+    parser.add_argument("--layer", help="the layer of h5ad or zarr that has the counts (default: found)")
+    parser.add_argument("--spatial-key", help="what has the coordinates in obsm (default: found)")
+    parser.add_argument("--symbol-column", help="the column of var with the genes' symbols (default: found)")
+
+
+def choice_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Give what `choice_options` added as `spotfuse.io.read_slice` takes it.
+
+    Parameters
+    ----------
+    args
+        The command's options.
+
+    Returns
+    -------
+    dict
+    """
+    names = ("platform", "hd_bin_size", "section", "layer", "spatial_key", "symbol_column")
+    return {name: getattr(args, name) for name in names}
+
+
+def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
+    """Run one command and exit with 0, 2 (user's input), 137 (out of memory) or 1 (a defect, or the machine's state).
+
+    With ``--status`` all but memory ends with 0: the note says what was wrong, and the other slices go on. What the
+    machine lacked it may have next time, so that the note also says that the step is to run ``again``.
+    Libraries that start threads must be imported inside `main`, after the thread count is set here.
+
+    Parameters
+    ----------
+    step
+        Name of the pipeline's step.
+    doc
+        Help text.
+    arguments
+        Adds the command's own options to a parser.
+    main
+        Does the work; writes its results into the current directory.
+    """
+    parser = argparse.ArgumentParser(prog=f"{step}.py", description=doc, allow_abbrev=False)
+    parser.add_argument("--sample", required=True, help="name of the slice, for messages and notes")
+    parser.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+    parser.add_argument(
+        "--status",
+        type=Path,
+        help="write seconds, memory and, instead of exiting with 2, the reason of a refusal to this JSON file, "
+        "and versions.yml beside it",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments(parser)
+    args = parser.parse_args()
+
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = str(args.threads)
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait by spinning take a busy machine from the others
+    os.environ["TMPDIR"] = tempfile.gettempdir()  # R looks no further than /tmp, which a read-only image lacks
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("rpy2").setLevel(logging.WARNING)  # where R was found is no news of the slice
+
+    start = time.perf_counter()
+    before = set(Path().iterdir())
+    failure = None
+    exit_status = 0
+    again = False
+    try:
+        main(args)
+    except InputError as error:
+        if args.debug:
+            raise
+        failure = " ".join(str(error).split())
+        again = isinstance(error, MachineError)
+        exit_status = 1 if again else 2
+    except Exception as error:
+        if args.debug:
+            raise
+        if _is_out_of_memory(error):
+            print(f"{args.sample}: {step}: out of memory; give the step more", file=sys.stderr)
+            sys.exit(OUT_OF_MEMORY)
+        where = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        again = isinstance(error, OSError | ImportError)
+        failure = (
+            f"a file, the disk or a library is not as it should be ({where})"
+            if again
+            else f"unexpected error ({where}); please report it; --debug shows where"
+        )
+        exit_status = 1
+    if failure:
+        print(f"{args.sample}: {step}: {failure}", file=sys.stderr)
+    if args.status is None:
+        sys.exit(exit_status)
+    if exit_status == 1:
+        _discard(before)
+    try:
+        write_status(args.status, args.sample, step, time.perf_counter() - start, failure, again=again)
+    except OSError as error:  # a full disk
+        print(f"{args.sample}: {step}: {args.status} cannot be written ({error})", file=sys.stderr)
+        sys.exit(1)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch raises RuntimeError on the CPU and its own OutOfMemoryError, a RuntimeError, on CUDA
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
+    )
+
+
+def _discard(before: set[Path]) -> None:
+    """Take away what a command that broke down half way has written: the next step must not take it for a result."""
+    for path in set(Path().iterdir()) - before:
+        if path.name.startswith("."):  # the launcher's, not the command's
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_status(
+    path: Path, sample: str, step: str, seconds: float, failure: str | None, *, again: bool = False
+) -> None:
+    """Write the note of how a step went, and the versions of what it used beside it."""
+    note = {
+        "sample": sample,
+        "step": step,
+        "failure": failure,
+        "seconds": round(seconds, 2),
+        "peak_rss_mb": round(_peak_rss()),
+    } | ({"again": True} if again else {})
+    path.write_text(json.dumps(note) + "\n")
+    lines = [f"{step}:", f"    python: {platform.python_version()}"]
+    lines += [f"    {name}: {version}" for name, version in _versions().items()]
+    path.with_name("versions.yml").write_text("\n".join(lines) + "\n")
+
+
+def _peak_rss() -> float:
+    """Megabytes at most held in memory; getrusage tells the parent's where that held more, so Linux is asked itself."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _versions() -> dict[str, str]:
+    loaded = [name for name in _DISTRIBUTIONS if name in sys.modules]
+    versions = {"spotfuse": __version__}
+    versions |= {_DISTRIBUTIONS[name]: importlib.metadata.version(_DISTRIBUTIONS[name]) for name in loaded}
+    if "rpy2.robjects" in sys.modules:
+        r = sys.modules["rpy2.robjects"].r
+        versions["R"] = ".".join([r("R.version$major")[0], r("R.version$minor")[0]])
+        versions["mclust"] = r('as.character(packageVersion("mclust"))')[0]
+    return versions

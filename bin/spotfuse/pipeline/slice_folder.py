@@ -1,0 +1,184 @@
+"""Bringing the parts that the steps wrote together as one slice."""
+
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from spotfuse import __version__, io, metrics, patterns, preparation
+from spotfuse._core import guard, tables
+from spotfuse._core.errors import InputError
+from spotfuse.pipeline.steps import STEPS
+
+_COPIED = (
+    "domains.tsv",
+    "proportions.tsv",
+    "proportions_sd.tsv",
+    "proportions_cell_mapping.tsv",
+    "cell_map.h5ad",
+    "markers.tsv",
+    "spatial_genes.tsv",
+    "domain_counts.tsv",
+    "qc.tsv",
+    "loss.tsv",
+    "deconvolution_fit.tsv",
+    "n_domains.tsv",
+    "check.json",
+    "deconvolution.json",
+)
+
+
+def assemble(
+    parts: Path, meta: dict[str, Any], parameters: dict[str, Any], annotation: str | None = None
+) -> tuple[AnnData, dict[str, Any]]:
+    """Join whatever parts of a slice exist.
+
+    Parameters
+    ----------
+    parts
+        Folder with what the steps wrote; only prepared.h5ad must be there.
+    meta
+        The slice's row of the sample sheet.
+    parameters
+        The run's parameters.
+    annotation
+        Known domains, as for `spotfuse.io.read_annotation`.
+
+    Returns
+    -------
+    adata
+        The slice's kept spots in the input's order: ``obs`` with ``domain``, ``domain_confidence`` and, where domains
+        are known, ``annotation`` (columns of these names in the input become ``input_…``); ``obsm`` with
+        ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (columns:
+        ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in ``uns['spotfuse']``.
+    figures
+        What metrics.json says; None for what cannot be computed.
+    """
+    adata = guard.read_h5ad(parts / "prepared.h5ad")
+    adata = adata[tables.in_input_order(adata)].copy()
+    known = _known(adata, annotation) if annotation else None
+    del adata.obs["input_row"]
+    # the slice's own columns of these names, an annotation perhaps, make room
+    ours = ["domain", "domain_confidence"] + (["annotation"] if known is not None else [])
+    adata.obs = tables.make_room(adata.obs, ours)
+    if known is not None:
+        adata.obs["annotation"] = known
+    prepared = adata.uns["spotfuse"]
+    note = {
+        **prepared,
+        "sample": _plain(meta),
+        "parameters": _plain(parameters),
+        "versions": _versions(parts),
+    }
+    if (parts / "in_common.json").exists():  # of a slice of a group
+        note |= json.loads((parts / "in_common.json").read_text())
+    if "seed" in parameters:
+        note["seed"] = parameters["seed"]
+    n_domains = None
+    if (parts / "domains.tsv").exists():
+        domains = tables.read_spots(parts / "domains.tsv").loc[adata.obs_names]
+        found = domains["domain"]
+        n_domains = found.nunique()  # a slice of a group may lack some of the group's
+        names = [str(domain) for domain in range(1, found.max() + 1)]
+        adata.obs["domain"] = pd.Categorical(found.astype(str), categories=names)
+        adata.obs["domain_confidence"] = domains["confidence"].astype(np.float32)
+    if (parts / "embedding.npz").exists():
+        adata.obsm["X_spotfuse"] = _aligned(parts / "embedding.npz", "embedding", adata)
+        adata.obsm["attention"] = _aligned(parts / "embedding.npz", "attention", adata)
+    if (parts / "domains.npz").exists():
+        adata.obsm["domain_probabilities"] = _aligned(parts / "domains.npz", "probabilities", adata)
+    if (parts / "proportions.tsv").exists():
+        proportions = tables.read_spots(parts / "proportions.tsv").reindex(adata.obs_names)
+        adata.obsm["proportions"] = proportions.to_numpy(dtype=np.float32)
+        note["cell_types"] = list(proportions.columns)
+    status = _status(parts)
+    scores: dict[str, Any] = {"domains": None, "proportions": None}
+    if (parts / "scores.json").exists():
+        scores |= json.loads((parts / "scores.json").read_text())
+    note["scores"] = {
+        kind: {name: value for name, value in values.items() if value is not None}
+        for kind, values in scores.items()
+        if values
+    }
+    adata.uns["spotfuse"] = note
+    figures = {
+        "n_spots": adata.n_obs,
+        "n_genes": adata.n_vars,
+        "n_domains": n_domains,
+        **scores,
+        "seconds": dict(zip(status["step"], status["seconds"].tolist(), strict=True)),
+        "peak_rss_mb": dict(zip(status["step"], status["peak_rss_mb"].tolist(), strict=True)),
+    }
+    return adata, figures
+
+
+def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) -> None:
+    """Write a slice's folder: the h5ad, metrics.json, status.tsv, what lies beside what, and the tables as they are.
+
+    Parameters
+    ----------
+    parts
+        Folder with what the steps wrote.
+    folder
+        Where to, made if need be; the h5ad is called as it is.
+    adata, figures
+        From `assemble`.
+    """
+    folder.mkdir(exist_ok=True)
+    io.write(adata, folder / f"{folder.name}.h5ad")
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+    tables.write(_status(parts), folder / "status.tsv")
+    if "domain" in adata.obs or "proportions" in adata.obsm:
+        tables.write(patterns.neighbourhoods(adata), folder / "neighbourhoods.tsv")
+    for name in _COPIED:
+        if (parts / name).exists():
+            shutil.copyfile(parts / name, folder / name)
+
+
+def _known(adata: AnnData, annotation: str) -> pd.Series | None:
+    """Give the known domain of each spot; None when quality control left no spot that has one."""
+    column = annotation if io.is_table(annotation) else io.column_name(annotation)
+    if column in (*preparation.QC_COLUMNS, "input_row"):  # made room for ours
+        column = f"input_{column}"
+    try:
+        known = metrics.labelled(io.read_annotation("prepared.h5ad", column, obs=adata.obs), adata.obs_names)
+    except InputError:
+        return None
+    return known.reindex(adata.obs_names).astype("category")
+
+
+def _aligned(path: Path, name: str, adata: AnnData) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as part:
+        rows = pd.Index(part["spot"].astype(str)).get_indexer(adata.obs_names)
+        return np.asarray(part[name][rows], dtype=np.float32)
+
+
+def _status(parts: Path) -> pd.DataFrame:
+    columns = ["step", "seconds", "peak_rss_mb", "failure"]
+    notes = [json.loads(path.read_text()) for path in sorted(parts.glob("*.status.json"))]
+    notes.sort(key=lambda note: STEPS.index(note["step"]) if note["step"] in STEPS else len(STEPS))
+    return pd.DataFrame([{column: note.get(column) for column in columns} for note in notes], columns=columns)
+
+
+def _versions(parts: Path) -> dict[str, str]:
+    versions = {"python": platform.python_version(), "spotfuse": __version__}
+    for path in sorted(parts.glob("*versions*.yml")):
+        for line in path.read_text().splitlines():
+            name, _, version = line.strip().partition(": ")
+            if version:
+                versions.setdefault(name, version.strip("'\""))
+    return versions
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Give what h5ad can keep: numbers, truth values and text; the rest as JSON, and nothing for None."""
+    return {
+        key.replace("/", "_"): value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for key, value in values.items()
+        if value is not None
+    }

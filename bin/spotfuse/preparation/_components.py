@@ -1,0 +1,137 @@
+"""From raw counts to what the encoder reads: variable genes, principal components, and the two graphs."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from anndata import AnnData
+from scipy import sparse
+from scipy.sparse.linalg import eigsh
+
+from spotfuse.preparation import _batch_shift, _graphs
+from spotfuse.preparation._normalise import log_scale, residual
+
+log = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float32]
+Part = tuple[sparse.csr_matrix, Floats]  # a slice's counts, and its spots' totals
+_CLIP = 10.0  # standard deviations above the mean
+_BLOCK = 1_000  # spots in dense memory at a time
+_COVARIANCE_SPOTS = 30_000  # enough for a covariance of genes: more spots only take time
+_FEATURE_SMOOTHING = 4  # steps of spatial averaging before spots are compared by expression
+
+
+def add_components(adata: AnnData, slices: Sequence[Part], n_components: int) -> None:
+    """Add components and the feature graph, in place; several slices lose their batch shift (`without_batch_shift`).
+
+    Parameters
+    ----------
+    adata
+        One or several slices with their ``obsp['spatial_connectivities']``.
+    slices, n_components
+        As for `principal_components`, in the order of the spots.
+    """
+    codes = np.repeat(np.arange(len(slices)), [counts.shape[0] for counts, _ in slices])
+    # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
+    for key, transform in (("X_pca", residual), ("X_pca_log", log_scale)):
+        scores = principal_components(slices, n_components, transform)
+        adata.obsm[key] = (
+            _batch_shift.without_batch_shift(scores, smoothed(adata, scores), codes) if len(slices) > 1 else scores
+        )
+    adata.obsp["feature_connectivities"] = _graphs.feature_graph(smoothed(adata, adata.obsm["X_pca"]))
+
+
+def smoothed(adata: AnnData, scores: Floats) -> Floats:
+    """Average over the tissue, as spots are compared by expression; of shape (n_spots, n_components)."""
+    average = _graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
+    for _ in range(_FEATURE_SMOOTHING):
+        scores = average @ scores
+    return scores
+
+
+def principal_components(
+    slices: Sequence[Part],
+    n_components: int,
+    transform: Callable[[Floats, Floats, Floats], Floats],
+) -> Floats:
+    """Scores on the leading components of standardised genes, exact and with fixed signs, block of spots by block.
+
+    Genes are centred, divided by their standard deviation and clipped from above, in each slice by itself; slices have
+    their components together.
+
+    Parameters
+    ----------
+    slices
+        Of each slice, the counts, CSR of shape (n_spots, n_genes), and the counts of each spot over all genes, of shape
+        (n_spots, 1).
+    n_components
+        Components wanted.
+    transform
+        `log_scale` or `residual`.
+
+    Returns
+    -------
+    Scores, float32 of shape (n_spots of all slices, n_components).
+    """
+    n_spots, n_genes = sum(counts.shape[0] for counts, _ in slices), slices[0][0].shape[1]
+    standard = [_standardised(counts, totals, transform) for counts, totals in slices]
+    covariance = np.zeros((n_genes, n_genes))
+    step = -(-n_spots // _COVARIANCE_SPOTS)
+    for (counts, _), block in zip(slices, standard, strict=True):
+        for start in range(0, counts.shape[0], step * _BLOCK):
+            sample = block(start, step)
+            covariance += sample.T @ sample
+    k = min(n_components, n_genes - 1, n_spots - 1)
+    if n_genes <= 4 * k:
+        vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :k]
+    else:
+        vectors = eigsh(covariance, k=k, v0=np.ones(n_genes))[1][:, ::-1]
+    weights = fixed_signs(vectors).astype(np.float32)
+    scores: Floats = np.vstack(
+        [
+            _centred(np.vstack([block(start, 1) @ weights for start in range(0, counts.shape[0], _BLOCK)]))
+            for (counts, _), block in zip(slices, standard, strict=True)
+        ]
+    )
+    return scores
+
+
+def _standardised(
+    counts: sparse.csr_matrix, totals: Floats, transform: Callable[[Floats, Floats, Floats], Floats]
+) -> Callable[[int, int], Floats]:
+    """Give what standardises the genes of a block of spots, told its first spot and the step to the next."""
+    n_spots, n_genes = counts.shape
+    share: Floats = np.asarray(counts.sum(axis=0) / totals.sum(dtype=np.float64), dtype=np.float32)
+
+    def block(start: int, step: int) -> Floats:
+        rows = slice(start, start + step * _BLOCK, step)
+        return transform(counts[rows].toarray(), totals[rows], share)
+
+    total, square = np.zeros(n_genes), np.zeros(n_genes)
+    for start in range(0, n_spots, _BLOCK):
+        values = block(start, 1)
+        total += values.sum(axis=0, dtype=np.float64)
+        square += np.square(values).sum(axis=0, dtype=np.float64)
+    mean = total / n_spots
+    deviation = np.sqrt(np.maximum(square / n_spots - mean**2, 0))
+    deviation[deviation < 1e-6] = np.inf
+    centre, scale = mean.astype(np.float32), deviation.astype(np.float32)
+
+    def standard(start: int, step: int) -> Floats:
+        values = block(start, step)
+        values -= centre
+        values /= scale
+        return np.minimum(values, np.float32(_CLIP), out=values)
+
+    return standard
+
+
+def _centred(scores: Floats) -> Floats:
+    return scores - scores.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def fixed_signs(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Turn axes, the columns, so that each one's largest entry is positive."""
+    largest = np.abs(vectors).argmax(axis=0)
+    return np.asarray(vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])]))

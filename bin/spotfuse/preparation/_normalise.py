@@ -1,0 +1,61 @@
+"""Scales on which counts are compared."""
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+from anndata import AnnData
+from scipy import sparse
+
+log = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float32]
+Part = tuple[sparse.csr_matrix, Floats]  # a slice's counts, and its spots' totals
+
+_TARGET_SUM = 1e4
+_OVERDISPERSION = 100.0
+
+
+def log_normalised(adata: AnnData) -> sparse.csr_matrix:
+    """Give ln(1 + counts per 10,000) of a slice; CSR of shape (n_spots, n_genes), float32."""
+    counts = sparse.csr_matrix(adata.X, dtype=np.float32)
+    return log_normalise(counts, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel())
+
+
+def log_normalise(counts: sparse.csr_matrix, totals: npt.NDArray[np.float64]) -> sparse.csr_matrix:
+    """Give ln(1 + counts per 10,000) of some genes.
+
+    Parameters
+    ----------
+    counts
+        CSR of shape (n_spots, n_genes), float32.
+    totals
+        Counts of each spot over all genes, of shape (n_spots,).
+
+    Returns
+    -------
+    CSR of the same shape, float32.
+    """
+    scaled = sparse.diags((_TARGET_SUM / np.maximum(totals, 1)).astype(np.float32)) @ counts
+    return sparse.csr_matrix(scaled).log1p()
+
+
+def log_scale(counts: Floats, totals: Floats, share: Floats) -> Floats:
+    """Scale to 10,000 counts a spot and take log1p; dense, of shape (n_spots, n_genes)."""
+    values: Floats = np.multiply(counts, np.float32(_TARGET_SUM) / np.maximum(totals, 1))
+    np.log1p(values, out=values)
+    return values
+
+
+def residual(counts: Floats, totals: Floats, share: Floats) -> Floats:
+    """Deviate from a spot's share of each gene's counts, in standard deviations of a negative binomial.
+
+    Analytic Pearson residuals: Lause et al. 2021, Genome Biol 22:258.
+    """
+    expected = np.maximum(totals * share, np.float32(1e-9))
+    values: Floats = counts - expected
+    deviation: Floats = expected / np.float32(_OVERDISPERSION)
+    deviation += 1
+    deviation *= expected
+    values /= np.sqrt(deviation, out=deviation)
+    return values

@@ -1,0 +1,1 @@
+"""Attention-regularised spatial regression."""

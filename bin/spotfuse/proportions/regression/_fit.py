@@ -1,0 +1,215 @@
+"""The regression from end to end: profiles, proportions and platform in turn, then what proportions may be."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+
+from spotfuse._core import backend
+from spotfuse._core.backend import Array
+from spotfuse._core.errors import InputError
+from spotfuse.proportions import _profiles
+from spotfuse.proportions._input import Matched
+from spotfuse.proportions.regression import _cell_level, _posterior, _type_level
+
+log = logging.getLogger(__name__)
+
+_NUMERICAL_RIDGE = 1e-6  # against two types with one profile; shrinking is the posterior's
+_DRAWS = 2_000_000  # times spots, within bounds
+_BLOCK = 5000  # spots whose counts are worked on together
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `AttentionRegressionDeconv` is told, checked; see there."""
+
+    phi: float | str = 0.8
+    lambda_cell: float = 1.0
+    lambda_spatial: float = 1.0
+    lambda_ridge: float = 1.0
+    n_iter: int = 5
+    n_jobs: int = -1
+    k_neighbors: int = 6
+    lambda_mode: str = "auto"
+    output: str = "cells"
+    seed: int = 1
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.phi != "estimated" and not (isinstance(self.phi, Real) and 0 <= self.phi < 1):
+            raise InputError(f"phi is {self.phi!r}; it must be at least 0 and below 1, or 'estimated'")
+        for name in ("lambda_cell", "lambda_spatial", "lambda_ridge"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= float(value) < np.inf):
+                raise InputError(f"{name} is {value!r}; it must be a number, not negative")
+        for name, least in (("n_iter", 1), ("k_neighbors", 1), ("seed", 0), ("n_jobs", -1)):
+            value = getattr(self, name)
+            if not (isinstance(value, Integral) and int(value) >= least):
+                raise InputError(f"{name} is {value!r}; it must be a whole number, at least {least}")
+        for name, known in (
+            ("lambda_mode", ("auto", "absolute")),
+            ("output", ("cells", "molecules")),
+            ("device", ("auto", "cpu", "cuda")),
+        ):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
+
+    @property
+    def threads(self) -> int:
+        """Number of threads."""
+        return self.n_jobs if self.n_jobs > 0 else len(os.sched_getaffinity(0))
+
+
+class Regression:
+    """Proportions, and what they are learned with, in turn.
+
+    Attributes
+    ----------
+    V, b
+        Abundances, of shape (n_spots, n_types), and their means.
+    squares, residual
+        Squared lengths of weighted spots, and of what the regression leaves of them, of shape (n_spots,).
+    weights, factors, means
+        Weights of genes, factors of the platform, and profiles of types.
+    prior, support
+        How neighbours pull, and how much of what is doubtful in the profiles the spots show.
+    objective, converged
+        How the last solve went.
+    """
+
+    def __init__(self, data: Matched, told: Settings) -> None:
+        self.data, self.told = data, told
+        n_types = len(data.types)
+        n_spots, n_genes = data.counts.shape
+        log.info(
+            "deconvolving %d spots: %d genes, %d types, %d cells; about %d MB",
+            *(n_spots, n_genes, n_types, len(data.codes), _size(data)),
+        )
+        self.using = backend.library(backend.device(told.device))
+        self.profiles = _profiles.type_profiles(data.cells, data.codes, n_types)
+        self.doubtful = _profiles.doubtful(self.profiles)
+        self.sure, self.support = self.profiles.mean - self.doubtful, 0.5  # then as much of it as the spots show
+        starts = range(0, n_spots, _BLOCK)
+        self._blocks = self._in_threads(lambda first: _profiles.shares(data.counts[first : first + _BLOCK]), starts)
+        self.observed = np.sum([np.asarray(block.sum(axis=0)).ravel() for block in self._blocks], axis=0) / n_spots
+        self.weights = _profiles.gene_weights(self.observed, self.profiles)
+        self.squares = np.concatenate(
+            self._in_threads(lambda block: np.asarray(block.multiply(block) @ self.weights**2).ravel(), self._blocks)
+        )
+        graph = data.neighbours(told.k_neighbors)
+        self.distance_only = _type_level.attention(graph, data.coordinates, None)
+        self.V, self.factors = np.zeros((n_spots, n_types)), np.ones(n_genes)
+        absolute = told.lambda_mode == "absolute"
+        self.prior = _type_level.Prior(
+            self.distance_only,
+            0.0 if told.phi == "estimated" else float(told.phi),
+            np.full(n_types, told.lambda_spatial if absolute else 0.0),
+            told.lambda_ridge * (1 if absolute else _NUMERICAL_RIDGE),
+        )
+        for iteration in range(told.n_iter):
+            self._solve()
+            log.info(
+                "iteration %d of %d: %d sweeps, objective %.6g",
+                *(iteration + 1, told.n_iter, len(self.objective) - 1, self.objective[-1]),
+            )
+            if told.phi == "estimated" and iteration == 0:
+                self.prior.phi = _type_level.estimate_phi(self.distance_only, self.V)
+            if iteration < told.n_iter - 1:
+                self._learn(graph)
+
+    def _in_threads[T, R](self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        with ThreadPoolExecutor(self.told.threads) as pool:
+            return list(pool.map(function, items))
+
+    def _times(self, genes: Array) -> Array:
+        """Multiply spots' shares, dense nowhere, by an array of shape (n_genes, n)."""
+        return np.concatenate(self._in_threads(lambda block: np.asarray(block @ genes), self._blocks))
+
+    def _solve(self) -> None:
+        self.means = self.sure + self.support * self.doubtful
+        self.weighted = self.means * (self.factors * self.weights)
+        gram = self.weighted @ self.weighted.T
+        self.scale = float(np.trace(gram)) / len(gram)
+        self.gram, self.projected = gram / self.scale, self._times((self.weighted * self.weights).T) / self.scale
+        self.V, self.b, self.objective, self.converged = _type_level.solve(
+            self.gram, self.projected, self.prior, self.V, using=self.using
+        )
+        fitted = np.sum((self.V @ self.gram) * self.V, axis=1) - 2 * np.sum(self.projected * self.V, axis=1)
+        self.residual = np.maximum(self.squares / self.scale + fitted, 0)
+        self.shares = rows_to_one(self.V)
+
+    def _learn(self, graph: sparse.csr_matrix) -> None:
+        """Learn from proportions what the next ones are found with."""
+        n_spots, n_genes = self.data.counts.shape
+        doubted = self.doubtful * (self.factors * self.weights)
+        self.support += _profiles.support(
+            self.projected * self.scale, self._times((doubted * self.weights).T), self.weighted, doubted
+        )
+        self.support = min(max(self.support, 0.0), 1.0)
+        mix = self.shares.mean(axis=0)
+        self.factors = _profiles.platform_factors(self.observed, mix, self.means, self.profiles, n_spots)
+        phi, strength, ridge = self.prior.phi, self.prior.strength, self.prior.ridge
+        if self.told.lambda_mode == "auto" and self.told.lambda_spatial > 0:
+            noise = float(self.residual.sum()) / (n_spots * max(n_genes - len(mix), 1))
+            near = _type_level.Prior(self.distance_only, phi, strength, ridge)
+            strength = self.told.lambda_spatial * _type_level.variance_ratios(self.gram, self.V, near, noise)
+        W = _type_level.attention(graph, self.data.coordinates, self.shares)
+        self.prior = _type_level.Prior(W, phi, strength, ridge)
+
+    def posterior(self, sizes: Array) -> _posterior.Posterior:
+        """Say what proportions may be, where a cell of each type counts for so much."""
+        data, gram, n_types = self.data, self.gram, len(self.gram)
+        cells = _profiles.shares(data.cells)
+        statistics = np.asarray(cells @ (self.weighted * self.weights * self.factors).T) / self.scale
+        distance = np.asarray(cells.multiply(cells) @ (self.weights * self.factors) ** 2).ravel() / self.scale
+        distance += gram[data.codes, data.codes] - 2 * statistics[np.arange(len(distance)), data.codes]
+        mix = self.shares.mean(axis=0)
+        spread, apart = _posterior.cell_noise(statistics, data.codes, np.maximum(distance, 0), gram, mix)
+        # as many cells as make a spot fit as well as it does; 1 / noise keeps the prior's scale
+        tiny = np.finfo(float).tiny
+        noise = max(float(np.trace(np.linalg.solve(gram, spread))) / n_types, tiny)
+        n_cells = self.shares @ apart / np.maximum(self.residual, 1e-3 * float(np.median(self.residual)) + tiny)
+        metric = noise * np.linalg.solve(spread, gram)
+        total = self.V.sum(axis=1, keepdims=True)
+        strength, degree = self.prior.strength, self.prior.degree[:, None]
+        around = degree * self.shares - self.prior.pull(self.shares - self.b)  # what a spot's own share does not enter
+        return _posterior.sample(
+            gram @ metric,
+            self.projected / np.where(total > 0, total, 1) @ metric + strength * around,
+            strength * degree,
+            n_cells / noise,
+            self.shares,
+            sizes,
+            n_draws=int(np.clip(_DRAWS / len(self.V), 60, 300)),
+            seed=self.told.seed,
+            threads=self.told.threads,
+            using=self.using,
+        )
+
+
+def rows_to_one(V: Array) -> Array:
+    """Scale rows to sum to 1; those without anything get the mean of the others."""
+    total = V.sum(axis=1, keepdims=True)
+    scaled = V / np.where(total > 0, total, 1)
+    empty = total[:, 0] <= 0
+    if empty.any():
+        rest = scaled[~empty]
+        scaled[empty] = rest.mean(axis=0) if len(rest) else 1 / V.shape[1]
+    return np.asarray(scaled)
+
+
+def drop_traces(proportions: Array) -> Array:
+    """Take less than a cell of a spot for none: such shares are the estimate's doubt more than they are cells."""
+    least = np.minimum(1 / _cell_level.CANDIDATES, proportions.max(axis=1, keepdims=True))
+    return rows_to_one(np.where(proportions < least, 0, proportions))
+
+
+def _size(data: Matched) -> int:
+    """Estimate the peak memory in MB: Python with its libraries, counts as they came and as shares, and arrays."""
+    numbers = data.counts.nnz + data.cells.nnz
+    return int(400 + (24 * numbers + 200 * data.counts.shape[0] * len(data.types)) / 2**20)

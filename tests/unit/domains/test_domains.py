@@ -1,0 +1,243 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+from spotfuse import domains, preparation
+from spotfuse._core.errors import InputError
+from spotfuse.domains import _assign
+from spotfuse.domains._refinement import refine
+
+
+def bands(n_bands: int = 4, side: int = 24, noise: float = 0.8, seed: int = 0) -> tuple:
+    """A square of spots in bands of equal width; the embedding tells them apart with noise."""
+    rng = np.random.default_rng(seed)
+    row, column = np.divmod(np.arange(side * side), side)
+    truth = row * n_bands // side
+    centres = rng.standard_normal((n_bands, 20)) * 1.5
+    embedding = centres[truth] + noise * rng.standard_normal((side * side, 20))
+    adata = AnnData(
+        sparse.csr_matrix((side * side, 1)),
+        obs=pd.DataFrame(index=[f"s{i:05d}" for i in range(side * side)]),
+        obsm={"spatial": np.stack([column, row], axis=1).astype(float)},
+    )
+    adata.obsp["spatial_connectivities"] = preparation.spatial_graph(adata)
+    return adata, embedding, truth
+
+
+def test_bands_are_found_and_the_run_repeats_itself():
+    adata, embedding, truth = bands()
+    found = domains.assign(adata, embedding, 4)
+    assert adjusted_rand_score(truth, found.labels) > 0.95
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert found.probabilities.shape == (adata.n_obs, 4)
+    assert (found.confidence == found.probabilities[np.arange(adata.n_obs), found.labels - 1]).all()
+    assert len(found.curve) == 0
+    again = domains.assign(adata, embedding, 4)
+    assert np.array_equal(found.labels, again.labels)
+    assert np.array_equal(found.probabilities, again.probabilities)
+
+
+def test_numbers_follow_size_and_a_rotation_changes_nothing():
+    adata, embedding, _ = bands(n_bands=3, side=21)
+    found = domains.assign(adata, embedding, 3)
+    size = np.bincount(found.labels)[1:]
+    assert (np.diff(size) <= 0).all()
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((20, 20)))[0]
+    turned = domains.assign(adata, embedding @ rotation + 5, 3)
+    assert adjusted_rand_score(found.labels, turned.labels) > 0.99
+
+
+@pytest.mark.parametrize("n_domains", range(1, 21))
+def test_exactly_the_number_asked_for(n_domains):
+    adata, embedding, _ = bands(side=14)
+    found = domains.assign(adata, embedding, n_domains)
+    assert sorted(set(found.labels)) == list(range(1, n_domains + 1))
+
+
+@pytest.mark.parametrize("n_domains", [2, 5, 30])
+def test_thirty_spots_of_which_many_are_alike(n_domains):
+    adata, embedding, _ = bands(side=6)
+    adata = adata[:30].copy()
+    embedding = embedding[:30].copy()
+    embedding[5:] = embedding[5]
+    found = domains.assign(adata, embedding, n_domains)
+    assert sorted(set(found.labels)) == list(range(1, n_domains + 1))
+
+
+@pytest.mark.parametrize("n_domains", [0, 197])
+def test_an_impossible_number_is_refused(n_domains):
+    adata, embedding, _ = bands(side=14)
+    with pytest.raises(InputError, match="n_domains is"):
+        domains.assign(adata, embedding, n_domains)
+
+
+def test_auto_finds_the_bands_and_shows_its_curve(monkeypatch):
+    monkeypatch.setattr(_assign, "_MOST_DOMAINS", 7)
+    adata, embedding, _ = bands(n_bands=4, side=20)
+    found = domains.assign(adata, embedding, None)
+    assert found.curve["chosen"].sum() == 1
+    assert abs(int(found.curve.loc[found.curve["chosen"] == 1, "n_domains"].iloc[0]) - 4) <= 1
+    assert found.curve["stability"].between(-1, 1).all()
+
+
+def test_auto_says_how_sure_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(_assign, "_MOST_DOMAINS", 5)
+    adata, embedding, _ = bands(n_bands=4, side=20)
+    with caplog.at_level("INFO"):
+        found = domains.assign(adata, embedding, None)
+    chosen = found.curve[found.curve["chosen"] == 1].iloc[0]
+    said = next(line for line in caplog.messages if "domains, " in line)
+    assert said.startswith(f"{int(chosen['n_domains'])} domains, ")
+    assert f"agree by {chosen['stability']:.2f}, with " in said
+
+
+def slice_with_counts(place: np.ndarray, seed: int = 0) -> AnnData:
+    """Two halves, each with its own genes, as the pipeline prepares them."""
+    rng = np.random.default_rng(seed)
+    mean = np.ones((len(place), 40))
+    mean[place[:, 0] > np.median(place[:, 0]), :15] *= 5
+    adata = AnnData(
+        sparse.csr_matrix(rng.poisson(mean * 2).astype(np.float32)),
+        obs=pd.DataFrame(index=[f"s{i:05d}" for i in range(len(place))]),
+        obsm={"spatial": place.astype(float)},
+    )
+    preparation.prepare(adata)
+    return adata
+
+
+def halves_are_found(adata: AnnData, seed: int = 1) -> float:
+    place = adata.obsm["spatial"][:, 0]
+    labels = domains.assign(adata, adata.obsm["X_pca"], 2, seed=seed).labels
+    return adjusted_rand_score(place > np.median(place), labels)
+
+
+def test_seeds_agree():
+    place = np.random.default_rng(3).random((400, 2))
+    adata = slice_with_counts(place)
+    found = [domains.assign(adata, adata.obsm["X_pca"], 2, seed=seed).labels for seed in (1, 2, 3)]
+    assert min(adjusted_rand_score(found[0], other) for other in found[1:]) > 0.98
+
+
+def test_the_order_of_spots_changes_nothing():
+    adata, embedding, _ = bands(n_bands=3, side=18)
+    order = np.random.default_rng(5).permutation(adata.n_obs)
+    moved = adata[order].copy()
+    first = domains.assign(adata, embedding, 3).labels
+    second = domains.assign(moved, embedding[order], 3).labels
+    assert adjusted_rand_score(first[order], second) > 0.99
+
+
+def test_duplicated_coordinates():
+    place = np.random.default_rng(1).random((150, 2))
+    assert halves_are_found(slice_with_counts(np.vstack([place, place]))) > 0.8
+
+
+def test_one_isolated_spot():
+    place = np.random.default_rng(2).random((200, 2))
+    place[7] = (40.0, 40.0)
+    adata = slice_with_counts(place)
+    assert adata.obsp["spatial_connectivities"][7].nnz == 0
+    found = domains.assign(adata, adata.obsm["X_pca"], 2)
+    assert np.isfinite(found.probabilities).all()
+    assert halves_are_found(adata) > 0.8
+
+
+def test_a_slice_in_two_pieces():
+    place = np.random.default_rng(4).random((300, 2))
+    place[150:, 1] += 30  # the halves run through both pieces
+    adata = slice_with_counts(place)
+    graph = adata.obsp["spatial_connectivities"]
+    assert graph[:150, 150:].nnz == 0
+    assert halves_are_found(adata) > 0.8
+
+
+def test_thirty_spots_of_a_slice():
+    adata = slice_with_counts(np.random.default_rng(6).random((30, 2)))
+    found = domains.assign(adata, adata.obsm["X_pca"], 3)
+    assert sorted(set(found.labels)) == [1, 2, 3]
+
+
+def test_threads_change_nothing():
+    code = (
+        "import sys; sys.path.insert(0, 'tests/unit/domains'); from test_domains import bands;"
+        "from spotfuse import domains;"
+        "adata, embedding, _ = bands(side=16);"
+        "print(domains.assign(adata, embedding, 4).probabilities.tobytes().hex())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": "bin", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert said[0] == said[1] != ""
+
+
+def test_a_spot_without_neighbours_keeps_its_own_evidence():
+    graph = sparse.csr_matrix((3, 3), dtype=np.float32)
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
+    assert np.array_equal(refine(probabilities, graph).argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_refinement_corrects_single_spots_and_keeps_a_thin_layer():
+    adata, _, _ = bands(side=20)
+    row = np.arange(400) // 20
+    truth = ((row == 9) | (row == 10)).astype(int)
+    noisy = truth.copy()
+    noisy[[45, 123, 250, 371]] = 1
+    evidence = np.where(np.eye(2)[noisy] > 0, 0.8, 0.2)
+    refined = refine(evidence, adata.obsp["spatial_connectivities"]).argmax(axis=1)
+    assert np.array_equal(refined, truth)
+
+
+def test_refinement_keeps_the_true_layers(data):
+    import anndata
+
+    adata = anndata.read_h5ad(data / "dlpfc/151673.h5ad")
+    known = adata.obs["label"].notna().to_numpy()
+    codes = adata.obs["label"].astype("category").cat.codes.to_numpy()
+    evidence = np.full((adata.n_obs, 7), 1 / 7)
+    evidence[known] = 0.2 / 6
+    evidence[known, codes[known]] = 0.8
+    refined = refine(evidence, preparation.spatial_graph(adata)).argmax(axis=1)
+    assert adjusted_rand_score(codes[known], refined[known]) >= 0.97
+    for layer in range(7):
+        assert (refined[codes == layer] == layer).mean() > 0.95
+
+
+def test_torch_is_not_needed():
+    code = "import sys; from spotfuse import domains; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "bin", "PATH": "/usr/bin:/bin"})
+
+
+def test_agreement_is_the_adjusted_rand_index():
+    rng = np.random.default_rng(8)
+    labels = [rng.integers(5, size=300) for _ in range(3)]
+    labels += [(labels[0] + (rng.random(300) < 0.1)) % 5, np.zeros(300, int), np.zeros(300, int)]
+    expected = [[adjusted_rand_score(one, other) for other in labels] for one in labels]
+    np.testing.assert_allclose(_assign._agreement([np.eye(5)[one] for one in labels]), expected, atol=1e-12)
+
+
+def test_no_domain_is_empty_where_another_labelling_can_be_matched_to(monkeypatch, caplog):
+    """Ten divisions of a square into seven by other centres each: the first one's domains do not all remain."""
+    rng = np.random.default_rng(0)
+    place = rng.random((150, 2))
+    members = [
+        np.eye(7)[((place[:, None] - place[rng.choice(150, 7, replace=False)]) ** 2).sum(axis=2).argmin(axis=1)]
+        for _ in range(10)
+    ]
+    assert len(set(_assign._consensus(members, None).argmax(axis=1))) == 7
+    assert not caplog.messages
+    monkeypatch.setattr(_assign, "_REFERENCES", 1)
+    assert len(set(_assign._consensus(members, None).argmax(axis=1))) == 6
+    assert "7 domains: the labellings agree on fewer" in caplog.text

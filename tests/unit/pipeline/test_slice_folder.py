@@ -1,0 +1,142 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from spotfuse import io
+from spotfuse._core import tables
+
+SPOTS = ["c", "a", "d", "b"]  # the input's order
+TYPES = ["eL2/3", "Übergang", "T cells"]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """What the steps leave of a slice of four spots, sorted by name."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    names = sorted(SPOTS)
+    adata = AnnData(
+        sparse.csr_matrix(np.arange(1, 13, dtype=np.float32).reshape(4, 3)),
+        obs=pd.DataFrame(
+            {"label/known": list("wxyz"), "domain": list("klmn"), "input_row": [SPOTS.index(n) for n in names]},
+            index=names,
+        ),
+        var=pd.DataFrame({"highly_variable": True}, index=["g1", "g2", "g3"]),
+    )
+    adata.obsm["spatial"] = np.arange(8.0).reshape(4, 2)
+    chain = sparse.diags([np.ones(3), np.ones(3)], [1, -1], format="csr")
+    adata.obsp["spatial_connectivities"] = adata.obsp["feature_connectivities"] = chain
+    adata.uns["spotfuse"] = {
+        "kind": "h5ad",
+        "platform": "other",
+        "n_spots_input": 5,
+        "notes": ["a note"],
+        "prepare": {},
+    }
+    io.write(adata, folder / "prepared.h5ad")
+    domains = pd.DataFrame({"spot": SPOTS, "domain": [1, 2, 1, 3], "confidence": [1, 0.5, 0.25, 0.75]})
+    tables.write(domains, folder / "domains.tsv")
+    embedding = np.arange(8.0, dtype=np.float32).reshape(4, 2)
+    np.savez(folder / "embedding.npz", spot=np.array(names), embedding=embedding, attention=embedding / 8)
+    np.savez(folder / "domains.npz", spot=np.array(names), probabilities=np.eye(4, 3, dtype=np.float32))
+    proportions = pd.DataFrame(np.eye(4, 3), columns=TYPES)
+    proportions.insert(0, "spot", SPOTS)
+    tables.write(proportions, folder / "proportions.tsv")
+    for step, seconds in (("train", 12.5), ("deconvolve", 3.25)):
+        note = {"sample": "S", "step": step, "failure": None, "seconds": seconds, "peak_rss_mb": 700}
+        (folder / f"S.{step}.status.json").write_text(json.dumps(note))
+    (folder / "versions.yml").write_text("train:\n    python: 3.12.1\n    torch: 2.9\n")
+    scores = {"domains": {"ari": 0.5, "nmi": None, "n_scored": 4, "n_annotated": 4}, "proportions": None}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    return folder
+
+
+def collect(parts: Path, root: Path, *options: str) -> Path:
+    """Run the command beside the parts."""
+    (parts.parent / "meta.json").write_text(json.dumps({"sample": "S", "donor/age": "<b>7</b>", "group": None}))
+    (parts.parent / "params.json").write_text(json.dumps({"seed": 3, "encoder": "spotfuse", "list": [1], "none": None}))
+    command = [sys.executable, root / "bin/collect_slice.py", "--sample", "S", "--parts", "parts"]
+    command += ["--meta", "meta.json", "--params", "params.json", *options]
+    subprocess.run(command, cwd=parts.parent, check=True, env=os.environ | {"PYTHONPATH": str(root / "bin")})
+    return parts.parent / "S"
+
+
+def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -> None:
+    folder = collect(parts, root)
+    adata = anndata.read_h5ad(folder / "S.h5ad")
+    assert list(adata.obs_names) == SPOTS
+    assert list(adata.obs["domain"]) == ["1", "2", "1", "3"] and list(adata.obs["domain"].cat.categories) == [
+        "1",
+        "2",
+        "3",
+    ]
+    assert list(adata.obs["input_domain"]) == ["m", "k", "n", "l"]
+    assert adata.obs["domain_confidence"].tolist() == [1, 0.5, 0.25, 0.75]
+    assert list(adata.obs["label_known"]) == ["y", "w", "z", "x"] and "input_row" not in adata.obs
+    order = [2, 0, 3, 1]
+    np.testing.assert_array_equal(adata.X.toarray()[:, 0], np.array([1, 4, 7, 10])[order])
+    np.testing.assert_array_equal(adata.obsm["X_spotfuse"][:, 0], np.array([0, 2, 4, 6])[order])
+    np.testing.assert_array_equal(adata.obsm["domain_probabilities"], np.eye(4, 3)[order])
+    np.testing.assert_array_equal(adata.obsm["spatial"][:, 0], np.array([0, 2, 4, 6])[order])
+    assert adata.obsm["proportions"].dtype == np.float32
+    np.testing.assert_array_equal(adata.obsm["proportions"], np.eye(4, 3))
+    graph = pd.DataFrame(adata.obsp["spatial_connectivities"].toarray(), SPOTS, SPOTS)
+    assert graph.loc["a", "b"] == graph.loc["c", "d"] == 1 and graph.loc["a", "c"] == 0
+    note = adata.uns["spotfuse"]
+    assert list(note["cell_types"]) == TYPES
+    assert note["sample"] == {"sample": "S", "donor_age": "<b>7</b>"}
+    assert note["parameters"] == {"seed": 3, "encoder": "spotfuse", "list": "[1]"} and note["seed"] == 3
+    assert note["versions"]["torch"] == "2.9" and note["scores"]["domains"] == {
+        "ari": 0.5,
+        "n_scored": 4,
+        "n_annotated": 4,
+    }
+    assert list(note["notes"]) == ["a note"]
+    assert json.loads((folder / "metrics.json").read_text()) == {
+        "n_spots": 4,
+        "n_genes": 3,
+        "n_domains": 3,
+        "domains": {"ari": 0.5, "nmi": None, "n_scored": 4, "n_annotated": 4},
+        "proportions": None,
+        "seconds": {"train": 12.5, "deconvolve": 3.25},
+        "peak_rss_mb": {"deconvolve": 700, "train": 700},
+    }
+    for name in ("domains.tsv", "proportions.tsv"):
+        assert (folder / name).read_bytes() == (parts / name).read_bytes()
+    assert list(pd.read_csv(folder / "status.tsv", sep="\t")["step"]) == ["train", "deconvolve"]
+
+
+def test_known_domains_are_kept_whether_in_a_table_or_a_column(parts: Path, root: Path) -> None:
+    adata = anndata.read_h5ad(parts / "prepared.h5ad")
+    adata.obs["annotation"] = list("efgh")
+    adata.obs["n_counts"], adata.obs["input_n_counts"] = 7.0, list("pqrs")  # a column of the slice called as ours
+    adata.obs["input_domain"] = "other"
+    io.write(adata, parts / "prepared.h5ad")
+    (parts.parent / "known layers.tsv").write_text("a\tL1\nz\tL2\nd\tNA\nb\tL2\n")  # no header; z is not there
+    obs = anndata.read_h5ad(collect(parts, root, "--annotation", "known layers.tsv") / "S.h5ad").obs
+    assert obs["annotation"].astype(object).where(obs["annotation"].notna(), "").tolist() == ["", "L1", "", "L2"]
+    assert list(obs["input_annotation"]) == ["g", "e", "h", "f"]
+    assert list(obs["input_input_domain"]) == ["m", "k", "n", "l"] and set(obs["input_domain"]) == {"other"}
+    known = {"label/known": "ywzx", "domain": "mknl", "annotation": "gehf", "n_counts": "rpsq"}
+    for column, labels in known.items():
+        obs = anndata.read_h5ad(collect(parts, root, "--annotation", column) / "S.h5ad").obs
+        assert list(obs["annotation"]) == list(labels)
+
+
+def test_whatever_parts_exist_are_enough(parts: Path, root: Path) -> None:
+    for path in parts.iterdir():
+        if path.name != "prepared.h5ad":
+            path.unlink()
+    folder = collect(parts, root)
+    assert sorted(path.name for path in folder.iterdir()) == ["S.h5ad", "metrics.json", "status.tsv"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["n_domains"] is None and metrics["domains"] is None and metrics["seconds"] == {}
+    assert "domain" not in anndata.read_h5ad(folder / "S.h5ad").obs

@@ -1,0 +1,89 @@
+"""What a report says of the number of domains."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from spotfuse._core import tables
+from spotfuse.report import _words
+
+
+def as_read(table: pd.DataFrame) -> pd.DataFrame:
+    """Write a table and read it, as the report does."""
+    with TemporaryDirectory() as folder:
+        tables.write(table, Path(folder) / "table.tsv")
+        return tables.read_back(Path(folder) / "table.tsv")
+
+
+def said(curve: list[tuple[int, float, int]] | None, steps: tuple[str, ...] = ("assign_domains",)) -> str:
+    table = None if curve is None else as_read(pd.DataFrame(curve, columns=["n_domains", "stability", "chosen"]))
+    tables = {"n_domains": table, "status": pd.DataFrame({"step": steps})}
+    return _words.n_domains(SimpleNamespace(names=["1", "2", "3"], tables=tables, uns={"sample": {"group": "donor7"}}))
+
+
+@pytest.mark.parametrize("curve", [None, []])
+def test_a_number_that_was_given_is_called_so(curve):
+    assert said(curve) == "The number of domains, 3, was given."
+
+
+def test_a_clear_choice_has_its_reason():
+    text = said([(2, 0.5, 0), (3, 0.9, 1), (4, 0.7, 0)])
+    assert "3, was chosen without labels" in text and "with 0.90 of 1, more than on any other" in text
+    assert "next comes 4 with 0.70." in text and "look too" not in text and "largest" not in text
+
+
+def test_a_close_one_is_said_to_be_close():
+    assert "next comes 4 with 0.89, so close" in said([(2, 0.5, 0), (3, 0.9, 1), (4, 0.89, 0), (5, 0.1, 0)])
+
+
+def test_halves_that_agree_better_are_explained():
+    text = said([(2, 0.99, 0), (3, 0.9, 1), (4, 0.7, 0)])
+    assert "any other but 2 (0.99)" in text and text.endswith("stable almost anywhere.")
+
+
+def test_the_end_of_the_curve_is_pointed_out():
+    for most in (4, 10, 15):  # as numbers, not as words: 10 is above 9
+        curve = [(k, 0.5, 0) for k in range(2, most)] + [(most, 0.9, 1)]
+        assert said(curve).endswith("It is the largest number tried: more domains may be as right.")
+    assert "largest" not in said([(9, 0.9, 1), (10, 0.5, 0)])
+
+
+def test_halves_and_one_other_number_are_told_apart():
+    assert said([(2, 0.99, 0), (3, 0.4, 1)]) == (
+        "The number of domains, 3, was chosen without labels: independent labellings of the slice agree on it with "
+        "0.40 of 1. It is the largest number tried: more domains may be as right. Two is taken only where nothing else "
+        "is possible, since a split in halves is stable almost anywhere."
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_number_that_was_compared_with_no_other_is_called_so(k):
+    assert said([(k, 1.0, 1)]) == (
+        f"The number of domains, {k}, is the only one found: it could be compared with no other."
+    )
+
+
+def test_slices_of_a_group_share_their_numbers():
+    text = said(None, ("assign_domains", "split_group"))
+    assert text.startswith("The number of domains, 3, was given. They were learned together")
+    assert "the other slices of group donor7" in text
+
+
+@pytest.mark.parametrize(("unlike", "n"), [(True, 1), (False, 0)])
+def test_a_slice_that_is_unlike_its_group_says_so(unlike, n):
+    uns = {"sample": {"group": "donor7"}, "in_common": 0.517, "unlike": unlike}
+    nothing = {"status": None, "qc": None}
+    found = _words.concerns(
+        SimpleNamespace(tables=nothing, uns=uns, has_domains=True, confidence=np.ones(3), deconvolution={})
+    )
+    said = "52 % of its tissue in common with the rest of group donor7"
+    assert [said in concern for concern in found] == [True] * n
+
+
+def test_what_proportions_are_shares_of_is_said():
+    note = {"output": "molecules", "n_cells": 1200, "n_types": 3, "n_genes_shared": 900, "n_genes_used": 800}
+    text = _words.deconvolution(SimpleNamespace(deconvolution=note))
+    assert text.startswith("Shares are of molecules. The reference has 1,200 cells of 3 types")
