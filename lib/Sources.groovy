@@ -21,7 +21,7 @@ class Sources {
         sha.digest().encodeHex().toString()
     }
 
-    /** The command and all it imports, as names relative to bin/, sorted; a sub-package counts with all its files. */
+    /** The command and all it imports, as names relative to bin/, sorted. */
     static SortedSet<String> files(Path bin, String step) {
         def found = new TreeSet<String>()
         def waiting = ["${step}.py".toString()]
@@ -50,18 +50,21 @@ class Sources {
         modules
     }
 
-    /** `spotfuse.graphs` is a file, `spotfuse.encoder` a folder, and `spotfuse.graphs.spatial_graph` neither. */
+    /** A module's file, its packages' `__init__.py`, which import the rest, and what else lies in them: templates, say. */
     private static List<String> filesOf(Path bin, String module) {
         def parts = module.tokenize('.')
-        def names = ['spotfuse/__init__.py', parts.join('/') + '.py']
-        def folder = parts.size() > 1 ? bin.resolve(parts[0..1].join('/')) : null
-        if (folder && Files.isDirectory(folder)) {
-            folder.toFile().eachFileRecurse(groovy.io.FileType.FILES) { file ->
-                if (!file.path.contains('__pycache__')) {
-                    names << bin.relativize(file.toPath()).toString()
+        (1..parts.size()).collectMany { n ->
+            def path = parts.take(n).join('/')
+            def folder = bin.resolve(path)
+            def data = []
+            if (n == 2 && Files.isDirectory(folder)) {
+                folder.toFile().eachFileRecurse(groovy.io.FileType.FILES) { file ->
+                    if (!(file.name ==~ /.*\.(py|pyc)/)) {
+                        data << bin.relativize(file.toPath()).toString()
+                    }
                 }
             }
+            ["${path}.py".toString(), "${path}/__init__.py".toString()] + data
         }
-        names
     }
 }

@@ -5,7 +5,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
@@ -13,11 +12,10 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.patches import Patch
 from scipy import sparse
 
+from spotfuse._core.types import Array
 from spotfuse.io import laid_out
 from spotfuse.preparation import log_normalise, spacing
 from spotfuse.report import domain_colours, two_components
-
-_Numbers = npt.NDArray[np.floating[Any]]
 
 
 def domains(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> Axes:
@@ -200,15 +198,15 @@ def composition(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _expression(adata: AnnData, gene: str) -> _Numbers:
+def _expression(adata: AnnData, gene: str) -> Array:
     counts = sparse.csr_matrix(adata[:, [gene]].X, dtype=np.float32)
-    found: _Numbers = log_normalise(counts, np.asarray(adata.X.sum(axis=1), float).ravel()).toarray().ravel()
+    found: Array = log_normalise(counts, np.asarray(adata.X.sum(axis=1), float).ravel()).toarray().ravel()
     return found
 
 
 def _levels(
     adata: AnnData,
-    values: _Numbers,
+    values: Array,
     label: str,
     ax: Axes | None,
     image: bool,

@@ -157,7 +157,7 @@ def test_nothing_changed_nothing_runs(pipeline, first_run) -> None:
 
 def test_changed_source_runs_the_steps_that_import_it(pipeline, first_run, second_run) -> None:
     """The step, and what takes its files, of every slice; everything before is cached."""
-    source = pipeline.folder / "bin/spotfuse/markers.py"
+    source = pipeline.folder / "bin/spotfuse/patterns/_markers.py"
     before = source.read_text()
     source.write_text(before + "\n# changed\n")
     run = pipeline.run("-profile", "test", "-resume")

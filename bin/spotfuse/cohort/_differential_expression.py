@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spotfuse._core.types import Floats
 from spotfuse.cohort._design import FEWEST, Design, compared_columns, donors, ordered_levels, sheet_metadata
 from spotfuse.cohort._sheet import Row
 
@@ -17,8 +18,6 @@ DIFFERENTIAL_EXPRESSION = [
 ]
 _LEAST_COUNT = 10  # of a gene, in as many donors as the smaller side has (Chen et al. 2016, F1000Research 5:1438)
 _LEAST_SHARE = 0.75  # of the slices that hold a gene; the others had it in too few spots, and count as without
-
-Floats = npt.NDArray[np.float64]
 
 
 def differential_expression(

@@ -5,11 +5,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from spotfuse._core import tables
 from spotfuse._core.tables import read_back
+from spotfuse._core.types import Floats
 from spotfuse.cohort._sheet import Row
 
 LEAST_SCORE = 0.6  # mean correlation below which domains stay apart
@@ -18,8 +18,6 @@ N_GENES = 500  # that two slices are compared by, at most
 _LEAST_GENES = 30
 _PRIOR = 20.0  # counts added to both sides of a fold change: a gene with fewer in a domain says little of it
 _COLUMNS = ["sample", "domain", "matched", "score"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def read_counts(slices: Mapping[str, Path]) -> dict[str, pd.DataFrame]:

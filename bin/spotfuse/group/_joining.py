@@ -15,6 +15,7 @@ from scipy import sparse
 from spotfuse import preparation
 from spotfuse._core import tables
 from spotfuse._core.errors import InputError
+from spotfuse._core.types import Floats
 from spotfuse.group import _placement, _shared_tissue
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ LEAST_GENES, LEAST_SHARED = 20, 0.25  # that slices must share, the latter of th
 # .57 to .66 where it lacks a quarter or more, .37 to .52 where it is about half or more
 LEAST_IN_COMMON = 0.7
 _GAP = 0.1  # of a slice's width, between it and the next
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
 from spotfuse._core import sampling
+from spotfuse._core.types import Floats
 from spotfuse.group._joining import LEAST_IN_COMMON
 
 log = logging.getLogger(__name__)
 _PERPLEXITY = 30
 _QUERIES = 10_000  # spots whose neighbours tell how slices mix
-
-Floats = npt.NDArray[np.float64]
 
 
 def mixing(found: AnnData) -> pd.DataFrame:

@@ -13,8 +13,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from spotfuse import preparation
-
-Floats = npt.NDArray[np.float64]
+from spotfuse._core.types import Floats
 
 _ALPHA = 0.1  # weight of distances in the transport; the rest is that of expression
 _TRANSPORTED, _ABOVE, _BELOW = 256, 1024, 4096  # pieces of a slice at most: in the transport, and in the fit

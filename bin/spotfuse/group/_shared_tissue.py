@@ -7,16 +7,13 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from spotfuse._core.sampling import evenly
+from spotfuse._core.types import Floats32, Ints
 from spotfuse.preparation._batch_shift import _DIMENSIONS, _OTHERS, _SPOTS
 
 _KINDS, _REPEATS = 10, 3  # of expression, and how often they are sought
 
-Floats = npt.NDArray[np.float32]
-Points = npt.NDArray[np.floating]
-Codes = npt.NDArray[np.int64]
 
-
-def shared_tissue(smoothed: Floats, codes: Codes) -> npt.NDArray[np.float64]:
+def shared_tissue(smoothed: Floats32, codes: Ints) -> npt.NDArray[np.float64]:
     """Give the share of its tissue that each slice has in common with the others.
 
     Spots of all slices are divided into kinds of expression by k-means; what two compositions have in common is the sum

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 
@@ -14,8 +13,6 @@ from spotfuse._core import tables
 from spotfuse.group._joining import LEAST_IN_COMMON
 
 log = logging.getLogger(__name__)
-
-Floats = npt.NDArray[np.float64]
 
 
 def split(joined: AnnData, learned: Path, folder: Path) -> dict[str, str]:

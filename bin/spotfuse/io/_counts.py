@@ -11,10 +11,9 @@ from scipy import sparse
 
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
+from spotfuse._core.types import Floats
 
-Values = npt.NDArray[np.float64]
-
-_INVERSES: tuple[tuple[str, Callable[[Values], Values]], ...] = (
+_INVERSES: tuple[tuple[str, Callable[[Floats], Floats]], ...] = (
     ("log-transformed", np.expm1),
     ("log-transformed to base 2", lambda x: np.expm1(x * np.log(2))),
     ("log-transformed to base 10", lambda x: np.expm1(x * np.log(10))),
@@ -84,7 +83,7 @@ def _sample(X: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _won_back(
-    X: sparse.csr_matrix, inverse: Callable[[Values], Values], scaled: bool
+    X: sparse.csr_matrix, inverse: Callable[[Floats], Floats], scaled: bool
 ) -> npt.NDArray[np.float32] | None:
     """Give whole numbers, of rows that were scaled as multiples of each one's smallest value; None unless they are."""
     if not X.nnz:
@@ -102,7 +101,7 @@ def _won_back(
     return whole.astype(np.float32) if fits.all() else None
 
 
-def _same_totals(X: sparse.csr_matrix, inverse: Callable[[Values], Values]) -> bool:
+def _same_totals(X: sparse.csr_matrix, inverse: Callable[[Floats], Floats]) -> bool:
     """Tell whether all spots have the same total, as only a normalisation gives it."""
     with np.errstate(over="ignore"):
         values = inverse(X.data.astype(np.float64))

@@ -3,14 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.spatial.distance import jensenshannon
 
 from spotfuse._core import naming
 from spotfuse._core.errors import InputError
-
-Array = npt.NDArray[np.float64]
+from spotfuse._core.types import Floats
 
 
 def evaluate(proportions: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
@@ -69,40 +67,47 @@ def scores(proportions: pd.DataFrame, truth: pd.DataFrame, given: str, known_as:
         raise InputError(f"{known_as} is 0 in all the spots that are scored")
     P, T = P[known], T[known] / total[known]
 
+    return _compared(P, T, types) | {
+        "n_spots": int(known.sum()),
+        "missing_types": [name for name in types if name not in proportions.columns],
+        "unknown_types": [name for name in types if name not in truth.columns],
+    }
+
+
+def _compared(P: Floats, T: Floats, types: list[str]) -> dict[str, Any]:
+    """Compare two matrices of spots × types in all conventions; what cannot be computed is NaN."""
     per_type = pd.DataFrame(
         {
             "RMSE": np.sqrt(np.mean((P - T) ** 2, axis=0)),
-            "PCC": [_correlation(P[:, k], T[:, k]) for k in range(len(types))],
-            "Spearman": [_correlation(_ranks(P[:, k]), _ranks(T[:, k])) for k in range(len(types))],
+            "PCC": _pearson(P.T, T.T),
+            "Spearman": _pearson(*(pd.DataFrame(values).rank().to_numpy(np.float64).T for values in (P, T))),
         },
         index=pd.Index(types, name="type"),
     )
-    scored = np.ptp(T, axis=0) > 0 if len(T) else np.zeros(len(types), bool)
-    means = per_type[scored].mean()
-    distance = np.array([jensenshannon(p, t) for p, t in zip(P, T, strict=True)])
+    varying, uneven = np.ptp(T, axis=0) > 0, np.ptp(T, axis=1) > 0
+    means = per_type[varying].mean()
+    some = (P.sum(axis=1) > 0) & (T.sum(axis=1) > 0)
+    distance = jensenshannon(P[some], T[some], axis=1)
     bits = distance**2 / np.log(2)
-    flat_p, flat_t = P.ravel(), T.ravel()
-    spread = flat_p.var() + flat_t.var() + (flat_p.mean() - flat_t.mean()) ** 2
+    flat = P.ravel(), T.ravel()
+    spread = flat[0].var() + flat[1].var() + (flat[0].mean() - flat[1].mean()) ** 2
     return {
         "RMSE": float(means["RMSE"]),
         "PCC": float(means["PCC"]),
-        "JSD": float(np.mean(distance)),
+        "JSD": _mean(distance),
         "Spearman": float(means["Spearman"]),
-        "PCC_per_spot": float(np.mean([_correlation(p, t) for p, t in zip(P, T, strict=True)])),
-        "PCC_overall": _correlation(flat_p, flat_t),
-        "CCC": float(2 * np.mean((flat_p - flat_p.mean()) * (flat_t - flat_t.mean())) / spread) if spread else 0.0,
+        "PCC_per_spot": _mean(_pearson(P[uneven], T[uneven])),
+        "PCC_overall": float(_pearson(flat[0][None], flat[1][None])[0]),
+        "CCC": float(2 * np.mean((flat[0] - flat[0].mean()) * (flat[1] - flat[1].mean())) / spread) if spread else 0.0,
         "MAE": float(np.mean(np.abs(P - T))),
         "RMSE_overall": float(np.sqrt(np.mean((P - T) ** 2))),
-        "spotless": {
-            "RMSE": float(np.mean(np.sqrt(np.mean((P - T) ** 2, axis=1)))),
-            "JSD": float(np.mean(bits)),
+        "spotless": {"RMSE": float(np.mean(np.sqrt(np.mean((P - T) ** 2, axis=1)))), "JSD": _mean(bits)},
+        "li2023": {
+            "RMSE": float(np.sqrt(np.mean((P - T) ** 2))),
+            "JSD": float(np.median(bits)) if len(bits) else np.nan,
         },
-        "li2023": {"RMSE": float(np.sqrt(np.mean((P - T) ** 2))), "JSD": float(np.median(bits))},
         "per_type": per_type,
-        "n_spots": int(known.sum()),
-        "n_types_skipped": int((~scored).sum()),
-        "missing_types": [name for name in types if name not in proportions.columns],
-        "unknown_types": [name for name in types if name not in truth.columns],
+        "n_types_skipped": int((~varying).sum()),
     }
 
 
@@ -120,16 +125,6 @@ def _numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
             f"'{str(table.iloc[row, column])[:40]}' is not a number from 0"
         )
     return numbers
-
-
-def _correlation(a: Array, b: Array) -> float:
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _ranks(values: Array) -> Array:
-    return np.asarray(pd.Series(values).rank().to_numpy(dtype=np.float64))
 
 
 def proportion_scores(predicted: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float | int | None]:
@@ -172,16 +167,10 @@ def proportion_scores(predicted: pd.DataFrame, truth: pd.DataFrame) -> dict[str,
     types = sorted(set(truth) | set(predicted))
     T = truth.loc[spots].reindex(columns=types, fill_value=0.0).to_numpy(dtype=np.float64)
     P = predicted.loc[spots].reindex(columns=types, fill_value=0.0).to_numpy(dtype=np.float64)
-    varying = np.ptp(T, axis=0) > 0
-    rmse = np.sqrt(np.mean((P - T) ** 2, axis=0))
-    uneven = np.ptp(T, axis=1) > 0
-    return {
-        "rmse": _mean(rmse[varying]),
-        "pcc_per_type": _mean(_pearson(P.T[varying], T.T[varying])),
-        "pcc_per_spot": _mean(_pearson(P[uneven], T[uneven])),
-        "js_distance": _mean(_js_distance(P, T)),
-        "n_types_skipped": int((~varying).sum()),
-    }
+    scores = _compared(P, T, types)
+    named = {"rmse": "RMSE", "pcc_per_type": "PCC", "pcc_per_spot": "PCC_per_spot", "js_distance": "JSD"}
+    found = {ours: None if np.isnan(scores[name]) else scores[name] for ours, name in named.items()}
+    return found | {"n_types_skipped": scores["n_types_skipped"]}
 
 
 def check_proportions(truth: pd.DataFrame, name: Any) -> None:
@@ -212,9 +201,9 @@ def check_proportions(truth: pd.DataFrame, name: Any) -> None:
         )
 
 
-def _pearson(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Correlate the rows of two matrices; 0 where a row of the first is constant."""
-    constant = np.ptp(A, axis=1) == 0
+def _pearson(A: Floats, B: Floats) -> Floats:
+    """Correlate the rows of two matrices; 0 where a row of either is constant."""
+    constant = (np.ptp(A, axis=1) == 0) | (np.ptp(B, axis=1) == 0)
     A = A - A.mean(axis=1, keepdims=True)
     B = B - B.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(A, axis=1) * np.linalg.norm(B, axis=1)
@@ -222,12 +211,5 @@ def _pearson(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     return np.where(constant, 0.0, np.clip(r, -1, 1))
 
 
-def _js_distance(P: np.ndarray, T: np.ndarray) -> np.ndarray:
-    from scipy.spatial.distance import jensenshannon
-
-    some = (P.sum(axis=1) > 0) & (T.sum(axis=1) > 0)
-    return np.asarray(jensenshannon(P[some], T[some], axis=1))
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if len(values) else None
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else np.nan

@@ -8,7 +8,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse.patterns._permutation_moments import Floats, Sums, moments
+from spotfuse._core.types import Floats
+from spotfuse.patterns._permutation_moments import Sums, moments
 
 NEIGHBOURHOODS = ["kind", "name", "neighbour", "observed", "expected", "log2_ratio", "z"]
 _PSEUDO_EDGES = 1.0  # added to observed and expected edges, so that none is 0

@@ -1,12 +1,9 @@
 """Counts summed over the spots of a domain."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
-
-Floats = npt.NDArray[np.float64]
 
 
 def pseudobulk_counts(adata: AnnData, domains: pd.Series) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.stats import false_discovery_control, pearson3
 
-from spotfuse.patterns._permutation_moments import Floats, Sums, moments, skewness
+from spotfuse._core.types import Floats
+from spotfuse.patterns._permutation_moments import Sums, moments, skewness
 from spotfuse.preparation import log_normalised
 
 SPATIAL_GENES = ["gene", "morans_i", "z", "p_adjusted", "share"]

@@ -1,10 +1,10 @@
 """Slices of one group in one space of expression: what is left between them, and what tissue they have in common."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from spotfuse._core.sampling import evenly
+from spotfuse._core.types import Array, Floats32, Ints
 
 _DIMENSIONS = 15  # leading components, in which spots are compared
 _NEIGHBOURS = 5
@@ -13,12 +13,8 @@ _STILL = 1e-3  # of the spread of spots: a step that is none
 _CHANCE = 0.2  # of it: slices of the same tissue are apart by .04 to .18 (measured), others by .14 to .5
 _SPOTS, _OTHERS = 5_000, 10_000  # of a slice, and of the others, that are compared
 
-Floats = npt.NDArray[np.float32]
-Points = npt.NDArray[np.floating]
-Codes = npt.NDArray[np.int64]
 
-
-def without_batch_shift(scores: Floats, smoothed: Floats, codes: Codes) -> Floats:
+def without_batch_shift(scores: Floats32, smoothed: Floats32, codes: Ints) -> Floats32:
     """Move each slice as a whole until spots and their mutual nearest neighbours in the others differ by nothing.
 
     Standardising each slice by itself puts their means on one another. Where one has more of a tissue than another,
@@ -61,7 +57,7 @@ def without_batch_shift(scores: Floats, smoothed: Floats, codes: Codes) -> Float
     return np.asarray(scores - shift[codes], dtype=np.float32)
 
 
-def _mutual(one: Points, other: Points) -> tuple[Codes, Codes]:
+def _mutual(one: Array, other: Array) -> tuple[Ints, Ints]:
     """Pairs of points that are each among the nearest of the other."""
     width = min(_NEIGHBOURS, len(one), len(other))
     there = cKDTree(other).query(one, range(1, width + 1))[1]

@@ -9,13 +9,13 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
+from spotfuse._core.types import Floats32
 from spotfuse.preparation import _batch_shift, _graphs
 from spotfuse.preparation._normalise import log_scale, residual
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
-Part = tuple[sparse.csr_matrix, Floats]  # a slice's counts, and its spots' totals
+Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 _CLIP = 10.0  # standard deviations above the mean
 _BLOCK = 1_000  # spots in dense memory at a time
 _COVARIANCE_SPOTS = 30_000  # enough for a covariance of genes: more spots only take time
@@ -42,7 +42,7 @@ def add_components(adata: AnnData, slices: Sequence[Part], n_components: int) ->
     adata.obsp["feature_connectivities"] = _graphs.feature_graph(smoothed(adata, adata.obsm["X_pca"]))
 
 
-def smoothed(adata: AnnData, scores: Floats) -> Floats:
+def smoothed(adata: AnnData, scores: Floats32) -> Floats32:
     """Average over the tissue, as spots are compared by expression; of shape (n_spots, n_components)."""
     average = _graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
     for _ in range(_FEATURE_SMOOTHING):
@@ -53,8 +53,8 @@ def smoothed(adata: AnnData, scores: Floats) -> Floats:
 def principal_components(
     slices: Sequence[Part],
     n_components: int,
-    transform: Callable[[Floats, Floats, Floats], Floats],
-) -> Floats:
+    transform: Callable[[Floats32, Floats32, Floats32], Floats32],
+) -> Floats32:
     """Scores on the leading components of standardised genes, exact and with fixed signs, block of spots by block.
 
     Genes are centred, divided by their standard deviation and clipped from above, in each slice by itself; slices have
@@ -88,7 +88,7 @@ def principal_components(
     else:
         vectors = eigsh(covariance, k=k, v0=np.ones(n_genes))[1][:, ::-1]
     weights = fixed_signs(vectors).astype(np.float32)
-    scores: Floats = np.vstack(
+    scores: Floats32 = np.vstack(
         [
             _centred(np.vstack([block(start, 1) @ weights for start in range(0, counts.shape[0], _BLOCK)]))
             for (counts, _), block in zip(slices, standard, strict=True)
@@ -98,13 +98,13 @@ def principal_components(
 
 
 def _standardised(
-    counts: sparse.csr_matrix, totals: Floats, transform: Callable[[Floats, Floats, Floats], Floats]
-) -> Callable[[int, int], Floats]:
+    counts: sparse.csr_matrix, totals: Floats32, transform: Callable[[Floats32, Floats32, Floats32], Floats32]
+) -> Callable[[int, int], Floats32]:
     """Give what standardises the genes of a block of spots, told its first spot and the step to the next."""
     n_spots, n_genes = counts.shape
-    share: Floats = np.asarray(counts.sum(axis=0) / totals.sum(dtype=np.float64), dtype=np.float32)
+    share: Floats32 = np.asarray(counts.sum(axis=0) / totals.sum(dtype=np.float64), dtype=np.float32)
 
-    def block(start: int, step: int) -> Floats:
+    def block(start: int, step: int) -> Floats32:
         rows = slice(start, start + step * _BLOCK, step)
         return transform(counts[rows].toarray(), totals[rows], share)
 
@@ -118,7 +118,7 @@ def _standardised(
     deviation[deviation < 1e-6] = np.inf
     centre, scale = mean.astype(np.float32), deviation.astype(np.float32)
 
-    def standard(start: int, step: int) -> Floats:
+    def standard(start: int, step: int) -> Floats32:
         values = block(start, step)
         values -= centre
         values /= scale
@@ -127,7 +127,7 @@ def _standardised(
     return standard
 
 
-def _centred(scores: Floats) -> Floats:
+def _centred(scores: Floats32) -> Floats32:
     return scores - scores.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 

@@ -7,10 +7,11 @@ import numpy.typing as npt
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse._core.types import Floats32
+
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
-Part = tuple[sparse.csr_matrix, Floats]  # a slice's counts, and its spots' totals
+Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 
 _TARGET_SUM = 1e4
 _OVERDISPERSION = 100.0
@@ -40,21 +41,21 @@ def log_normalise(counts: sparse.csr_matrix, totals: npt.NDArray[np.float64]) ->
     return sparse.csr_matrix(scaled).log1p()
 
 
-def log_scale(counts: Floats, totals: Floats, share: Floats) -> Floats:
+def log_scale(counts: Floats32, totals: Floats32, share: Floats32) -> Floats32:
     """Scale to 10,000 counts a spot and take log1p; dense, of shape (n_spots, n_genes)."""
-    values: Floats = np.multiply(counts, np.float32(_TARGET_SUM) / np.maximum(totals, 1))
+    values: Floats32 = np.multiply(counts, np.float32(_TARGET_SUM) / np.maximum(totals, 1))
     np.log1p(values, out=values)
     return values
 
 
-def residual(counts: Floats, totals: Floats, share: Floats) -> Floats:
+def residual(counts: Floats32, totals: Floats32, share: Floats32) -> Floats32:
     """Deviate from a spot's share of each gene's counts, in standard deviations of a negative binomial.
 
     Analytic Pearson residuals: Lause et al. 2021, Genome Biol 22:258.
     """
     expected = np.maximum(totals * share, np.float32(1e-9))
-    values: Floats = counts - expected
-    deviation: Floats = expected / np.float32(_OVERDISPERSION)
+    values: Floats32 = counts - expected
+    deviation: Floats32 = expected / np.float32(_OVERDISPERSION)
     deviation += 1
     deviation *= expected
     values /= np.sqrt(deviation, out=deviation)

@@ -3,19 +3,18 @@
 import logging
 
 import numpy as np
-import numpy.typing as npt
 from anndata import AnnData
 from scipy import sparse
 
 from spotfuse._core.errors import InputError
+from spotfuse._core.types import Floats32
 from spotfuse.preparation import _graphs
 from spotfuse.preparation._components import add_components
 from spotfuse.preparation._variable_genes import most_variable
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
-Part = tuple[sparse.csr_matrix, Floats]  # a slice's counts, and its spots' totals
+Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 
 
 def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, n_neighbors: int = 6) -> None:

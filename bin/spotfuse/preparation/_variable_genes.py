@@ -8,11 +8,11 @@ from anndata import AnnData
 from scipy import sparse
 
 from spotfuse._core.errors import InputError
+from spotfuse._core.types import Floats32
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
-Part = tuple[sparse.csr_matrix, Floats]  # a slice's counts, and its spots' totals
+Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 _BLOCK = 1_000  # spots in dense memory at a time
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import anndata as ad
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from spotfuse import __version__, cohort, preparation
@@ -18,8 +17,6 @@ from spotfuse.report import _figures
 from spotfuse.report._maps import Layers, bins_of
 from spotfuse.report._multiqc import MEASURES
 from spotfuse.report._page import VIRIDIS, Pack, domain_colours, duration, grouped, palette, render
-
-Array = npt.NDArray[Any]
 
 POINTS = 1_000_000  # of all thumbnails together
 MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail

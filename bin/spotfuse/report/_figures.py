@@ -1,7 +1,6 @@
 """Figures as SVG text, in the page's own colours and type; every text in them is escaped."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from spotfuse._core.order import natural
+from spotfuse._core.types import Array
 from spotfuse.report._page import VIRIDIS
-
-Array = npt.NDArray[np.floating[Any]]
 
 _CHARACTER = 7.2  # width of one at 12 px, px
 

@@ -3,12 +3,10 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spotfuse import preparation
+from spotfuse._core.types import Array
 from spotfuse.report._page import Pack
-
-Array = npt.NDArray[Any]
 
 
 def bins_of(xy: Array, limit: int) -> Array | None:

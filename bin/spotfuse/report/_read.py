@@ -8,16 +8,14 @@ from typing import Any
 
 import anndata as ad
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from spotfuse._core import guard
 from spotfuse._core.order import natural
 from spotfuse._core.tables import read_back
+from spotfuse._core.types import Array
 from spotfuse.cohort import flatten
 from spotfuse.report._page import domain_colours
-
-Array = npt.NDArray[Any]
 
 LISTED_GENES = 60  # markers of a domain that the page lists
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 from scipy import sparse
@@ -20,7 +19,6 @@ from spotfuse.report._maps import Layers, bins_of, two_components
 from spotfuse.report._page import VIRIDIS, Pack, palette, render
 from spotfuse.report._read import LISTED_GENES, Slice
 
-Array = npt.NDArray[Any]
 Tables = dict[str, list[list[Any]]]  # what the page offers as TSV: the header, then the rows
 Drawn = list[tuple[str, str, Any]]  # figures with their names and captions
 
