@@ -8,6 +8,7 @@ from anndata import AnnData
 from spotfuse import io
 from spotfuse._core import naming, tables
 from spotfuse._core.errors import InputError
+from spotfuse.io import _tables
 
 
 def test_six_digits_and_plain_newlines(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, message: st
 
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_LARGEST", 2**20)
+    monkeypatch.setattr(_tables, "_LARGEST", 2**20)
     (tmp_path / "t.tsv.gz").write_bytes(gzip.compress(b"spot\tlabel\n" + b"a\tb\n" * 2**20))
     with pytest.raises(InputError, match="too large for a table of spots"):
         io.read_table(tmp_path / "t.tsv.gz")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from spotfuse import cohort, report
 from spotfuse._core import tables
-from spotfuse.pipeline import closing_table, failures
+from spotfuse.pipeline import closing_table, failures, steps
 
 
 def note(sample: str, step: str, failure: str | None = None) -> dict:
@@ -80,7 +80,7 @@ def test_metrics_have_a_row_a_finished_slice_in_the_sheets_order(slices):
 
 
 def test_a_column_of_the_sheet_may_have_a_dot_in_its_name(slices):
-    table = cohort.metrics([row | {"age.years": 7} for row in SHEET], slices)
+    table = cohort.metrics([row | {"age.years": 7} for row in SHEET], slices, steps.STEPS)
     assert table["age.years"].tolist() == [7, 7] and list(table)[-1] == "seconds.train"
 
 

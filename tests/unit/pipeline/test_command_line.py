@@ -10,8 +10,8 @@ COMMAND = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {bin!r})
-from spotfuse import cli
-from spotfuse.errors import InputError, MachineError
+from spotfuse._core.errors import InputError, MachineError
+from spotfuse.pipeline import command_line
 
 def main(args):
     Path("half.tsv").write_text("half")
@@ -19,7 +19,7 @@ def main(args):
     Path("folder/half.tsv").write_text("half")
     raise {error}
 
-cli.run("step", "Help.", lambda parser: None, main)
+command_line.run("step", "Help.", lambda parser: None, main)
 """
 
 
