@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = ROOT / "tests/executors/machine"
+_CANNOT = 77  # exit status of `machine` where nothing can be set up
 USER = 1000  # an ordinary one, without a name on this machine
 SAMPLES = ("cortex", "starmap_left", "starmap_right")
 OF_ALL = ("domains", "markers", "qc", "loss", "n_domains", "spatial_genes", "neighbourhoods")
@@ -90,10 +91,12 @@ class Scratch:
         subprocess.run(["chmod", "-R", "go=rX", folder / "cache"], check=True)
 
     def machine(self, task: str) -> None:
-        """Set something up, or skip the test with the reason why that cannot be."""
+        """Set something up; skip the test where root on Debian with room could not, and fail where it should have."""
         done = subprocess.run([MACHINE, self.folder, task], check=False, stderr=-1, stdout=-3, text=True)
-        if done.returncode:
-            pytest.skip(f"{task}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        why = f"{task}: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+        if done.returncode == _CANNOT:
+            pytest.skip(why)
+        assert done.returncode == 0, why
 
     def place(self, name: str, user: int = 0) -> Path:
         """Where a run is launched; there already when it is resumed."""
@@ -149,6 +152,18 @@ class Scratch:
                 [*enter, *command], cwd=folder, check=False, stdout=log, stderr=subprocess.STDOUT, timeout=2400
             ).returncode
         return Run(folder, status, (folder / "log").read_text())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count what ran in which engine, so that nobody takes a run without one for a run in all."""
+    ran = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
+    # all but the tests named here run in Docker
+    count = dict.fromkeys(("docker", "podman", "slurm", "apptainer"), 0)
+    for report in ran:
+        named = [engine for engine in count if engine in report.nodeid.rpartition("::")[2]]
+        for engine in named or ["docker"]:
+            count[engine] += 1
+    terminalreporter.write_line("ran in " + ", ".join(f"{engine}: {n} tests" for engine, n in count.items()))
 
 
 @pytest.fixture(scope="session")
