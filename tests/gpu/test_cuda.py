@@ -1,5 +1,6 @@
 """The same partition and proportions on a GPU as on the CPU. `make test-gpu` runs these, and prints times beside."""
 
+from functools import partial
 from pathlib import Path
 
 import anndata as ad
@@ -40,11 +41,13 @@ def test_a_gpu_repeats_itself(cortex: AnnData, name: str) -> None:
     np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
 
 
-def test_tiles_of_a_large_slice(cortex: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spotfuse.embedding import _spotfuse
+def test_tiles_of_a_large_slice(cortex: AnnData) -> None:
+    from spotfuse.embedding._spotfuse import Settings, Spotfuse
 
-    monkeypatch.setattr(_spotfuse, "_TILE", 500)
-    values = {device: embedding.train(cortex, epochs=30, device=device).values for device in ("cpu", "cuda")}
+    tiled = partial(Spotfuse.from_slice, settings=Settings(tile=500))
+    values = {
+        device: embedding.train(cortex, encoder=tiled, epochs=30, device=device).values for device in ("cpu", "cuda")
+    }
     np.testing.assert_allclose(values["cpu"], values["cuda"], rtol=0.02, atol=0.02)
 
 

@@ -7,6 +7,7 @@ summary, as in GraphST (Long et al. 2023, Nat Commun 14:1155).
 """
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,31 @@ from torch.nn import functional
 from spotfuse.embedding._base import Encoder
 from spotfuse.preparation import averaging, tiles
 
-_STEPS = 2  # of spatial averaging, before the encoder: domains.assign goes on from there
-_DROPOUT = 0.1
-_RECONSTRUCTION = 10.0
-_CONTRAST = 2.5
-_TILE = 8192  # spots a step
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the embedding.
+
+    Attributes
+    ----------
+    steps
+        Of spatial averaging before the encoder; `spotfuse.domains.assign` goes on from there.
+    dropout
+        Share of the components that a training step leaves out.
+    reconstruction, contrast
+        Weights of the two terms of the loss.
+    tile
+        Spots of a training step, at most.
+    """
+
+    steps: int = 2
+    dropout: float = 0.1
+    reconstruction: float = 10.0
+    contrast: float = 2.5
+    tile: int = 8192
+
+
+SETTINGS = Settings()
 
 
 class Spotfuse(Encoder):
@@ -44,6 +65,8 @@ class Spotfuse(Encoder):
         Coordinates, to cut tiles.
     seed
         Of weights, dropout and corruption.
+    settings
+        What else decides the embedding.
     """
 
     epochs = 100
@@ -56,15 +79,17 @@ class Spotfuse(Encoder):
         graph: sparse.csr_matrix,
         place: npt.NDArray[np.float64],
         seed: int,
+        settings: Settings = SETTINGS,
     ) -> None:
         super().__init__()
+        self.settings = settings
         n_components = spatial.shape[1]
         self.random = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same numbers
         self.spatial: Tensor
         self.feature: Tensor
         self.register_buffer("spatial", torch.from_numpy(spatial))
         self.register_buffer("feature", torch.from_numpy(feature))
-        self.tiles = tiles(place[:, :2], _TILE)
+        self.tiles = tiles(place[:, :2], settings.tile)
         for number, tile in enumerate(self.tiles):
             # the tile's own spots count too: a readout of neighbours alone says little where there is one
             inside = averaging(graph[tile][:, tile], self_weight=1 / 7)
@@ -85,16 +110,16 @@ class Spotfuse(Encoder):
             nn.init.eye_(layer.weight)
 
     @classmethod
-    def from_slice(cls, adata: AnnData, seed: int) -> "Spotfuse":
+    def from_slice(cls, adata: AnnData, seed: int, settings: Settings = SETTINGS) -> "Spotfuse":
         """Average the components of a prepared slice over both graphs, and build the encoder on them."""
         components = adata.obsm["X_pca"]
         spatial = (components / max(float(components[:, 0].std()), 1e-12)).astype(np.float32)
         average = averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
-        for _ in range(_STEPS):
+        for _ in range(settings.steps):
             spatial = average @ spatial
         feature = averaging(adata.obsp["feature_connectivities"], self_weight=0.5) @ spatial
         graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
-        return cls(spatial, feature, graph, np.asarray(adata.obsm["spatial"]), seed)
+        return cls(spatial, feature, graph, np.asarray(adata.obsm["spatial"]), seed, settings)
 
     def losses(self) -> dict[str, Tensor]:
         """Reconstruction and contrast on the next tile."""
@@ -108,8 +133,8 @@ class Spotfuse(Encoder):
         corrupted, _ = self._fuse(self._drop(spatial[shuffled]), self._drop(feature[shuffled]))
         contrast = self._contrast(latent, corrupted, readout) + self._contrast(corrupted, latent, readout)
         return {
-            "reconstruction": _RECONSTRUCTION * functional.mse_loss(self.decoder(latent), spatial),
-            "contrast": _CONTRAST * contrast,
+            "reconstruction": self.settings.reconstruction * functional.mse_loss(self.decoder(latent), spatial),
+            "contrast": self.settings.contrast * contrast,
         }
 
     def embed(self) -> tuple[Tensor, Tensor]:
@@ -130,8 +155,8 @@ class Spotfuse(Encoder):
         return functional.softplus(-own).mean() + functional.softplus(foreign).mean()
 
     def _drop(self, values: Tensor) -> Tensor:
-        kept = torch.rand(values.shape, generator=self.random) >= _DROPOUT
-        return values * kept.to(values.device) / (1 - _DROPOUT)
+        kept = torch.rand(values.shape, generator=self.random) >= self.settings.dropout
+        return values * kept.to(values.device) / (1 - self.settings.dropout)
 
 
 def _tensor(matrix: sparse.csr_matrix) -> Tensor:

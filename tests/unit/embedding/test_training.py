@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 from spotfuse import embedding, preparation
 from spotfuse._core.errors import InputError
-from spotfuse.embedding import _spotfuse
+from spotfuse.embedding._spotfuse import Settings, Spotfuse
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +52,12 @@ def test_a_seed_decides_everything(prepared):
     assert not np.array_equal(first.values, other.values)
 
 
-def test_tiles_cover_the_slice_once_and_train_as_well(prepared, monkeypatch):
-    monkeypatch.setattr(_spotfuse, "_TILE", 70)
+def test_tiles_cover_the_slice_once_and_train_as_well(prepared):
     tiles = preparation.tiles(prepared.obsm["spatial"], 70)
     assert max(map(len, tiles)) <= 70
     assert np.array_equal(np.sort(np.concatenate(tiles)), np.arange(prepared.n_obs))
-    learned = embedding.train(prepared, epochs=40)
+    in_tiles = partial(Spotfuse.from_slice, settings=Settings(tile=70))
+    learned = embedding.train(prepared, encoder=in_tiles, epochs=40)
     assert learned.losses["loss"].tail(5).mean() < learned.losses["loss"].head(5).mean()
 
 
