@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +13,16 @@ from scipy.sparse.linalg import eigsh
 from spotfuse._core.types import Floats32
 from spotfuse.preparation import _batch_shift, _graphs
 from spotfuse.preparation._normalise import log_scale, residual
+from spotfuse.preparation._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
 Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
-_CLIP = 10.0  # standard deviations above the mean
 _BLOCK = 1_000  # spots in dense memory at a time
 _COVARIANCE_SPOTS = 30_000  # enough for a covariance of genes: more spots only take time
-_FEATURE_SMOOTHING = 4  # steps of spatial averaging before spots are compared by expression
 
 
-def add_components(adata: AnnData, slices: Sequence[Part], n_components: int) -> None:
+def add_components(adata: AnnData, slices: Sequence[Part], n_components: int, settings: Settings = SETTINGS) -> None:
     """Add components and the feature graph, in place; several slices lose their batch shift (`without_batch_shift`).
 
     Parameters
@@ -31,21 +31,28 @@ def add_components(adata: AnnData, slices: Sequence[Part], n_components: int) ->
         One or several slices with their ``obsp['spatial_connectivities']``.
     slices, n_components
         As for `principal_components`, in the order of the spots.
+    settings
+        What else decides them.
     """
     codes = np.repeat(np.arange(len(slices)), [counts.shape[0] for counts, _ in slices])
+    residuals = partial(residual, overdispersion=settings.overdispersion)
     # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
-    for key, transform in (("X_pca", residual), ("X_pca_log", log_scale)):
-        scores = principal_components(slices, n_components, transform)
+    for key, transform in (("X_pca", residuals), ("X_pca_log", log_scale)):
+        scores = principal_components(slices, n_components, transform, settings.clip)
         adata.obsm[key] = (
-            _batch_shift.without_batch_shift(scores, smoothed(adata, scores), codes) if len(slices) > 1 else scores
+            _batch_shift.without_batch_shift(scores, smoothed(adata, scores, settings), codes)
+            if len(slices) > 1
+            else scores
         )
-    adata.obsp["feature_connectivities"] = _graphs.feature_graph(smoothed(adata, adata.obsm["X_pca"]))
+    adata.obsp["feature_connectivities"] = _graphs.feature_graph(
+        smoothed(adata, adata.obsm["X_pca"], settings), settings.n_feature_neighbors
+    )
 
 
-def smoothed(adata: AnnData, scores: Floats32) -> Floats32:
+def smoothed(adata: AnnData, scores: Floats32, settings: Settings = SETTINGS) -> Floats32:
     """Average over the tissue, as spots are compared by expression; of shape (n_spots, n_components)."""
     average = _graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
-    for _ in range(_FEATURE_SMOOTHING):
+    for _ in range(settings.feature_smoothing):
         scores = average @ scores
     return scores
 
@@ -54,6 +61,7 @@ def principal_components(
     slices: Sequence[Part],
     n_components: int,
     transform: Callable[[Floats32, Floats32, Floats32], Floats32],
+    clip: float = SETTINGS.clip,
 ) -> Floats32:
     """Scores on the leading components of standardised genes, exact and with fixed signs, block of spots by block.
 
@@ -69,13 +77,15 @@ def principal_components(
         Components wanted.
     transform
         `log_scale` or `residual`.
+    clip
+        Largest standardised value.
 
     Returns
     -------
     Scores, float32 of shape (n_spots of all slices, n_components).
     """
     n_spots, n_genes = sum(counts.shape[0] for counts, _ in slices), slices[0][0].shape[1]
-    standard = [_standardised(counts, totals, transform) for counts, totals in slices]
+    standard = [_standardised(counts, totals, transform, clip) for counts, totals in slices]
     covariance = np.zeros((n_genes, n_genes))
     step = -(-n_spots // _COVARIANCE_SPOTS)
     for (counts, _), block in zip(slices, standard, strict=True):
@@ -98,7 +108,10 @@ def principal_components(
 
 
 def _standardised(
-    counts: sparse.csr_matrix, totals: Floats32, transform: Callable[[Floats32, Floats32, Floats32], Floats32]
+    counts: sparse.csr_matrix,
+    totals: Floats32,
+    transform: Callable[[Floats32, Floats32, Floats32], Floats32],
+    clip: float,
 ) -> Callable[[int, int], Floats32]:
     """Give what standardises the genes of a block of spots, told its first spot and the step to the next."""
     n_spots, n_genes = counts.shape
@@ -122,7 +135,7 @@ def _standardised(
         values = block(start, step)
         values -= centre
         values /= scale
-        return np.minimum(values, np.float32(_CLIP), out=values)
+        return np.minimum(values, np.float32(clip), out=values)
 
     return standard
 

@@ -8,13 +8,13 @@ from anndata import AnnData
 from scipy import sparse
 
 from spotfuse._core.types import Floats32
+from spotfuse.preparation._settings import SETTINGS
 
 log = logging.getLogger(__name__)
 
 Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 
 _TARGET_SUM = 1e4
-_OVERDISPERSION = 100.0
 
 
 def log_normalised(adata: AnnData) -> sparse.csr_matrix:
@@ -48,14 +48,16 @@ def log_scale(counts: Floats32, totals: Floats32, share: Floats32) -> Floats32:
     return values
 
 
-def residual(counts: Floats32, totals: Floats32, share: Floats32) -> Floats32:
+def residual(
+    counts: Floats32, totals: Floats32, share: Floats32, overdispersion: float = SETTINGS.overdispersion
+) -> Floats32:
     """Deviate from a spot's share of each gene's counts, in standard deviations of a negative binomial.
 
     Analytic Pearson residuals: Lause et al. 2021, Genome Biol 22:258.
     """
     expected = np.maximum(totals * share, np.float32(1e-9))
     values: Floats32 = counts - expected
-    deviation: Floats32 = expected / np.float32(_OVERDISPERSION)
+    deviation: Floats32 = expected / np.float32(overdispersion)
     deviation += 1
     deviation *= expected
     values /= np.sqrt(deviation, out=deviation)

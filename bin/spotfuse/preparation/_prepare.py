@@ -7,17 +7,22 @@ from anndata import AnnData
 from scipy import sparse
 
 from spotfuse._core.errors import InputError
-from spotfuse._core.types import Floats32
 from spotfuse.preparation import _graphs
 from spotfuse.preparation._components import add_components
+from spotfuse.preparation._settings import SETTINGS, Settings
 from spotfuse.preparation._variable_genes import most_variable
 
 log = logging.getLogger(__name__)
 
-Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 
-
-def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, n_neighbors: int = 6) -> None:
+def prepare(
+    adata: AnnData,
+    *,
+    n_top_genes: int = 3000,
+    n_components: int = 50,
+    n_neighbors: int = 6,
+    settings: Settings = SETTINGS,
+) -> None:
     """Add variable genes, principal components and the two graphs to a slice, in place.
 
     Written are ``var['highly_variable']``, ``obsm['X_pca']`` (components of Pearson residuals, float32, of shape
@@ -35,6 +40,8 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
         Principal components; fewer where spots or genes are fewer.
     n_neighbors
         Spatial neighbours of a spot that lies on no array.
+    settings
+        What else decides them.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def prepare(adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, 
     totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
     adata.obsp["spatial_connectivities"] = _graphs.spatial_graph(adata, n_neighbors)
     adata.uns.get("spotfuse", {}).get("notes", []).extend(_graphs.oddities(adata.obsp["spatial_connectivities"]))
-    add_components(adata, [(counts[:, adata.var["highly_variable"].to_numpy()], totals)], n_components)
+    add_components(adata, [(counts[:, adata.var["highly_variable"].to_numpy()], totals)], n_components, settings)
     log.info(
         "%d spots, %d variable genes, %d components, %.1f neighbours a spot",
         adata.n_obs,
