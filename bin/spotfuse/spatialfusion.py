@@ -31,7 +31,8 @@ from spotfuse import domains, embedding, io, preparation, proportions
 from spotfuse._core import backend, naming, progress
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
-from spotfuse.embedding import ENCODERS, Published
+from spotfuse.embedding import ENCODERS
+from spotfuse.embedding._published import Published  # torch-geometric comes with it, so it is not at the door
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """Learn an embedding of the spots of a prepared slice."""
 
 from spotfuse.embedding._base import Embedding
-from spotfuse.embedding._published import Published
 from spotfuse.embedding._training import ENCODERS, train
 
-__all__ = ["ENCODERS", "Embedding", "Published", "train"]
+__all__ = ["ENCODERS", "Embedding", "train"]

@@ -13,6 +13,7 @@ from anndata import AnnData
 from torch import Tensor
 
 from spotfuse._core import backend
+from spotfuse._core.adam import Adam
 from spotfuse._core.errors import InputError
 from spotfuse.embedding._base import Embedding, Encoder
 
@@ -105,13 +106,12 @@ def _build(encoder: str | Callable[[AnnData, int], Encoder], adata: AnnData, see
 
 
 def _minimise(model: Encoder, steps: int, what: str) -> list[dict[str, float]]:
-    optimiser = torch.optim.Adam(model.parameters(), lr=model.learning_rate, weight_decay=model.weight_decay)
+    optimiser = Adam(model.parameters(), model.learning_rate, model.weight_decay)
     history = []
     start = time.perf_counter()
     model.train()
     for step in range(1, steps + 1):
         began = time.perf_counter()
-        optimiser.zero_grad()
         terms = model.losses()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()

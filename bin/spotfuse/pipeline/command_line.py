@@ -28,7 +28,6 @@ _DISTRIBUTIONS = {  # of the modules whose versions matter
     "ot": "pot",
     "pandas": "pandas",
     "rpy2": "rpy2",
-    "scanpy": "scanpy",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "torch": "torch",
@@ -102,7 +101,7 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
     arguments(parser)
     args = parser.parse_args()
 
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+    for library in ("OMP", "MKL", "OPENBLAS"):
         os.environ[f"{library}_NUM_THREADS"] = str(args.threads)
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait by spinning take a busy machine from the others
     os.environ["TMPDIR"] = tempfile.gettempdir()  # R looks no further than /tmp, which a read-only image lacks

@@ -254,10 +254,10 @@ def cite(data: Slice) -> list[tuple[str, str, str]]:
             "10.32614/RJ-2016-021",
         ),
         (
-            "Data handling and marker genes (scanpy)",
-            "Wolf FA, Angerer P, Theis FJ. SCANPY: large-scale single-cell gene expression data analysis. "
-            "Genome Biology 2018; 19: 15.",
-            "10.1186/s13059-017-1382-0",
+            "Data handling (anndata)",
+            "Virshup I, Rybakov S, Theis FJ, Angerer P, Wolf FA. anndata: Access and store annotated data matrices. "
+            "Journal of Open Source Software 2024; 9: 4371.",
+            "10.21105/joss.04371",
         ),
         (
             "Colours",
