@@ -265,8 +265,8 @@ def _dot_plot(data: Slice, expression: sparse.csc_matrix, genes: list[str], tabl
         return ""
     some = expression[:, [genes.index(gene) for gene in chosen]].tocsr()
     of_domain = [some[data.codes == k] for k in range(len(data.names))]
-    mean = np.stack([part.mean(axis=0) for part in of_domain], axis=1)
-    share = np.stack([(part > 0).mean(axis=0) for part in of_domain], axis=1)
+    mean = np.stack([np.ravel(part.mean(axis=0)) for part in of_domain], axis=1)
+    share = np.stack([np.ravel((part > 0).mean(axis=0)) for part in of_domain], axis=1)
     tables["dot_plot"] = [["gene", "domain", "share_of_spots", "mean_expression"]] + [
         [gene, name, round(float(share[i, k]), 5), round(float(mean[i, k]), 5)]
         for i, gene in enumerate(chosen)
