@@ -5,7 +5,8 @@ import pytest
 import torch
 from anndata import AnnData
 from scipy import sparse
-from spotfuse.embedding import Published, train
+from spotfuse.embedding import train
+from spotfuse.embedding._published import Published
 from spotfuse.preparation import prepare
 from torch.nn import functional
 
