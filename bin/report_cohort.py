@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", type=Path, required=True, help="the sample sheet as a JSON list of rows")
     parser.add_argument("--slices", type=Path, nargs="*", default=[], help="folders that collect_slice wrote")
     parser.add_argument("--tables", type=Path, nargs="*", default=[], help="what compare_slices wrote")
-    parser.add_argument("--statuses", type=Path, nargs="*", default=[], help="the steps' status notes")
+    parser.add_argument("--notes", type=Path, help="a JSON list of how the steps went")
     parser.add_argument("--params", type=Path, help="the run's parameters as JSON")
 
 
@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
-    notes = [json.loads(path.read_text()) for path in args.statuses]
+    notes = json.loads(args.notes.read_text()) if args.notes else []
     params = json.loads(args.params.read_text()) if args.params else {}
     compared = {path.stem: tables.read_back(path) for path in args.tables}
     if "composition" not in compared:  # the comparison failed; slices are shown all the same, with their own numbers

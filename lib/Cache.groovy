@@ -1,3 +1,4 @@
+import groovy.json.JsonSlurper
 import java.nio.file.FileSystems
 import java.nio.file.Files
 import java.nio.file.LinkOption
@@ -44,6 +45,17 @@ class Cache {
             }
             changed ? "${changed}: changed after its task had ended; the task runs again".toString() : null
         }.findAll()
+    }
+
+    /** Let the tasks run again that refused a slice or broke down, so that --debug can show where. */
+    void distrustFailed() {
+        tasks.each { name ->
+            def task = workDir.resolve(name)
+            def notes = Files.isDirectory(task) ? Files.list(task).withCloseable { files -> files.filter { file -> file.name.endsWith('.status.json') }.toList() } : []
+            if (notes.any { note -> new JsonSlurper().parse(note).failure }) {
+                Files.deleteIfExists(task.resolve('.exitcode'))
+            }
+        }
     }
 
     private boolean isHere() {

@@ -81,7 +81,7 @@ class Published {
     }
 
     /** The folder of the task that made a file. */
-    private static Path taskOf(Path file) {
+    static Path taskOf(Path file) {
         file.parent.parent.fileName.toString() ==~ /[0-9a-f]{2}/ && file.parent.fileName.toString() ==~ /[0-9a-f]{30}/ ? file.parent : taskOf(file.parent)
     }
 

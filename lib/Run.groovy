@@ -59,6 +59,9 @@ class Run {
         if (!workflow.preview) {
             if (workflow.resume) {
                 cache.distrustChanged().each { line -> println(line) }
+                if (params.debug.toBoolean()) {
+                    cache.distrustFailed()
+                }
             }
             def info = FileHelper.asPath("${params.outdir}/pipeline_info")
             Files.createDirectories(info)
@@ -69,19 +72,24 @@ class Run {
         def digest = { path -> Inputs.digest(path, ours) }.memoize()
         sheet.slices.collectEntries { row ->
             def reference = row.reference ? row.reference + [digest: digest(FileHelper.asPath(row.reference.path))] : null
-            [row.id, row + [digest: digest(row.data), reference: reference]]
+            // as processes take them
+            def inputs = [
+                source: [row.data, digest(row.data), row.reading],
+                truth: [row.annotation, row.column, row.proportions],
+                told: [JsonOutput.toJson(row.given), row.annotation, row.column],
+            ]
+            [row.id, row + inputs + [reference: reference]]
         }
     }
 
     /**
-     * Know a task that ended, by its list of versions. What it could not do for what the machine lacks is no answer to
-     * keep: without an exit status Nextflow takes a task for unfinished, and -resume runs it again.
+     * Know a task that ended, by its note. What it could not do for what the machine lacks is no answer to keep: without
+     * an exit status Nextflow takes a task for unfinished, and -resume runs it again.
      */
-    void ended(Path versions) {
-        def task = versions.parent
+    void ended(Path note) {
+        def task = Published.taskOf(note)
         cache.add(task)
-        def notes = Files.list(task).withCloseable { files -> files.filter { file -> file.name.endsWith('.status.json') }.toList() }
-        if (notes.any { note -> new JsonSlurper().parse(note).again }) {
+        if (new JsonSlurper().parse(note).again) {
             Files.deleteIfExists(task.resolve('.exitcode'))
         }
     }
@@ -121,42 +129,26 @@ class Run {
         [[id: group, n_counts: sorted.sum { slice -> slice[0].n_counts }, slices: sorted*.first()], sorted*.last()]
     }
 
-    /** Of what a step left of a group, what is one slice's: files in a folder of its name, and the note of how it went. */
-    static List<Path> partOf(String sample, List<Path> files, int nSlices, Path workDir) {
-        def own = files.findAll { file -> file.parent.name == sample && file.parent.parent.name == 'slices' }
-        if (own.any { file -> file.name.endsWith('.status.json') }) { // it was left out, and this says why
-            return own
-        }
-        def note = files.find { file -> file.name.endsWith('.status.json') && file.parent.parent.name != 'slices' }
-        own + [noteFor(sample, note, nSlices, workDir)] // a path alone is a list of names
-    }
-
-    /**
-     * The note of a step that several slices share as the note of one of them, with its part of the time. It stays the
-     * same file as long as it says the same, so that tasks that take it stay cached.
-     */
-    static Path noteFor(String sample, Path note, int nSlices, Path workDir) {
-        def said = new JsonSlurper().parse(note)
-        def text = JsonOutput.toJson(said + [sample: sample, seconds: said.seconds / nSlices]) + '\n'
-        def folder = workDir.resolve("notes/${text.md5()}")
-        def copy = folder.resolve("${sample}.${said.step}.status.json")
-        if (!Files.exists(copy)) {
-            Files.createDirectories(folder)
-            copy.text = text
-        }
-        copy
-    }
-
     /** What a step's note means to who watches the run: a slice is done, or lost a step; null for steps on the way. */
-    static String news(Path note) {
+    static String news(String sample, Path note) {
         def said = new JsonSlurper().parse(note)
-        said.failure ? "${said.sample}: ${said.step} failed: ${said.failure}" : said.step == 'report_slice' ? "${said.sample}: done" : null
+        said.failure ? "${sample}: ${said.step} failed: ${said.failure}${said.traceback ? "\n${said.traceback.trim()}" : ''}"
+            : said.step == 'report_slice' ? "${sample}: done" : null
     }
 
-    /** One list of software versions from those of all tasks. */
-    static String versions(List<Path> files) {
+    /** How all steps went, [[slice, note], ...], as JSON: a step that slices share went so for each of them. */
+    static String told(List<List> notes) {
+        def rows = notes.collect { sample, note -> [sample: sample] + new JsonSlurper().parse(note).subMap(['step', 'failure']) }
+        JsonOutput.toJson(rows.sort { row -> "${row.sample} ${row.step}".toString() })
+    }
+
+    /** One list of software versions from the notes of all tasks. */
+    static String versions(List<Path> notes) {
         def steps = new TreeMap().withDefault { new TreeMap() }
-        files.each { file -> new groovy.yaml.YamlSlurper().parse(file).each { step, versions -> steps[step] += versions } }
+        notes.each { note ->
+            def said = new JsonSlurper().parse(note)
+            steps[said.step] += said.versions
+        }
         steps.workflow = [spotfuse: nextflow.Global.session.manifest.version, nextflow: nextflow.BuildInfo.version]
         steps.collect { step, versions ->
             "${step}:\n" + versions.collect { name, version -> "    ${name}: ${version}\n" }.join('')

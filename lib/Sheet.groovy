@@ -148,7 +148,6 @@ class Sheet {
             annotation: annotated && isPath('annotation', cells.annotation) ? resolve(cells.annotation) : [],
             column: annotated && !isPath('annotation', cells.annotation) ? cells.annotation.toString() : '',
             proportions: cells.proportions == null ? [] : resolve(cells.proportions),
-            has_truth: annotated || reference && cells.proportions != null,
             given: given,
         ]
     }

@@ -50,21 +50,16 @@ class Sources {
         modules
     }
 
-    /** A module's file, its packages' `__init__.py`, which import the rest, and what else lies in them: templates, say. */
+    /** A module's file or its package's `__init__.py`, those of the packages around it, and the data that they read. */
     private static List<String> filesOf(Path bin, String module) {
         def parts = module.tokenize('.')
         (1..parts.size()).collectMany { n ->
             def path = parts.take(n).join('/')
-            def folder = bin.resolve(path)
-            def data = []
-            if (n == 2 && Files.isDirectory(folder)) {
-                folder.toFile().eachFileRecurse(groovy.io.FileType.FILES) { file ->
-                    if (!(file.name ==~ /.*\.(py|pyc)/)) {
-                        data << bin.relativize(file.toPath()).toString()
-                    }
-                }
+            def assets = []
+            if (Files.isDirectory(bin.resolve("${path}/assets"))) {
+                bin.resolve("${path}/assets").eachFileRecurse(groovy.io.FileType.FILES) { file -> assets << bin.relativize(file).toString() }
             }
-            ["${path}.py".toString(), "${path}/__init__.py".toString()] + data
+            ["${path}.py".toString(), "${path}.json".toString(), "${path}/__init__.py".toString()] + assets
         }
     }
 }

@@ -1,27 +1,26 @@
 process ASSIGN_DOMAINS {
     tag "${meta.id}"
     label 'process_low'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('assign_domains'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(embedding), val(n_domains)
 
     output:
-    tuple val(meta), path('domains.tsv')                                                 , emit: domains, optional: true
-    tuple val(meta), path('{domains.tsv,domains.npz,n_domains.tsv,*.status.json}')        , emit: parts
-    path 'versions.yml'                                                                   , emit: versions
+    tuple val(meta), path('domains.tsv')                                           , emit: domains, optional: true
+    tuple val(meta), path('{domains.tsv,domains.npz,n_domains.tsv,*.status.json}') , emit: parts
 
     script:
+    def shared = meta.slices ? "--shared-by=${meta.slices.size()}" : ''
     """
     # ${task.ext.sources}
     assign_domains.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.assign_domains.status.json \\
-        --prepared=${prepared} --embedding=${embedding} --n-domains=${n_domains} ${task.ext.args ?: ''}
+        ${shared} --prepared=${prepared} --embedding=${embedding} --n-domains=${n_domains} ${task.ext.args ?: ''}
     """
 
     stub:
     """
     touch domains.tsv domains.npz n_domains.tsv
-    ${Stub.notes(meta.id, 'assign_domains')}
+    ${Stub.note(meta.id, 'assign_domains')}
     """
 }

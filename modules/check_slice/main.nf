@@ -1,16 +1,14 @@
 process CHECK_SLICE {
     tag "${meta.id}"
     label 'process_single'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('check_slice')
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')
 
     output:
-    tuple val(meta), path('check.json')                    , emit: check, optional: true
-    tuple val(meta), path('{check.json,*.status.json}')    , emit: parts
-    path 'versions.yml'                                    , emit: versions
+    tuple val(meta), path('check.json')                 , emit: check, optional: true
+    tuple val(meta), path('{check.json,*.status.json}') , emit: parts
 
     script:
     def truth = annotation || column ? "--annotation=${annotation ?: Shell.quote(column)}" : ''
@@ -24,6 +22,6 @@ process CHECK_SLICE {
     stub:
     """
     echo '{"kind": "stub", "n_spots": 0, "n_genes": 0, "n_counts": 16777216, "notes": []}' > check.json
-    ${Stub.notes(meta.id, 'check_slice')}
+    ${Stub.note(meta.id, 'check_slice')}
     """
 }

@@ -1,7 +1,6 @@
 process COLLECT_SLICE {
     tag "${meta.id}"
     label 'process_low'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('collect_slice'), n_counts: { meta.n_counts }
 
     input:
@@ -9,10 +8,9 @@ process COLLECT_SLICE {
     val parameters
 
     output:
-    tuple val(meta), path("_slice/${meta.id}")   , emit: slice, optional: true
-    path "${meta.id}/*"                          , emit: results, optional: true
-    path "${meta.id}.collect_slice.status.json"  , emit: status
-    path 'versions.yml'                          , emit: versions
+    tuple val(meta), path("_slice/${meta.id}") , emit: slice, optional: true
+    path "${meta.id}/*"                        , emit: results, optional: true
+    tuple val(meta), path('*.status.json')     , emit: status
 
     script:
     def truth = annotation || column ? "--annotation=${annotation ?: Shell.quote(column)}" : ''
@@ -37,6 +35,6 @@ process COLLECT_SLICE {
     touch ${meta.id}/${meta.id}.h5ad ${meta.id}/metrics.json
     mkdir _slice
     cp -rl ${meta.id} _slice/
-    ${Stub.notes(meta.id, 'collect_slice')}
+    ${Stub.note(meta.id, 'collect_slice')}
     """
 }

@@ -1,6 +1,5 @@
 process COMPARE_SLICES {
     label 'process_single'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('compare_slices')
 
     input:
@@ -9,9 +8,8 @@ process COMPARE_SLICES {
     path mixing
 
     output:
-    path 'cohort/*.tsv'           , emit: tables, optional: true
-    path '*.status.json'          , emit: status
-    path 'versions.yml'           , emit: versions
+    path 'cohort/*.tsv'  , emit: tables, optional: true
+    path '*.status.json' , emit: status
 
     script:
     """
@@ -29,6 +27,6 @@ process COMPARE_SLICES {
     for table in matched_domains composition neighbourhoods differences markers differential_expression mixing; do
         touch cohort/\$table.tsv
     done
-    ${Stub.notes('cohort', 'compare_slices')}
+    ${Stub.note('cohort', 'compare_slices')}
     """
 }

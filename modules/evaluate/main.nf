@@ -1,15 +1,13 @@
 process EVALUATE {
     tag "${meta.id}"
     label 'process_single'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('evaluate')
 
     input:
     tuple val(meta), path(parts), path(data, stageAs: 'data/*'), val(digest), val(reading), path(annotation, stageAs: 'annotation/*'), val(column), path(truth, stageAs: 'truth/*')
 
     output:
-    tuple val(meta), path('{scores.json,*.evaluate.status.json}')    , emit: parts
-    path 'versions.yml'                                              , emit: versions
+    tuple val(meta), path('{scores.json,*.status.json}'), emit: parts
 
     script:
     def made = parts.collect { part -> part.name }
@@ -24,6 +22,6 @@ process EVALUATE {
     stub:
     """
     echo '{"domains": null, "proportions": null}' > scores.json
-    ${Stub.notes(meta.id, 'evaluate')}
+    ${Stub.note(meta.id, 'evaluate')}
     """
 }

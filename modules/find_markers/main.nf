@@ -1,7 +1,6 @@
 process FIND_MARKERS {
     tag "${meta.id}"
     label 'process_low'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('find_markers'), n_counts: { meta.n_counts }
 
     input:
@@ -9,7 +8,6 @@ process FIND_MARKERS {
 
     output:
     tuple val(meta), path('{markers.tsv,spatial_genes.tsv,domain_counts.tsv,*.status.json}'), emit: parts
-    path 'versions.yml'                                                                    , emit: versions
 
     script:
     """
@@ -21,6 +19,6 @@ process FIND_MARKERS {
     stub:
     """
     touch markers.tsv spatial_genes.tsv domain_counts.tsv
-    ${Stub.notes(meta.id, 'find_markers')}
+    ${Stub.note(meta.id, 'find_markers')}
     """
 }

@@ -2,23 +2,21 @@
 process JOIN_GROUP {
     tag "${meta.id}"
     label 'process_low'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('join_group'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared, stageAs: 'slices/?/*'), val(z)
 
     output:
-    tuple val(meta), path('prepared.h5ad')            , emit: prepared, optional: true
-    tuple val(meta), path('*.status.json')            , emit: parts
-    path "cohort/groups/${meta.id}.alignment.tsv"     , emit: alignment, optional: true
-    path 'versions.yml'                               , emit: versions
+    tuple val(meta), path('prepared.h5ad')        , emit: prepared, optional: true
+    tuple val(meta), path('*.status.json')        , emit: parts
+    path "cohort/groups/${meta.id}.alignment.tsv" , emit: alignment, optional: true
 
     script:
     """
     # ${task.ext.sources}
     join_group.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.join_group.status.json \\
-        --slices ${meta.slices*.id.join(' ')} --prepared ${prepared} \\
+        --shared-by=${meta.slices.size()} --slices ${meta.slices*.id.join(' ')} --prepared ${prepared} \\
         ${z.any() ? "--z ${z.join(' ')}" : ''} ${task.ext.args ?: ''}
     """
 
@@ -26,6 +24,6 @@ process JOIN_GROUP {
     """
     mkdir -p cohort/groups
     touch prepared.h5ad cohort/groups/${meta.id}.alignment.tsv
-    ${Stub.notes(meta.id, 'join_group')}
+    ${Stub.note(meta.id, 'join_group')}
     """
 }

@@ -2,27 +2,25 @@
 process PREPARE_REFERENCE {
     tag "${meta.id}"
     label 'process_low'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('prepare_reference')
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), path(labels, stageAs: 'labels/*')
 
     output:
-    tuple val(meta), path('reference.h5ad')    , emit: reference, optional: true
-    tuple val(meta), path('*.status.json')     , emit: status
-    path 'versions.yml'                        , emit: versions
+    tuple val(meta), path('reference.h5ad') , emit: reference, optional: true
+    tuple val(meta), path('*.status.json')  , emit: status
 
     script:
     """
     # ${task.ext.sources}
-    prepare_reference.py --sample=${Shell.quote(meta.id)} --threads=${task.cpus} --status=reference.status.json \\
+    prepare_reference.py --sample=${Shell.quote(meta.id)} --threads=${task.cpus} --status=reference.prepare_reference.status.json \\
         --reference=${data} --cell-type-key=${labels ?: Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''}
     """
 
     stub:
     """
     touch reference.h5ad
-    ${Stub.notes('reference', 'prepare_reference')}
+    ${Stub.note('reference', 'prepare_reference')}
     """
 }

@@ -1,16 +1,14 @@
 process PREPARE_SLICE {
     tag "${meta.id}"
     label 'process_low'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('prepare_slice'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading)
 
     output:
-    tuple val(meta), path('prepared.h5ad')                           , emit: prepared, optional: true
-    tuple val(meta), path('{prepared.h5ad,qc.tsv,*.status.json}')    , emit: parts
-    path 'versions.yml'                                              , emit: versions
+    tuple val(meta), path('prepared.h5ad')                        , emit: prepared, optional: true
+    tuple val(meta), path('{prepared.h5ad,qc.tsv,*.status.json}') , emit: parts
 
     script:
     """
@@ -22,6 +20,6 @@ process PREPARE_SLICE {
     stub:
     """
     touch prepared.h5ad qc.tsv
-    ${Stub.notes(meta.id, 'prepare_slice')}
+    ${Stub.note(meta.id, 'prepare_slice')}
     """
 }

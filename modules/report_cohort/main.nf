@@ -1,6 +1,5 @@
 process REPORT_COHORT {
     label 'process_single'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('report_cohort')
 
     input:
@@ -8,13 +7,12 @@ process REPORT_COHORT {
     val parameters
     path slices, stageAs: 'slices/*'
     path tables, stageAs: 'tables/*'
-    path statuses, stageAs: 'statuses/*'
+    val notes
 
     output:
-    path 'cohort/*'               , emit: results
-    path 'cohort/failures.tsv'    , emit: failures
-    stdout                          emit: table
-    path 'versions.yml'           , emit: versions
+    path 'cohort/*'      , emit: results
+    stdout                 emit: table
+    path '*.status.json' , emit: status
 
     script:
     """
@@ -22,11 +20,14 @@ process REPORT_COHORT {
     cat > sheet.json <<'JSON'
     ${rows}
     JSON
+    cat > notes.json <<'JSON'
+    ${notes}
+    JSON
     cat > params.json <<'JSON'
     ${parameters}
     JSON
     report_cohort.py --sample=cohort --threads=${task.cpus} --status=cohort.report_cohort.status.json \\
-        --sheet=sheet.json --slices ${slices} --tables ${tables} --statuses statuses/* --params=params.json \\
+        --sheet=sheet.json --slices ${slices} --tables ${tables} --notes=notes.json --params=params.json \\
         ${task.ext.args ?: ''}
     """
 
@@ -35,6 +36,6 @@ process REPORT_COHORT {
     mkdir cohort
     touch cohort/metrics.tsv cohort/report.html
     printf 'sample\\tstep\\treason\\n' > cohort/failures.tsv
-    ${Stub.notes('cohort', 'report_cohort')}
+    ${Stub.note('cohort', 'report_cohort')}
     """
 }

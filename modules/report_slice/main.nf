@@ -1,16 +1,14 @@
 process REPORT_SLICE {
     tag "${meta.id}"
     label 'process_single'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('report_slice')
 
     input:
     tuple val(meta), path(slice, stageAs: '_slice/*')
 
     output:
-    path "${meta.id}/report.html"                  , emit: report, optional: true
-    path "${meta.id}.report_slice.status.json"     , emit: status
-    path 'versions.yml'                            , emit: versions
+    path "${meta.id}/report.html"          , emit: report, optional: true
+    tuple val(meta), path('*.status.json') , emit: status
 
     script:
     """
@@ -25,6 +23,6 @@ process REPORT_SLICE {
     """
     mkdir ${meta.id}
     touch ${meta.id}/report.html
-    ${Stub.notes(meta.id, 'report_slice')}
+    ${Stub.note(meta.id, 'report_slice')}
     """
 }

@@ -2,23 +2,21 @@
 process SPLIT_GROUP {
     tag "${meta.id}"
     label 'process_low'
-    container 'spotfuse/core:0.1.0'
     ext sources: Sources.digest('split_group'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(learned, stageAs: 'learned/*')
 
     output:
-    tuple val(meta), path('{slices/*/*,*.status.json}')    , emit: parts
-    path "cohort/groups/${meta.id}.h5ad"                   , emit: group, optional: true
-    path "${meta.id}.mixing.tsv"                           , emit: mixing, optional: true
-    path 'versions.yml'                                    , emit: versions
+    tuple val(meta), path('{slices/*/*,*.status.json}') , emit: parts
+    path "cohort/groups/${meta.id}.h5ad"                , emit: group, optional: true
+    path "${meta.id}.mixing.tsv"                        , emit: mixing, optional: true
 
     script:
     """
     # ${task.ext.sources}
     split_group.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.split_group.status.json \\
-        --prepared=${prepared} --learned=learned ${task.ext.args ?: ''}
+        --shared-by=${meta.slices.size()} --prepared=${prepared} --learned=learned ${task.ext.args ?: ''}
     """
 
     stub:
@@ -29,6 +27,6 @@ process SPLIT_GROUP {
     done
     mkdir -p cohort/groups
     touch cohort/groups/${meta.id}.h5ad ${meta.id}.mixing.tsv
-    ${Stub.notes(meta.id, 'split_group')}
+    ${Stub.note(meta.id, 'split_group')}
     """
 }

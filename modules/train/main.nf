@@ -2,27 +2,26 @@ process TRAIN {
     tag "${meta.id}"
     label 'process_medium'
     label 'process_gpu'
-    container 'spotfuse/cuda:0.1.0'
     ext sources: Sources.digest('train'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared)
 
     output:
-    tuple val(meta), path('embedding.npz')                            , emit: embedding, optional: true
-    tuple val(meta), path('{embedding.npz,loss.tsv,*.status.json}')    , emit: parts
-    path 'versions.yml'                                                , emit: versions
+    tuple val(meta), path('embedding.npz')                          , emit: embedding, optional: true
+    tuple val(meta), path('{embedding.npz,loss.tsv,*.status.json}') , emit: parts
 
     script:
+    def shared = meta.slices ? "--shared-by=${meta.slices.size()}" : ''
     """
     # ${task.ext.sources}
     train.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.train.status.json \\
-        --prepared=${prepared} ${task.ext.args ?: ''}
+        ${shared} --prepared=${prepared} ${task.ext.args ?: ''}
     """
 
     stub:
     """
     touch embedding.npz loss.tsv
-    ${Stub.notes(meta.id, 'train')}
+    ${Stub.note(meta.id, 'train')}
     """
 }

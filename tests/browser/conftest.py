@@ -138,8 +138,14 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0, scatter: f
 
 def write_report(step: str, folder: Path, *options: str | Path) -> None:
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, root / f"bin/{step}.py", "--debug", "--status", f"{step}.json", *options]
+    command = [sys.executable, root / f"bin/{step}.py", "--debug", *options]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def noted(folder: Path, *notes: dict) -> list[str]:
+    """How steps went, as report_cohort takes it."""
+    (folder / "notes.json").write_text(json.dumps(notes))
+    return ["--notes", "notes.json"]
 
 
 def write_cohort(folder: Path, slices: list[Path], *options: str | Path) -> Path:
@@ -227,9 +233,7 @@ def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for step in (*steps, "find_markers", "collect_slice", "report_slice")
     ]
     notes.append({"sample": "cohort", "step": "compare_slices", "failure": None, "seconds": 1, "peak_rss_mb": 1})
-    for i, note in enumerate(notes):
-        (folder / f"{i}.status.json").write_text(json.dumps(note))
-    return write_cohort(folder, slices, "--statuses", *sorted(folder.glob("*.status.json")))
+    return write_cohort(folder, slices, *noted(folder, *notes))
 
 
 @pytest.fixture(scope="session")
@@ -237,10 +241,10 @@ def uncompared_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of one slice where compare_slices was killed."""
     folder = tmp_path_factory.mktemp("uncompared")
     folders = [slice_folder(folder / "S1", 10)]
-    (folder / "S1.status.json").write_text(json.dumps({"sample": "S1", "step": "collect_slice", "failure": None}))
+    note = {"sample": "S1", "step": "collect_slice", "failure": None}
     (folder / "sheet.json").write_text(json.dumps([{"sample": "S1", "data": "x", "reference": "r"}]))
     common = ["--sample", "cohort", "--sheet", "sheet.json", "--slices", *folders]
-    write_report("report_cohort", folder, *common, "--statuses", "S1.status.json")
+    write_report("report_cohort", folder, *common, *noted(folder, note))
     return folder / "cohort/report.html"
 
 

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_PARTS = ("bin", "conf", "lib", "modules", "assets", "main.nf", "nextflow.config", "nextflow_schema.json")
+_PARTS = (
+    "bin",
+    "conf",
+    "lib",
+    "modules",
+    "subworkflows",
+    "assets",
+    "main.nf",
+    "nextflow.config",
+    "nextflow_schema.json",
+)
 
 
 @dataclass
@@ -64,16 +74,27 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    folder = tmp_path_factory.mktemp("spotfuse")
+    return copy(tmp_path_factory.mktemp("spotfuse"), tmp_path_factory.mktemp("launch"))
+
+
+def copy(folder: Path, launch: Path) -> Pipeline:
     for part in _PARTS:
         source = ROOT / part
+        folder.mkdir(exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "demo"))
         else:
             shutil.copy2(source, folder / part)
     if (ROOT / ".venv").exists():
         (folder / ".venv").symlink_to(ROOT / ".venv")
-    return Pipeline(folder, tmp_path_factory.mktemp("launch"))
+    return Pipeline(folder, launch)
+
+
+@pytest.fixture
+def own_pipeline(tmp_path: Path) -> Pipeline:
+    """One that a test may change."""
+    (tmp_path / "launch").mkdir()
+    return copy(tmp_path / "spotfuse", tmp_path / "launch")
 
 
 @pytest.fixture(scope="session")

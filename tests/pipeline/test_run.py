@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import spotfuse
+import yaml
 from sklearn.metrics import adjusted_rand_score
 
 TABLES = {"domains.tsv", "markers.tsv", "spatial_genes.tsv", "neighbourhoods.tsv", "domain_counts.tsv", "qc.tsv"}
@@ -19,6 +23,7 @@ COHORT_TABLES = {
     "markers.tsv",
     "neighbourhoods.tsv",
 }
+STEPS = json.loads((Path(__file__).parents[2] / "bin/spotfuse/pipeline/steps.json").read_text())["steps"]
 SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE"}
 
 BAD_SLICES = """
@@ -38,6 +43,21 @@ process {
     withName: TRAIN {
         beforeScript = { meta.id == 'killed' ? 'exit 137' : "export PATH='${projectDir}/.venv/bin':\\"\\$PATH\\"" }
     }
+}
+"""
+
+# cortex stands in the middle of its way until the others have all they wait for
+WAITING = """
+executor { cpus = 8; memory = '64 GB' }
+trace.fields = 'hash,process,tag,status,attempt,memory,container'
+process {
+    withName: TRAIN {
+        beforeScript = {
+            def others = ['left', 'right'].collect { s -> "-e '${launchDir}/collected.starmap_${s}'" }.join(' -a ')
+            meta.id == 'cortex' ? "for i in {1..300}; do [ ${others} ] && break; sleep 1; done; [ ${others} ]" : ''
+        }
+    }
+    withName: COLLECT_SLICE { beforeScript = { "touch '${launchDir}/collected.${meta.id}'" } }
 }
 """
 
@@ -82,17 +102,23 @@ def test_stub_run_takes_the_whole_graph(pipeline) -> None:
     sheet["data"] = [str(pipeline.folder / "assets/test" / name) for name in sheet["data"]]
     sheet["reference"] = [None, str(pipeline.folder / "assets/test/starmap_reference.h5ad"), None]
     sheet["group"] = [None, "starmap", "starmap"]
+    sheet["annotation"] = "label"
     sheet.drop(columns="proportions").to_csv(pipeline.launch / "group.csv", index=False)
-    run = pipeline.run("-stub-run", "--input", pipeline.launch / "group.csv", outdir="stub")
+    (pipeline.launch / "waiting.config").write_text(WAITING)
+    run = pipeline.run("-stub-run", "--input", pipeline.launch / "group.csv", "-c", "waiting.config", outdir="stub")
     assert run.exit_status == 0, run.output
     assert {path.name for path in (run.outdir / "cohort/groups").iterdir()} == {"starmap.h5ad", "starmap.alignment.tsv"}
     steps = {step for step, _slice in run.tasks("COMPLETED")}
     assert steps == {module.parent.name.upper() for module in pipeline.folder.glob("modules/*/main.nf")}
-    assert len(run.trace) == 26
+    assert len(run.trace) == 28
     asked = {(row["process"].split(":")[-1], row["tag"]): row["memory"] for row in run.trace}
     assert asked["CHECK_SLICE", "cortex"] == "4 GB"
     # 64 bytes for each count that is not zero, of all slices of a group
     assert (asked["TRAIN", "cortex"], asked["TRAIN", "starmap"]) == ("5 GB", "6 GB")
+    of_learning = {"TRAIN", "DECONVOLVE"}
+    for row in run.trace:
+        image = "cuda" if row["process"].split(":")[-1] in of_learning else "core"
+        assert row["container"] == f"spotfuse/{image}:{spotfuse.__version__}"
     assert len(run.table("cohort/failures.tsv")) == 0
 
 
@@ -109,6 +135,21 @@ def test_the_report_comes_without_the_comparison(pipeline) -> None:
     run = pipeline.run("-stub-run", "-c", "compare.config", outdir="uncompared")
     assert run.exit_status == 1 and ("COMPARE_SLICES", "-") in run.tasks("FAILED")
     assert ("REPORT_COHORT", "-") in run.tasks("COMPLETED") and (run.outdir / "cohort/report.html").exists()
+
+
+def test_a_step_is_added_as_the_guide_says(own_pipeline) -> None:
+    guide = (Path(__file__).parents[2] / "docs/adding_a_step.md").read_text()
+    diff = re.search(r"```diff\n(.*?)```", guide, re.S)[1]
+    subprocess.run(["git", "apply", "-C1", "-"], cwd=own_pipeline.folder, input=diff, text=True, check=True)
+    run = own_pipeline.run("-stub-run", "--input", own_pipeline.folder / "assets/test/cortex.h5ad")
+    assert run.exit_status == 0, run.output
+    assert ("SIZE_DOMAINS", "cortex") in run.tasks("COMPLETED")
+    assert (run.outdir / "cortex/domain_sizes.tsv").exists()
+    real = own_pipeline.launch / "domains.tsv"
+    real.write_text("spot\tdomain\tconfidence\na\t2\t1\nb\t1\t1\nc\t2\t1\n")
+    command = [sys.executable, own_pipeline.folder / "bin/size_domains.py", "--sample", "S", "--domains", real]
+    subprocess.run(command, cwd=own_pipeline.launch, check=True)
+    assert (own_pipeline.launch / "domain_sizes.tsv").read_text() == "domain\tn_spots\n1\t1\n2\t2\n"
 
 
 def test_one_slice_without_a_sheet(pipeline) -> None:
@@ -136,6 +177,16 @@ def test_results_have_their_places(first_run) -> None:
         assert name in info
     assert (first_run.outdir / "cohort/report.html").as_uri().removeprefix("file://") in first_run.output
     assert re.search(r"^cortex +\d+ +7 +0\.\d+", first_run.output, re.M)
+    made_by_steps = {name for told in STEPS.values() for name in told["results"]}
+    for sample in samples:
+        made = {path.name for path in (first_run.outdir / sample).iterdir()}
+        assert made - {f"{sample}.h5ad"} <= made_by_steps
+        assert ad.read_h5ad(first_run.outdir / sample / f"{sample}.h5ad").uns["spotfuse"]["versions"].keys() >= {
+            "torch",
+            "R",
+        }
+    versions = yaml.safe_load((first_run.outdir / "pipeline_info/software_versions.yml").read_text())
+    assert versions.keys() == {step.lower() for step, _slice in first_run.tasks("COMPLETED")} | {"workflow"}
 
 
 def test_scores_are_there_where_truth_is(first_run) -> None:
@@ -148,8 +199,9 @@ def test_scores_are_there_where_truth_is(first_run) -> None:
     assert scores["starmap_left"]["seconds"].keys() >= {"train", "prepare_reference", "deconvolve"}
 
 
-def test_nothing_changed_nothing_runs(pipeline, first_run) -> None:
-    run = pipeline.run("-profile", "test", "-resume")
+@pytest.mark.parametrize("debug", [(), ("--debug",)])
+def test_nothing_changed_nothing_runs(pipeline, first_run, debug: tuple[str, ...]) -> None:
+    run = pipeline.run("-profile", "test", "-resume", *debug)
     assert run.exit_status == 0, run.output
     assert run.tasks("CACHED") == first_run.tasks("COMPLETED")
     assert len(run.trace) == len(first_run.trace)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "modules").glob("*/main.nf"))
 STEPS = [module.parent.name for module in MODULES]
+WIRING = [ROOT / "main.nf", *sorted((ROOT / "subworkflows").glob("*/main.nf"))]
+TOLD = json.loads((ROOT / "bin/spotfuse/pipeline/steps.json").read_text())
 SCHEMA = json.loads((ROOT / "nextflow_schema.json").read_text())
 PARAMETERS = {name: rule for group in SCHEMA["$defs"].values() for name, rule in group["properties"].items()}
 READING = re.search(r"READING = \[(.*)\]", (ROOT / "lib/Sheet.groovy").read_text())[1].replace("'", "").split(", ")
@@ -30,17 +32,72 @@ def test_every_step_is_complete(module: Path) -> None:
         r"label 'process_(single|low|medium)'",
         "script:",
         "stub:",
-        r"path 'versions.yml'",
+        r"\*\.status\.json}?'",
+        "Stub.note",
         r"\$\{task.ext.args",
     ):
         assert re.search(part, text), part
     assert f"Sources.digest('{step}')" in text and "# ${task.ext.sources}" in text
     assert f"{step}.py" in text and os.access(ROOT / f"bin/{step}.py", os.X_OK)
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert re.search(rf"^    container 'spotfuse/(core|cuda):{re.escape(version)}'$", text, re.M)
-    assert re.search(rf"^    version +=? *'{re.escape(version)}'$", (ROOT / "nextflow.config").read_text(), re.M)
-    if step not in ("compare_slices", "report_cohort"):
+    assert "container" not in text
+    if TOLD["steps"][step]["runs"] != "cohort":
         assert 'tag "${meta.id}"' in text
+
+
+def test_the_pipeline_stands_on_one_screen() -> None:
+    assert len(WIRING[0].read_text().splitlines()) <= 110
+    for file in WIRING:
+        lines = file.read_text().splitlines()
+        assert [line for line in lines if len(line) > 120] == []
+        # what is counted is counted by steps.json
+        assert re.findall(r"(?:[-+*] |\? )\d", "\n".join(line.partition("//")[0] for line in lines)) == []
+
+
+def test_the_version_stands_twice() -> None:
+    from spotfuse import __version__
+
+    kinds = ("*.toml", "*.config", "*.nf", "*.md", "[bclmst]*/**/*", "docs/*.md")
+    files = {
+        path for kind in kinds for path in ROOT.glob(kind) if path.is_file() and path.suffix not in (".h5ad", ".pyc")
+    }
+    files -= {ROOT / "CHANGELOG.md", *ROOT.glob("benchmarks/**/*"), *ROOT.glob("tests/**/*")}
+    version = re.compile(rf"(?<![\d.=]){re.escape(__version__)}(?![\d.])")
+    holding = {str(path.relative_to(ROOT)) for path in files if version.search(path.read_text(errors="replace"))}
+    assert holding == {"bin/spotfuse/__init__.py", "nextflow.config"}
+
+
+def test_steps_are_the_modules_in_the_order_in_which_a_slice_walks() -> None:
+    assert sorted(TOLD["steps"]) == STEPS
+    columns = json.loads((ROOT / "assets/schema_input.json").read_text())["items"]["properties"]
+    assert {name for kind in TOLD["runs"].values() for names in kind for name in names} <= set(columns)
+    before: list[str] = []
+    for step, told in TOLD["steps"].items():
+        assert told["runs"] in TOLD["runs"]
+        needed = {name for names in told["needs"] for name in names}
+        assert needed <= set(before) and needed <= set(told.get("takes", needed)) <= set(before), step
+        if step == "collect_slice":
+            assert told["takes"] == before
+        before.append(step)
+
+
+@pytest.mark.parametrize("step", TOLD["steps"]["collect_slice"]["takes"])
+def test_a_step_makes_what_steps_tell(step: str) -> None:
+    outputs = (ROOT / f"modules/{step}/main.nf").read_text().split("    output:\n")[1].split("    script:")[0]
+    paths = re.findall(r"""path\(?\s*['"](.*?)['"]\)?\s*,""", outputs)
+    names = [name for path in paths for name in path.strip("{}").replace("${meta.id}.", "").split(",")]
+    patterns = {name for name in names if not name.startswith("cohort/")} - {"*.status.json"}
+    patterns = {name.removeprefix("slices/*/") for name in patterns}
+    files = {*TOLD["steps"][step]["makes"], *TOLD["steps"][step]["results"]}
+    assert [file for file in files if not any(fnmatch(file, pattern) for pattern in patterns)] == []
+    assert [pattern for pattern in patterns if not any(fnmatch(file, pattern) for file in files)] == []
+
+
+def test_what_a_slice_waits_for_is_wired() -> None:
+    wiring = "\n".join(file.read_text() for file in WIRING)
+    for step in STEPS:
+        assert wiring.count(f"include {{ {step.upper()} ") == 1, step
+    for step in TOLD["steps"]["collect_slice"]["takes"]:
+        assert re.search(rf"\b{step.upper()}\.out\.(parts|status)\b", wiring), step
 
 
 @pytest.mark.parametrize("module", MODULES, ids=STEPS)
@@ -48,14 +105,14 @@ def test_a_value_is_one_word_with_its_option(module: Path) -> None:
     """What begins with a dash, as a file or a column may, is an option of its own otherwise."""
     script = module.read_text().split("    script:")[1].split("    stub:")[0]
     config = (ROOT / "conf/modules.config").read_text()
-    several = {"slices", "prepared", "tables", "statuses", "mixing", "z"}  # files and names that are ours, numbers
+    several = {"slices", "prepared", "tables", "mixing", "z"}  # files and names that are ours, numbers
     assert set(re.findall(r"--([a-z-]+) [$\w]", script)) <= several
     assert re.findall(r'"--[a-z-]+ \$', config) == []
 
 
 def test_what_nextflow_parses_at_start_needs_no_locale() -> None:
     """Java 17 reads it by the locale, and Nextflow refuses what C does not have."""
-    files = [ROOT / "main.nf", ROOT / "nextflow.config", *MODULES, *ROOT.glob("conf/*"), *ROOT.glob("lib/*")]
+    files = [*WIRING, ROOT / "nextflow.config", *MODULES, *ROOT.glob("conf/*"), *ROOT.glob("lib/*")]
     assert [file for file in files if not file.read_bytes().isascii()] == []
 
 
@@ -84,9 +141,8 @@ def test_commands_and_schema_agree(step: str) -> None:
     parser = argparse.ArgumentParser()
     module.arguments(parser)
     config = (ROOT / "conf/modules.config").read_text()
-    block = re.search(rf"withName: {step.upper()} {{(.*?)\n    }}", config, re.S)
-    assert block
-    given = set(re.findall(r"--([a-z-]+)", block[1])) - {"debug", "no-refinement"}
+    block = re.search(rf"withName: '?(?:\w+\|)*{step.upper()}(?:\|\w+)*'? {{\n +ext(.*?)\n    }}", config, re.S)
+    given = set(re.findall(r"--([a-z-]+)", block[1] if block else "")) - {"no-refinement"}
     options = {
         action.option_strings[0].removeprefix("--"): action for action in parser._actions if action.dest != "help"
     }
@@ -150,7 +206,12 @@ def test_strict_syntax(tmp_path: Path) -> None:
     nextflow = next(cache.glob("nextflow-24*/lib"), None)
     if nextflow is None:
         pytest.skip("tools/nextflow uses another Nextflow, whose classes the parser cannot look up")
-    files = ["main.nf", "nextflow.config", *map(str, MODULES), *map(str, sorted((ROOT / "conf").glob("*.config")))]
+    files = [
+        *map(str, WIRING),
+        "nextflow.config",
+        *map(str, MODULES),
+        *map(str, sorted((ROOT / "conf").glob("*.config"))),
+    ]
     classes = f"{jars}/*:{nextflow}/*:{ROOT / 'lib'}"
     command = ["java", "-cp", classes, "groovy.ui.GroovyMain", ROOT / "tests/pipeline/strict.groovy", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,20 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
     parser.add_argument(
         "--status",
         type=Path,
-        help="write seconds, memory and, instead of exiting with 2, the reason of a refusal to this JSON file, "
-        "and versions.yml beside it",
+        help="write seconds, memory, versions and, instead of exiting with 2, why it refused to this JSON file",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--shared-by",
+        type=int,
+        default=1,
+        help="slices whose step this is: each bears its part of the time (default 1)",
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=os.environ.get("SPOTFUSE_DEBUG") == "true",
+        help="show the traceback of an error (default: what SPOTFUSE_DEBUG says)",
+    )
     arguments(parser)
     args = parser.parse_args()
 
@@ -112,18 +123,17 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
     before = set(Path().iterdir())
     failure = None
     exit_status = 0
+    told: dict[str, Any] = {}
     again = False
     try:
         main(args)
     except InputError as error:
-        if args.debug:
-            raise
+        told = _traceback(args.debug)
         failure = " ".join(str(error).split())
         again = isinstance(error, MachineError)
         exit_status = 1 if again else 2
-    except Exception as error:
-        if args.debug:
-            raise
+    except Exception as error:  # noqa: BLE001 -- a defect is told like a refusal
+        told = _traceback(args.debug)
         if _is_out_of_memory(error):
             print(f"{args.sample}: {step}: out of memory; give the step more", file=sys.stderr)
             sys.exit(OUT_OF_MEMORY)
@@ -141,8 +151,9 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
         sys.exit(exit_status)
     if exit_status == 1:
         _discard(before)
+    told |= {"again": True} if again else {}
     try:
-        write_status(args.status, args.sample, step, time.perf_counter() - start, failure, again=again)
+        write_status(args.status, args.sample, step, (time.perf_counter() - start) / args.shared_by, failure, **told)
     except OSError as error:  # a full disk
         print(f"{args.sample}: {step}: {args.status} cannot be written ({error})", file=sys.stderr)
         sys.exit(1)
@@ -163,21 +174,25 @@ def _discard(before: set[Path]) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def write_status(
-    path: Path, sample: str, step: str, seconds: float, failure: str | None, *, again: bool = False
-) -> None:
-    """Write the note of how a step went, and the versions of what it used beside it."""
+def _traceback(debug: bool) -> dict[str, str]:
+    """Show where the error that is being handled comes from, if asked to; and tell it as a note does."""
+    if not debug:
+        return {}
+    traceback.print_exc()
+    return {"traceback": traceback.format_exc()}
+
+
+def write_status(path: Path, sample: str, step: str, seconds: float, failure: str | None, **told: Any) -> None:
+    """Write the note of how a step went: what it failed with, time and memory, and the versions of what it used."""
     note = {
         "sample": sample,
         "step": step,
         "failure": failure,
         "seconds": round(seconds, 2),
         "peak_rss_mb": round(_peak_rss()),
-    } | ({"again": True} if again else {})
+        "versions": _versions(),
+    } | told
     path.write_text(json.dumps(note) + "\n")
-    lines = [f"{step}:", f"    python: {platform.python_version()}"]
-    lines += [f"    {name}: {version}" for name, version in _versions().items()]
-    path.with_name("versions.yml").write_text("\n".join(lines) + "\n")
 
 
 def _peak_rss() -> float:
@@ -191,7 +206,7 @@ def _peak_rss() -> float:
 
 def _versions() -> dict[str, str]:
     loaded = [name for name in _DISTRIBUTIONS if name in sys.modules]
-    versions = {"spotfuse": __version__}
+    versions = {"python": platform.python_version(), "spotfuse": __version__}
     versions |= {_DISTRIBUTIONS[name]: importlib.metadata.version(_DISTRIBUTIONS[name]) for name in loaded}
     if "rpy2.robjects" in sys.modules:
         r = sys.modules["rpy2.robjects"].r

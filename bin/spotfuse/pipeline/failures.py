@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from spotfuse.cohort import Row
-from spotfuse.pipeline.steps import NEEDS, STEPS
+from spotfuse.pipeline import steps
 
 
 def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
@@ -29,31 +29,18 @@ def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
         said.setdefault(note["sample"], {})[note["step"]] = note.get("failure")
     prepared = [row.get("group") for row in sheet if said.get(row["sample"], {}).get("prepare_slice", "none") is None]
     for row in sheet:
-        steps = said.get(row["sample"], {})
-        well = {step for step, failure in steps.items() if not failure}
-        chain = _chain(row, together=bool(row.get("group")) and prepared.count(row["group"]) > 1)
-        for step in chain:
-            needs = [need for need in NEEDS.get(step, ()) if need in chain]
-            if step == "evaluate" and "split_group" in needs:
-                needs.remove("assign_domains")
-            if failure := steps.get(step):
+        told = said.get(row["sample"], {})
+        well = {step for step, failure in told.items() if not failure}
+        own = steps.steps_of(row, together=bool(row.get("group")) and prepared.count(row["group"]) > 1)
+        for step in own:
+            if failure := told.get(step):
                 rows.append((row["sample"], step, failure))
-            elif step not in steps and (any if step == "evaluate" else all)(need in well for need in needs):
+            elif step not in told and steps.can_start(step, own, well):
                 rows.append((row["sample"], step, f"killed or out of memory in {step}"))
     # of the cohort's own steps
     compared = said.get("cohort", {})
     if failure := compared.get("compare_slices"):
         rows.append(("cohort", "compare_slices", failure))
-    elif "compare_slices" not in compared and any("collect_slice" in steps for steps in said.values()):
+    elif "compare_slices" not in compared and any("collect_slice" in told for told in said.values()):
         rows.append(("cohort", "compare_slices", "killed or out of memory in compare_slices"))
     return pd.DataFrame(rows, columns=["sample", "step", "reason"])
-
-
-def _chain(row: Row, *, together: bool) -> list[str]:
-    deconvolved = bool(row.get("reference"))
-    skipped = set() if deconvolved else {"prepare_reference", "deconvolve"}
-    if not together:
-        skipped |= {"join_group", "split_group"}
-    if not (row.get("annotation") or (row.get("proportions") and deconvolved)):
-        skipped.add("evaluate")
-    return [step for step in STEPS if step not in skipped]

@@ -13,24 +13,7 @@ from anndata import AnnData
 from spotfuse import __version__, io, metrics, patterns, preparation
 from spotfuse._core import guard, tables
 from spotfuse._core.errors import InputError
-from spotfuse.pipeline.steps import STEPS
-
-_COPIED = (
-    "domains.tsv",
-    "proportions.tsv",
-    "proportions_sd.tsv",
-    "proportions_cell_mapping.tsv",
-    "cell_map.h5ad",
-    "markers.tsv",
-    "spatial_genes.tsv",
-    "domain_counts.tsv",
-    "qc.tsv",
-    "loss.tsv",
-    "deconvolution_fit.tsv",
-    "n_domains.tsv",
-    "check.json",
-    "deconvolution.json",
-)
+from spotfuse.pipeline.steps import RESULTS, STEPS
 
 
 def assemble(
@@ -135,7 +118,7 @@ def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) ->
     tables.write(_status(parts), folder / "status.tsv")
     if "domain" in adata.obs or "proportions" in adata.obsm:
         tables.write(patterns.neighbourhoods(adata), folder / "neighbourhoods.tsv")
-    for name in _COPIED:
+    for name in RESULTS:
         if (parts / name).exists():
             shutil.copyfile(parts / name, folder / name)
 
@@ -160,18 +143,19 @@ def _aligned(path: Path, name: str, adata: AnnData) -> np.ndarray:
 
 def _status(parts: Path) -> pd.DataFrame:
     columns = ["step", "seconds", "peak_rss_mb", "failure"]
-    notes = [json.loads(path.read_text()) for path in sorted(parts.glob("*.status.json"))]
+    notes = _notes(parts)
     notes.sort(key=lambda note: STEPS.index(note["step"]) if note["step"] in STEPS else len(STEPS))
     return pd.DataFrame([{column: note.get(column) for column in columns} for note in notes], columns=columns)
 
 
+def _notes(parts: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(parts.glob("*.status.json"))]
+
+
 def _versions(parts: Path) -> dict[str, str]:
     versions = {"python": platform.python_version(), "spotfuse": __version__}
-    for path in sorted(parts.glob("*versions*.yml")):
-        for line in path.read_text().splitlines():
-            name, _, version = line.strip().partition(": ")
-            if version:
-                versions.setdefault(name, version.strip("'\""))
+    for note in _notes(parts):
+        versions = note.get("versions", {}) | versions
     return versions
 
 

@@ -1,19 +1,61 @@
-"""The pipeline's steps and what each needs."""
+"""The pipeline's steps, as ``steps.json`` beside this file tells them to Nextflow too.
 
-STEPS = (
-    *("check_slice", "prepare_slice", "join_group", "train", "assign_domains", "split_group"),
-    *("prepare_reference", "deconvolve", "find_markers", "evaluate", "collect_slice", "report_slice"),
-)
-# what must have gone well before a step can start; to evaluate, one of them is enough
-NEEDS = {
-    "prepare_slice": ("check_slice",),
-    "join_group": ("prepare_slice",),
-    "train": ("prepare_slice", "join_group"),
-    "assign_domains": ("train",),
-    "split_group": ("assign_domains",),
-    "deconvolve": ("prepare_slice", "prepare_reference"),
-    "find_markers": ("assign_domains", "split_group"),
-    "evaluate": ("assign_domains", "split_group", "deconvolve"),
-    "collect_slice": ("prepare_slice",),
-    "report_slice": ("collect_slice",),
-}
+In the order in which a slice walks, of each step:
+
+- ``runs``: for which slices, by a name that stands above the steps with the columns of the sheet that ask for it
+- ``needs``: the steps that must have gone well
+- ``takes``: the steps whose files it waits for, however they went; those that it needs where none stand here
+- ``makes``: files for the steps after it
+- ``results``: files that stand in the slice's folder
+
+Columns and needs are lists of alternatives, of which one must be met whole; of needs, steps that do not run for a slice
+ask nothing of it.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+_TOLD = json.loads(Path(__file__).with_suffix(".json").read_text())
+STEPS: tuple[str, ...] = tuple(_TOLD["steps"])
+RESULTS: frozenset[str] = frozenset(name for told in _TOLD["steps"].values() for name in told["results"])
+
+
+def steps_of(row: Mapping[str, Any], *, together: bool) -> list[str]:
+    """List the steps of one slice.
+
+    Parameters
+    ----------
+    row
+        Its row of the sample sheet.
+    together
+        Whether other slices of its group got as far as to be learned together with it.
+
+    Returns
+    -------
+    Names in order.
+    """
+    given = {column for column, value in row.items() if value and (column != "group" or together)}
+    alternatives = {step: _TOLD["runs"][told["runs"]] for step, told in _TOLD["steps"].items()}
+    return [step for step in STEPS if any(given.issuperset(columns) for columns in alternatives[step])]
+
+
+def can_start(step: str, steps: Collection[str], well: Collection[str]) -> bool:
+    """Tell whether all that a step needs went well.
+
+    Parameters
+    ----------
+    step
+        Its name.
+    steps
+        Those that the slice has.
+    well
+        Those that went well.
+
+    Returns
+    -------
+    bool
+    """
+    asked = [(names, [name for name in names if name in steps]) for names in _TOLD["steps"][step]["needs"]]
+    return any(all(need in well for need in needs) for names, needs in asked if needs or not names)

@@ -218,11 +218,9 @@ def test_the_closing_table_is_aligned_and_says_what_failed(slices):
 
 def test_nothing_finished_is_still_a_table_and_a_report(tmp_path: Path, root: Path):
     (tmp_path / "sheet.json").write_text(json.dumps([{"sample": "C"}]))
-    (tmp_path / "C.status.json").write_text(json.dumps(note("C", "check_slice", "c.h5ad: <b>no counts</b>")))
+    (tmp_path / "notes.json").write_text(json.dumps([note("C", "check_slice", "c.h5ad: <b>no counts</b>")]))
     command = [sys.executable, str(root / "bin/report_cohort.py"), "--sample", "cohort", "--sheet", "sheet.json"]
-    done = subprocess.run(
-        [*command, "--statuses", "C.status.json"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*command, "--notes", "notes.json"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "C: check_slice: c.h5ad: <b>no counts</b>" in done.stdout
     assert (
         tmp_path / "cohort/failures.tsv"

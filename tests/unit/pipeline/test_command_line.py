@@ -24,6 +24,7 @@ command_line.run("step", "Help.", lambda parser: None, main)
 
 
 def run(folder: Path, error: str, *options: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
     (folder / "given.tsv").write_text("given")
     code = COMMAND.format(bin=str(BIN), error=error)
     command = [sys.executable, "-c", code, "--sample", "A", *options]
@@ -51,8 +52,23 @@ def test_an_error_is_one_line_and_an_exit_status(tmp_path: Path, error: str, exi
     assert (done.returncode, done.stderr) == (exit_status, said)
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    assert "Traceback" in run(tmp_path, "KeyError('x')", "--debug").stderr
+@pytest.mark.parametrize("error", ["KeyError('x')", "InputError('no such column')"])
+def test_debug_shows_the_traceback_and_tells_all_else_the_same(tmp_path: Path, error: str) -> None:
+    plain, shown = run(tmp_path / "plain", error), run(tmp_path / "shown", error, "--debug")
+    assert shown.stderr.startswith("Traceback") and shown.stderr.endswith("\n" + plain.stderr)
+    assert shown.returncode == plain.returncode
+    run(tmp_path / "noted", error, "--debug", "--status", "A.step.status.json")
+    note = json.loads((tmp_path / "noted/A.step.status.json").read_text())
+    assert note["failure"] in plain.stderr and note["traceback"] in shown.stderr
+
+
+def test_a_step_of_several_slices_takes_of_each_its_part_of_the_time(tmp_path: Path) -> None:
+    slow = "__import__('time').sleep(0.3) or InputError('x')"
+    seconds = []
+    for n_slices in ("1", "1000"):
+        run(tmp_path / n_slices, slow, "--status", "A.step.status.json", "--shared-by", n_slices)
+        seconds.append(json.loads((tmp_path / n_slices / "A.step.status.json").read_text())["seconds"])
+    assert seconds[0] >= 0.3 and seconds[1] < 0.3
 
 
 def test_a_defect_is_noted_and_leaves_nothing_half_done(tmp_path: Path) -> None:
@@ -60,7 +76,8 @@ def test_a_defect_is_noted_and_leaves_nothing_half_done(tmp_path: Path) -> None:
     assert done.returncode == 0
     note = json.loads((tmp_path / "A.step.status.json").read_text())
     assert note["failure"].startswith("unexpected error (KeyError: 'x')")
-    assert {path.name for path in tmp_path.iterdir()} == {"given.tsv", "A.step.status.json", "versions.yml"}
+    assert note["versions"].keys() >= {"python", "spotfuse"} and "traceback" not in note
+    assert {path.name for path in tmp_path.iterdir()} == {"given.tsv", "A.step.status.json"}
 
 
 @pytest.mark.parametrize("error", ["OSError(28, 'No space left on device')", "ImportError('x')"])

@@ -52,8 +52,8 @@ def parts(tmp_path: Path) -> Path:
     tables.write(proportions, folder / "proportions.tsv")
     for step, seconds in (("train", 12.5), ("deconvolve", 3.25)):
         note = {"sample": "S", "step": step, "failure": None, "seconds": seconds, "peak_rss_mb": 700}
+        note["versions"] = {"python": "3.12.1", "torch": "2.9"} if step == "train" else {"scipy": "1.14"}
         (folder / f"S.{step}.status.json").write_text(json.dumps(note))
-    (folder / "versions.yml").write_text("train:\n    python: 3.12.1\n    torch: 2.9\n")
     scores = {"domains": {"ari": 0.5, "nmi": None, "n_scored": 4, "n_annotated": 4}, "proportions": None}
     (folder / "scores.json").write_text(json.dumps(scores))
     return folder
@@ -94,11 +94,16 @@ def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -
     assert list(note["cell_types"]) == TYPES
     assert note["sample"] == {"sample": "S", "donor_age": "<b>7</b>"}
     assert note["parameters"] == {"seed": 3, "encoder": "spotfuse", "list": "[1]"} and note["seed"] == 3
-    assert note["versions"]["torch"] == "2.9" and note["scores"]["domains"] == {
-        "ari": 0.5,
-        "n_scored": 4,
-        "n_annotated": 4,
-    }
+    assert (
+        note["versions"]["torch"] == "2.9"
+        and note["versions"]["scipy"] == "1.14"
+        and note["scores"]["domains"]
+        == {
+            "ari": 0.5,
+            "n_scored": 4,
+            "n_annotated": 4,
+        }
+    )
     assert list(note["notes"]) == ["a note"]
     assert json.loads((folder / "metrics.json").read_text()) == {
         "n_spots": 4,

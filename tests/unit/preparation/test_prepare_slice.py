@@ -73,7 +73,7 @@ def test_a_refusal_is_one_line_with_status_2_or_a_note(small: AnnData, root: Pat
     assert plain.returncode == 2 and plain.stderr.count("\n") == 1 and "leaves no spot of 150" in plain.stderr
     subprocess.run([*command, "--status", "S.json"], cwd=folder, capture_output=True, check=True, env=env)
     assert "leaves no spot of 150" in json.loads((folder / "S.json").read_text())["failure"]
-    assert sorted(path.name for path in folder.iterdir()) == ["S.json", "versions.yml"]
+    assert sorted(path.name for path in folder.iterdir()) == ["S.json"]
 
 
 def test_known_labels_are_scored_over_what_quality_control_dropped(small: AnnData, tmp_path: Path) -> None:
