@@ -4,7 +4,6 @@
 import argparse
 from pathlib import Path
 
-from spotfuse._core.errors import InputError
 from spotfuse.pipeline import command_line
 
 
@@ -24,26 +23,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write domains.tsv, domains.npz and n_domains.tsv."""
-    import numpy as np
-    import pandas as pd
     from spotfuse import domains
     from spotfuse._core import tables
+    from spotfuse.pipeline import domain_files, embedding_files
 
-    try:
-        n_domains = None if args.n_domains == "auto" else int(args.n_domains)
-    except ValueError:
-        raise InputError(f"--n-domains {args.n_domains}: take a whole number or auto") from None
     adata = tables.read_prepared(args.prepared, counts=False)
-    with np.load(args.embedding) as file:
-        spots, embedding = file["spot"], file["embedding"]
-    if not np.array_equal(spots, adata.obs_names.to_numpy(str)):
-        raise InputError(f"{args.embedding}: its spots are not those of {args.prepared}; train on that file")
-    slices = adata.obs["slice"] if "group" in adata.uns["spotfuse"] else None
-    found = domains.assign(adata, embedding, n_domains, slices=slices, seed=args.seed, refine=args.refinement)
-    table = pd.DataFrame({"spot": spots, "domain": found.labels, "confidence": found.confidence})
-    tables.write(table.iloc[tables.in_input_order(adata)], Path("domains.tsv"))
-    np.savez("domains.npz", spot=spots, probabilities=found.probabilities)
-    tables.write(found.curve, Path("n_domains.tsv"))
+    found = domains.assign(
+        adata,
+        embedding_files.read(args.embedding, adata, args.prepared),
+        command_line.number_of_domains(args.n_domains),
+        slices=adata.obs["slice"] if "group" in adata.uns["spotfuse"] else None,
+        seed=args.seed,
+        refine=args.refinement,
+    )
+    domain_files.write(found, adata)
 
 
 if __name__ == "__main__":

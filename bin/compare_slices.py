@@ -22,22 +22,9 @@ def main(args: argparse.Namespace) -> None:
 
     sheet = json.loads(args.sheet.read_text())
     slices = {folder.name: folder for folder in args.slices}
-    counts = cohort.read_counts(slices)
-    matched = cohort.match_domains(counts, cohort.learned_together(sheet, slices))
-    composition = cohort.composition(sheet, slices, cohort.cohort_names(matched))
-    beside = cohort.neighbourhoods(slices, matched)
-    found = {
-        "matched_domains": matched,
-        "mixing": cohort.join_mixing(args.mixing),
-        "composition": composition,
-        "neighbourhoods": cohort.mean_neighbourhoods(sheet, beside),
-        "differences": cohort.differences(sheet, composition, matched, beside),
-        "markers": cohort.recurring_markers(slices, counts, matched),
-        "differential_expression": cohort.differential_expression(sheet, counts, matched),
-    }
     out = Path("cohort")
     out.mkdir(exist_ok=True)
-    for name, table in found.items():
+    for name, table in cohort.compare(sheet, slices, args.mixing).items():
         tables.write(table, out / f"{name}.tsv")
 
 

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from spotfuse.pipeline import command_line
+from spotfuse.proportions import METHODS
 
 
 def phi(text: str) -> float | str:
@@ -19,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         default="attention_regression",
-        choices=["attention_regression", "cell_mapping", "both"],
+        choices=[*METHODS, "both"],
         help="how proportions are found (default attention_regression; both: proportions.tsv is its)",
     )
     parser.add_argument(
@@ -48,69 +49,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write the proportions, their uncertainty, the cells of each spot, and how all that went."""
-    import json
+    from spotfuse import proportions
+    from spotfuse._core import guard, tables
+    from spotfuse.pipeline import proportion_files
 
-    import pandas as pd
-    from anndata import AnnData
-    from scipy import sparse
-    from spotfuse._core import backend, guard, tables
-    from spotfuse.proportions import AttentionRegressionDeconv
-
-    device = backend.device(args.device)
     st, sc = tables.read_prepared(args.prepared), guard.read_h5ad(args.reference)
-    order = tables.in_input_order(st)
-    shared = {
-        "max_cells_per_type": sc.n_obs,
-        "k_neighbors": args.k_neighbors,
-        "output": args.output,
-        "seed": args.seed,
-        "device": device,
-    }
-
-    def write(table: pd.DataFrame, name: str) -> None:
-        tables.write(table.iloc[order], name, index="spot")
-
-    def write_map(weights: sparse.csr_matrix, cells: pd.Index, types: pd.Series) -> None:
-        """Write which cells a spot is made of."""
-        chosen = pd.DataFrame({"cell_type": pd.Categorical(types)}, index=cells)
-        spots = pd.DataFrame(index=st.obs_names[order])
-        AnnData(weights[order].astype("float32"), obs=spots, var=chosen).write_h5ad("cell_map.h5ad", compression="gzip")
-
-    summary = {}
-    if args.method != "cell_mapping":
-        model = AttentionRegressionDeconv.from_anndata(
-            st,
-            sc,
-            phi=args.phi,
-            lambda_cell=args.lambda_cell,
-            lambda_spatial=args.lambda_spatial,
-            lambda_ridge=args.lambda_ridge,
-            n_iter=args.n_iter,
-            n_jobs=args.threads,
-            **shared,
-        )
-        proportions, _ = model.run()
-        summary = model.summary()
-        weights = model.map_cells()
-    if args.method != "attention_regression":
-        from spotfuse import proportions
-
-        mapped = proportions.map_cells(st, sc, temperature=args.temperature, **shared)
-        shares = mapped.proportions(args.retain_percent)
-    if args.method == "cell_mapping":
-        write(shares, "proportions.tsv")
-        write(mapped.fit(), "deconvolution_fit.tsv")
-        write_map(mapped.weights, mapped.cells, pd.Series(mapped.types))
-        summary = mapped.summary
-    else:
-        write(proportions, "proportions.tsv")
-        write(model.uncertainty_, "proportions_sd.tsv")
-        write(model.fit_, "deconvolution_fit.tsv")
-        write_map(weights, model.cells_, model.cell_types_)
-        if args.method == "both":
-            write(shares, "proportions_cell_mapping.tsv")
-            summary["cell_mapping"] = mapped.summary
-    Path("deconvolution.json").write_text(json.dumps(summary, indent=1) + "\n")
+    shared = {name: getattr(args, name) for name in ("output", "k_neighbors", "seed", "device", "threads")}
+    found = {}
+    for method in ("attention_regression", "cell_mapping") if args.method == "both" else (args.method,):
+        own = {name: getattr(args, name) for name in proportions.options_of(method)}
+        found[method] = proportions.estimate(st, sc, method, **shared, **own)
+    proportion_files.write(found, st)
 
 
 if __name__ == "__main__":

@@ -32,15 +32,14 @@ def main(args: argparse.Namespace) -> None:
         values = getattr(args, option)
         if values is not None and len(values) != len(args.slices):
             raise InputError(f"--{option}: {len(values)} for {len(args.slices)} slices; give one for each")
-    common = group.Common.of(args.sample, dict(zip(args.slices, args.prepared, strict=True)))
-    aligned = None
-    if args.frame != "own":
-        z = dict(zip(args.slices, args.z, strict=True)) if args.z else None
-        aligned = group.align(common, z, transport=args.frame == "transport")
+    prepared = dict(zip(args.slices, args.prepared, strict=True))
+    z = dict(zip(args.slices, args.z, strict=True)) if args.z else None
+    joined, aligned = group.join_in_frame(args.sample, prepared, args.frame, z)
+    if aligned is not None:
         folder = Path("cohort/groups")
         folder.mkdir(parents=True)
         tables.write(aligned, folder / f"{args.sample}.alignment.tsv")
-    io.write(group.join(common, aligned), "prepared.h5ad")
+    io.write(joined, "prepared.h5ad")
 
 
 if __name__ == "__main__":

@@ -22,39 +22,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write prepared.h5ad and qc.tsv."""
-    import numpy as np
     from spotfuse import io, preparation
     from spotfuse._core import tables
 
-    adata = io.read_slice(args.data, **command_line.choice_of(args))
-    parameters = {
-        name: getattr(args, name)
-        for name in (
-            "min_counts",
-            "min_genes",
-            "max_mt_share",
-            "min_spots",
-            "n_top_genes",
-            "n_components",
-            "n_neighbors",
-        )
-    }
-    adata.uns["spotfuse"] |= {"n_spots_input": adata.n_obs, "n_genes_input": adata.n_vars, "prepare": parameters}
-    adata.obs = tables.make_room(adata.obs, ["input_row"])
-    adata.var = tables.make_room(adata.var, ["highly_variable"])
-    adata.obs["input_row"] = np.arange(adata.n_obs)
-    adata, table = preparation.quality_control(
-        adata,
+    adata, table = preparation.clean_and_prepare(
+        io.read_slice(args.data, **command_line.choice_of(args)),
         min_counts=args.min_counts,
         min_genes=args.min_genes,
         max_mt_share=args.max_mt_share,
         min_spots=args.min_spots,
-    )
-    # neither names of spots, nor the order of the input's rows and columns, nor the frame are to change anything
-    order = preparation.neutral_order(adata.X, adata.var_names, adata.obs_names, adata.obsm["spatial"][:, :2])
-    adata = preparation.take(adata, order, np.argsort(adata.var_names))
-    preparation.prepare(
-        adata, n_top_genes=args.n_top_genes, n_components=args.n_components, n_neighbors=args.n_neighbors
+        n_top_genes=args.n_top_genes,
+        n_components=args.n_components,
+        n_neighbors=args.n_neighbors,
     )
     io.write(adata, "prepared.h5ad")
     tables.write(table, "qc.tsv")

@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from spotfuse.embedding import ENCODERS
 from spotfuse.pipeline import command_line
 
 
@@ -11,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this step."""
     parser.add_argument("--prepared", type=Path, required=True, help="what prepare_slice wrote")
     parser.add_argument(
-        "--encoder", choices=["spotfuse", "published"], default="spotfuse", help="model to train (default spotfuse)"
+        "--encoder", choices=list(ENCODERS), default="spotfuse", help="model to train (default spotfuse)"
     )
     parser.add_argument("--epochs", type=int, help="steps of the optimiser (default: the encoder's)")
     parser.add_argument("--seed", type=int, default=1, help="of weights, dropout and corruption (default 1)")
@@ -22,17 +23,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write embedding.npz and loss.tsv."""
-    import numpy as np
     from spotfuse import embedding
     from spotfuse._core import tables
+    from spotfuse.pipeline import embedding_files
 
-    # only the published encoder reads counts
-    adata = tables.read_prepared(args.prepared, counts=args.encoder == "published")
+    # our own encoder reads none
+    adata = tables.read_prepared(args.prepared, counts=args.encoder != "spotfuse")
     learned = embedding.train(
         adata, encoder=args.encoder, epochs=args.epochs, seed=args.seed, device=args.device, threads=args.threads
     )
-    np.savez("embedding.npz", spot=adata.obs_names.to_numpy(str), embedding=learned.values, attention=learned.attention)
-    tables.write(learned.losses, Path("loss.tsv"))
+    embedding_files.write(learned, adata)
 
 
 if __name__ == "__main__":

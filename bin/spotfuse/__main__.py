@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         args.run(args)
     except InputError as error:
-        print(f"spotfuse: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"spotfuse: {command_line.in_options(str(error), vars(args))}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,4 +1,7 @@
-"""The reports' figures in a notebook: what a finished slice looks like, in the same colours."""
+"""The reports' figures in a notebook: what a slice looks like, in the same colours.
+
+Slices are the pipeline's ``<sample>.h5ad``, or what `spotfuse.tl` or GraphST's calls have written into.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +13,16 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.patches import Patch
-from scipy import sparse
 
-from spotfuse._core.types import Array
-from spotfuse.io import laid_out
-from spotfuse.preparation import log_normalise, spacing
+from spotfuse import io
+from spotfuse._core import keys
+from spotfuse._core.errors import InputError
+from spotfuse._core.notes import Notes
+from spotfuse._core.types import Array, Floats
+from spotfuse.preparation import counts_of, log_normalise, spacing
 from spotfuse.report import domain_colours, two_components
+
+_GREY = "#94a4a2"
 
 
 def domains(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> Axes:
@@ -24,7 +31,7 @@ def domains(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> Ax
     Parameters
     ----------
     adata
-        A finished slice: ``<sample>.h5ad`` as the pipeline writes it.
+        A slice with ``obs['domain']`` and coordinates.
     ax
         Where to draw; a new figure if not given.
     image
@@ -33,6 +40,15 @@ def domains(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> Ax
     Returns
     -------
     The axes.
+
+    Raises
+    ------
+    InputError
+        Before `spotfuse.tl.domains`.
+
+    Examples
+    --------
+    >>> sf.pl.domains(adata).figure.savefig("domains.png")  # doctest: +SKIP
     """
     labels = _domains(adata)
     names = list(labels.cat.categories)
@@ -49,7 +65,8 @@ def confidence(adata: AnnData, *, ax: Axes | None = None, image: bool = True) ->
 
     Parameters and returned axes are those of `domains`.
     """
-    return _levels(adata, adata.obs["domain_confidence"].to_numpy(float), "confidence", ax, image, (0, 1))
+    keys.need(adata, "obs", keys.CONFIDENCE)
+    return _levels(adata, adata.obs[keys.CONFIDENCE].to_numpy(float), "confidence", ax, image, (0, 1))
 
 
 def proportions(adata: AnnData, cell_type: str, *, ax: Axes | None = None, image: bool = True) -> Axes:
@@ -58,9 +75,9 @@ def proportions(adata: AnnData, cell_type: str, *, ax: Axes | None = None, image
     Parameters
     ----------
     adata
-        A finished slice with cell types.
+        A slice with ``obsm['proportions']``.
     cell_type
-        One of ``adata.uns['spotfuse']['cell_types']``.
+        One of its columns.
     ax, image
         As in `domains`.
 
@@ -70,13 +87,13 @@ def proportions(adata: AnnData, cell_type: str, *, ax: Axes | None = None, image
 
     Raises
     ------
-    KeyError
-        When the slice has no such cell type.
+    InputError
+        Before `spotfuse.tl.proportions`, and when the slice has no such cell type.
     """
-    types = _cell_types(adata)
-    if cell_type not in types:
-        raise KeyError(f"no cell type '{cell_type}' here; there are {', '.join(types) or 'none'}")
-    return _levels(adata, np.asarray(adata.obsm["proportions"], float)[:, types.index(cell_type)], cell_type, ax, image)
+    shares = keys.proportions_of(adata)
+    if cell_type not in shares:
+        raise InputError(f"cell_type is '{cell_type}'; there are {', '.join(shares)}")
+    return _levels(adata, shares[cell_type].to_numpy(), cell_type, ax, image)
 
 
 def gene(adata: AnnData, name: str, *, ax: Axes | None = None, image: bool = True) -> Axes:
@@ -85,7 +102,7 @@ def gene(adata: AnnData, name: str, *, ax: Axes | None = None, image: bool = Tru
     Parameters
     ----------
     adata
-        A finished slice.
+        A slice with raw counts, in X, ``layers['counts']`` or ``raw``.
     name
         One of ``adata.var_names``.
     ax, image
@@ -94,8 +111,13 @@ def gene(adata: AnnData, name: str, *, ax: Axes | None = None, image: bool = Tru
     Returns
     -------
     The axes.
+
+    Raises
+    ------
+    InputError
+        Without counts, and when the slice has no such gene.
     """
-    values = _expression(adata, name)
+    values = _expression(adata, [name])[:, 0]
     top = float(np.percentile(values, 99)) or float(values.max()) or 1.0
     return _levels(adata, values, name, ax, image, (0, top))
 
@@ -105,27 +127,38 @@ def attention(adata: AnnData, *, ax: Axes | None = None, image: bool = True) -> 
 
     Parameters and returned axes are those of `domains`.
     """
-    return _levels(adata, np.asarray(adata.obsm["attention"], float)[:, 0], "attention on space", ax, image, (0, 1))
+    keys.need(adata, "obsm", keys.ATTENTION)
+    return _levels(adata, np.asarray(adata.obsm[keys.ATTENTION], float)[:, 0], "attention on space", ax, image, (0, 1))
 
 
 def embedding(adata: AnnData, *, ax: Axes | None = None) -> Axes:
-    """Draw the first two principal components of the embedding, each spot in the colour of its domain.
+    """Draw the first two principal components of the embedding, each spot in the colour of its domain if it has one.
 
     Parameters
     ----------
     adata
-        A finished slice.
+        A slice with ``obsm['X_spotfuse']``, ``emb`` or ``X_pca``; the first of them is taken.
     ax
         As in `domains`.
 
     Returns
     -------
     The axes.
+
+    Raises
+    ------
+    InputError
+        Before `spotfuse.tl.embed`.
     """
+    two = two_components(adata)
     if ax is None:
         ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
+    if keys.DOMAIN not in adata.obs:
+        ax.scatter(two[:, 0], two[:, 1], s=6, color=_GREY, linewidths=0)
+        ax.set(xlabel="first component", ylabel="second component", xticks=[], yticks=[])
+        return ax
     labels = _domains(adata)
-    names, two = list(labels.cat.categories), two_components(adata)
+    names = list(labels.cat.categories)
     for name, colour in zip(names, domain_colours([str(name) for name in names]), strict=True):
         x, y = two[(labels == name).to_numpy()].T
         ax.scatter(x, y, s=6, color=colour, label=name, linewidths=0)
@@ -140,7 +173,7 @@ def dots(adata: AnnData, genes: Sequence[str], *, ax: Axes | None = None) -> Axe
     Parameters
     ----------
     adata
-        A finished slice with domains.
+        A slice with domains and raw counts.
     genes
         Of ``adata.var_names``, such as the first markers of each domain.
     ax
@@ -149,10 +182,15 @@ def dots(adata: AnnData, genes: Sequence[str], *, ax: Axes | None = None) -> Axe
     Returns
     -------
     The axes; colours go from 0 to each gene's highest mean of ln(1 + counts per 10,000).
+
+    Raises
+    ------
+    InputError
+        Before `spotfuse.tl.domains`, without counts, and when the slice has no such gene.
     """
     labels = _domains(adata)
     names = list(labels.cat.categories)
-    values = np.stack([_expression(adata, gene) for gene in genes], axis=1)
+    values = _expression(adata, genes)
     of = [values[(labels == name).to_numpy()] for name in names]
     mean = np.stack([some.mean(axis=0) for some in of], axis=1)
     share = np.stack([(some > 0).mean(axis=0) for some in of], axis=1)
@@ -175,17 +213,21 @@ def composition(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     adata
-        A finished slice with domains and cell types.
+        A slice with domains and cell types.
     ax
         As in `domains`.
 
     Returns
     -------
     The axes.
+
+    Raises
+    ------
+    InputError
+        Before `spotfuse.tl.domains` and `spotfuse.tl.proportions`.
     """
-    types, labels = _cell_types(adata), _domains(adata)
-    names = list(labels.cat.categories)
-    shares = np.asarray(adata.obsm["proportions"], float)
+    table, labels = keys.proportions_of(adata), _domains(adata)
+    names, types, shares = list(labels.cat.categories), list(table), table.to_numpy()
     means = np.stack([np.nanmean(shares[(labels == name).to_numpy()], axis=0) for name in names], axis=1)
     if ax is None:
         size = (2.5 + 0.45 * len(names), 1 + 0.3 * len(types))
@@ -198,9 +240,14 @@ def composition(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _expression(adata: AnnData, gene: str) -> Array:
-    counts = sparse.csr_matrix(adata[:, [gene]].X, dtype=np.float32)
-    found: Array = log_normalise(counts, np.asarray(adata.X.sum(axis=1), float).ravel()).toarray().ravel()
+def _expression(adata: AnnData, genes: Sequence[str]) -> Floats:
+    """ln(1 + counts per 10,000) of genes, of shape (n_spots, n_genes)."""
+    at = adata.var_names.get_indexer(pd.Index(genes))
+    if (at < 0).any():
+        missing = genes[int(at.argmin())]
+        raise InputError(f"no gene '{missing}' in var_names; {io.nearest(missing, adata.var_names)}")
+    counts = counts_of(adata)
+    found: Floats = log_normalise(counts[:, at], np.asarray(counts.sum(axis=1), float).ravel()).toarray()
     return found
 
 
@@ -225,9 +272,9 @@ def _canvas(adata: AnnData, ax: Axes | None, image: bool) -> Axes:
     """Prepare axes in the units of the coordinates, y downwards as in the image."""
     if ax is None:
         ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
-    xy = np.asarray(adata.obsm["spatial"], float)[:, :2]
+    xy = _xy(adata)
     if image:
-        for library in laid_out(adata.uns.get("spatial", {}), []).values():
+        for library in io.laid_out(adata.uns.get("spatial", {}), []).values():
             _underlay(library, ax)
     margin = 0.03 * np.ptp(xy, axis=0).max()
     low, high = xy.min(axis=0) - margin, xy.max(axis=0) + margin
@@ -246,7 +293,7 @@ def _underlay(library: Mapping[str, Any], ax: Axes) -> None:
 
 def _spots(adata: AnnData, ax: Axes, **style: Any) -> EllipseCollection:
     """Circles in units of the coordinates, so that they grow with the figure."""
-    xy = np.asarray(adata.obsm["spatial"], float)[:, :2]
+    xy = _xy(adata)
     width = 0.92 * spacing(xy)
     return EllipseCollection(
         [width], [width], [0], units="x", offsets=xy, offset_transform=ax.transData, edgecolors="none", **style
@@ -255,8 +302,9 @@ def _spots(adata: AnnData, ax: Axes, **style: Any) -> EllipseCollection:
 
 def _domains(adata: AnnData) -> pd.Series:
     """Give the domain of each spot, without those of its group that the slice lacks."""
-    return adata.obs["domain"].astype("category").cat.remove_unused_categories()
+    keys.need(adata, "obs", keys.DOMAIN)
+    return adata.obs[keys.DOMAIN].astype("category").cat.remove_unused_categories()
 
 
-def _cell_types(adata: AnnData) -> list[str]:
-    return [str(name) for name in adata.uns.get("spotfuse", {}).get("cell_types", [])]
+def _xy(adata: AnnData) -> Floats:
+    return io.coordinates_of(adata, "adata", Notes())

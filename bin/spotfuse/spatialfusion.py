@@ -28,7 +28,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 from spotfuse import domains, embedding, io, preparation, proportions
-from spotfuse._core import backend, naming, progress
+from spotfuse._core import backend, keys, naming, progress
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
 from spotfuse.embedding import ENCODERS
@@ -74,7 +74,7 @@ class SpatialFusion:
         *No effect*: what is called decides.
     datatype
         ``10X``, ``Stereo`` or ``Slide``: where self-loops go in the graphs, and whether rows of the embedding get
-        length 1 (`spotfuse.encoder._published`).
+        length 1 (`spotfuse.embedding.Published`).
     encoder
         ``published``, or ``spotfuse``: then `learning_rate`, `weight_decay`, `dim_output`, `alpha`, `beta` and
         `datatype` have no effect.
@@ -179,14 +179,14 @@ class SpatialFusion:
         self.losses = learned.losses
         back = np.argsort(order)
         adata = self.adata.copy()
-        adata.obsm["emb"] = learned.values[back]
-        adata.obsm["attention"] = learned.attention[back]
-        for name in ("spatial_connectivities", "feature_connectivities"):
+        adata.obsm[keys.EMB] = learned.values[back]
+        adata.obsm[keys.ATTENTION] = learned.attention[back]
+        for name in (keys.SPATIAL_GRAPH, keys.FEATURE_GRAPH):
             adata.obsp[name] = prepared.obsp[name][back][:, back]
         if self.encoder != "published":
             for name in domains.PLAIN:
                 adata.obsm[f"emb_{name}"] = prepared.obsm[name][back]
-        adata.uns["spotfuse"] = {
+        adata.uns[keys.NOTE] = {
             "encoder": self.encoder,
             "datatype": self.datatype,
             "seed": self.random_seed,
@@ -269,7 +269,7 @@ def clustering(
     adata: AnnData,
     n_clusters: int | None = 7,
     radius: int = 50,
-    key: str = "emb",
+    key: str = keys.EMB,
     method: str = "mclust",
     start: float = 0.1,
     end: float = 3.0,
@@ -319,32 +319,34 @@ def clustering(
     _warn_of_idle({"radius": (radius, 50), "start": (start, 0.1), "end": (end, 3.0), "increment": (increment, 0.01)})
     embedding = np.asarray(adata.obsm[key], dtype=np.float64)
     order = _order(adata)
-    graph = adata.obsp["spatial_connectivities"] if "spatial_connectivities" in adata.obsp else None
+    graph = adata.obsp[keys.SPATIAL_GRAPH] if keys.SPATIAL_GRAPH in adata.obsp else None
     graph = sparse.csr_matrix(preparation.spatial_graph(adata) if graph is None else graph)
     plain = {name: adata.obsm[f"emb_{name}"][order] for name in domains.PLAIN if f"emb_{name}" in adata.obsm}
     found = domains.assign(
         AnnData(
             obs=adata.obs[[]].iloc[order],
-            obsm=plain if key == "emb" else {},
-            obsp={"spatial_connectivities": graph[order][:, order]},
+            obsm=plain if key == keys.EMB else {},
+            obsp={keys.SPATIAL_GRAPH: graph[order][:, order]},
         ),
         embedding[order],
         n_clusters,
-        seed=adata.uns.get("spotfuse", {}).get("seed", 1),
+        seed=adata.uns.get(keys.NOTE, {}).get("seed", 1),
         refine=refinement,
     )
     back = np.argsort(order)
     names = [str(number) for number in range(1, found.probabilities.shape[1] + 1)]
-    adata.obs["domain"] = pd.Categorical(found.labels[back].astype(str), categories=names)
-    adata.obs["mclust"] = adata.obs["domain"]
-    adata.obs["domain_confidence"] = found.confidence[back]
-    adata.obsm["domain_probabilities"] = found.probabilities[back]
+    adata.obs[keys.DOMAIN] = pd.Categorical(found.labels[back].astype(str), categories=names)
+    adata.obs["mclust"] = adata.obs[keys.DOMAIN]
+    adata.obs[keys.CONFIDENCE] = found.confidence[back]
+    adata.obsm[keys.PROBABILITIES] = found.probabilities[back]
     n_components = min(_PCA_DIMENSIONS, *embedding.shape)
     adata.obsm["emb_pca"] = PCA(n_components, svd_solver="full").fit_transform(embedding).astype(np.float32)
 
 
 def project_cell_to_spot(adata: AnnData, adata_sc: AnnData, retain_percent: float = 0.1) -> None:
     """Sum the cell map by type, in place: a column of ``obs`` for each type, rows of all of them summing to 1.
+
+    The same are written together as ``obsm['proportions']``, a DataFrame, which `spotfuse.pl` reads.
 
     Parameters
     ----------
@@ -371,6 +373,7 @@ def project_cell_to_spot(adata: AnnData, adata_sc: AnnData, retain_percent: floa
     if there:
         raise InputError(f"obs has a column '{there[0]}' already, and a cell type is called so: rename one of them")
     adata.uns["projected"] = list(shares)
+    adata.obsm[keys.PROPORTIONS] = shares
     for name in shares:
         adata.obs[name] = shares[name]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 mpl.use("Agg")
-from spotfuse import pl
+from spotfuse import InputError, pl
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_maps_show_the_values(adata):
     assert np.allclose(pl.proportions(adata, "T/B").collections[0].get_array(), adata.obsm["proportions"][:, 0])
     expected = np.log1p(1e4 * np.where(adata.obsm["proportions"][:, 0] > 0, 20 / 110, 10 / 100))
     assert np.allclose(pl.gene(adata, "B").collections[0].get_array(), expected)
-    with pytest.raises(KeyError, match="there are T/B, other"):
+    with pytest.raises(InputError, match="there are T/B, other"):
         pl.proportions(adata, "none")
 
 

@@ -1,5 +1,6 @@
 """The slices of a run side by side: a file for each table, and their statistical design."""
 
+from spotfuse.cohort._compare import compare
 from spotfuse.cohort._composition import composition
 from spotfuse.cohort._design import FEWEST
 from spotfuse.cohort._differences import DIFFERENCES, differences
@@ -22,6 +23,7 @@ __all__ = [
     "SHEET",
     "Row",
     "cohort_names",
+    "compare",
     "composition",
     "differences",
     "differential_expression",

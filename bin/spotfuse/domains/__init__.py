@@ -1,5 +1,5 @@
 """Spatial domains: mixtures of an embedding at several scales, their consensus, its refinement."""
 
-from spotfuse.domains._assign import PLAIN, assign
+from spotfuse.domains._assign import PLAIN, Domains, assign
 
-__all__ = ["PLAIN", "assign"]
+__all__ = ["PLAIN", "Domains", "assign"]

@@ -1,6 +1,48 @@
 """Learn an embedding of the spots of a prepared slice."""
 
+<<<<<<< HEAD
 from spotfuse.embedding._base import Embedding
 from spotfuse.embedding._training import ENCODERS, train
+||||||| a4aa956
+from spotfuse.embedding._base import Embedding
+from spotfuse.embedding._published import Published
+from spotfuse.embedding._training import ENCODERS, train
+=======
+from typing import TYPE_CHECKING, Any
+>>>>>>> doors
 
+<<<<<<< HEAD
 __all__ = ["ENCODERS", "Embedding", "train"]
+||||||| a4aa956
+__all__ = ["ENCODERS", "Embedding", "Published", "train"]
+=======
+from spotfuse._core.lazy import lazily
+from spotfuse.embedding._encoders import ENCODERS
+
+if TYPE_CHECKING:
+    from spotfuse.embedding._base import Embedding, Encoder
+    from spotfuse.embedding._published import Published
+    from spotfuse.embedding._training import train
+
+__all__ = ["ENCODERS", "Embedding", "Encoder", "Published", "train"]
+
+# torch takes seconds to be imported: who only wants to know which encoders there are does not wait
+_load, _listed = lazily(
+    __name__,
+    {
+        "ENCODERS": "spotfuse.embedding._encoders",
+        "Embedding": "spotfuse.embedding._base",
+        "Encoder": "spotfuse.embedding._base",
+        "Published": "spotfuse.embedding._published",
+        "train": "spotfuse.embedding._training",
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    return _load(name)
+
+
+def __dir__() -> list[str]:
+    return _listed()
+>>>>>>> doors

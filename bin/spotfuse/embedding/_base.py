@@ -2,22 +2,35 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from anndata import AnnData
 from torch import Tensor
 
 log = logging.getLogger(__name__)
 
 
 class Encoder(torch.nn.Module):
-    """An encoder that holds its slice; it is built by its class method ``from_slice(adata, seed)``."""
+    """An encoder that holds its slice.
+
+    Attributes
+    ----------
+    epochs, learning_rate, weight_decay
+        Of Adam, when nothing else is asked for.
+    """
 
     epochs: int
     learning_rate: float
     weight_decay: float = 0.0
+
+    @classmethod
+    def from_slice(cls, adata: AnnData, seed: int) -> Self:
+        """Build it on a slice as `spotfuse.preparation.prepare` leaves it; the seed is of all that is drawn."""
+        raise NotImplementedError
 
     def losses(self) -> dict[str, Tensor]:
         """Weighted terms of the loss; their sum is minimised."""

@@ -17,6 +17,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spotfuse._core import keys
 from spotfuse.embedding._base import Encoder
 from spotfuse.preparation import averaging, tiles
 
@@ -112,14 +113,14 @@ class Spotfuse(Encoder):
     @classmethod
     def from_slice(cls, adata: AnnData, seed: int, settings: Settings = SETTINGS) -> "Spotfuse":
         """Average the components of a prepared slice over both graphs, and build the encoder on them."""
-        components = adata.obsm["X_pca"]
+        components = adata.obsm[keys.X_PCA]
         spatial = (components / max(float(components[:, 0].std()), 1e-12)).astype(np.float32)
-        average = averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
+        average = averaging(adata.obsp[keys.SPATIAL_GRAPH], self_weight=0.5)
         for _ in range(settings.steps):
             spatial = average @ spatial
-        feature = averaging(adata.obsp["feature_connectivities"], self_weight=0.5) @ spatial
-        graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
-        return cls(spatial, feature, graph, np.asarray(adata.obsm["spatial"]), seed, settings)
+        feature = averaging(adata.obsp[keys.FEATURE_GRAPH], self_weight=0.5) @ spatial
+        graph = sparse.csr_matrix(adata.obsp[keys.SPATIAL_GRAPH])
+        return cls(spatial, feature, graph, np.asarray(adata.obsm[keys.SPATIAL]), seed, settings)
 
     def losses(self) -> dict[str, Tensor]:
         """Reconstruction and contrast on the next tile."""

@@ -16,10 +16,10 @@ from spotfuse._core import backend
 from spotfuse._core.adam import Adam
 from spotfuse._core.errors import InputError
 from spotfuse.embedding._base import Embedding, Encoder
+from spotfuse.embedding._encoders import ENCODERS
 
 log = logging.getLogger(__name__)
 
-ENCODERS = ("spotfuse", "published")
 _SAID = 10  # times the log reports on the training
 
 
@@ -65,6 +65,7 @@ def train(
     if isinstance(encoder, str) and encoder not in ENCODERS:
         raise InputError(f"encoder is {encoder!r}; it must be one of {', '.join(ENCODERS)}")
     place = torch.device(backend.device(device))
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     deterministic = torch.are_deterministic_algorithms_enabled()
     if place.type == "cuda":  # on the CPU all repeats itself anyhow, and the call would import torch's compilers
@@ -83,6 +84,7 @@ def train(
         with torch.no_grad():
             values, attention = model.embed()
     finally:
+        torch.set_num_threads(before)
         if place.type == "cuda":
             torch.use_deterministic_algorithms(deterministic)
         memory.fill_uninitialized_memory = filling
@@ -95,14 +97,7 @@ def train(
 def _build(encoder: str | Callable[[AnnData, int], Encoder], adata: AnnData, seed: int) -> Encoder:
     if not isinstance(encoder, str):
         return encoder(adata, seed)
-    # the published encoder brings torch-geometric, which takes seconds to import: only who asks for it waits
-    if encoder == "published":
-        from spotfuse.embedding._published import Published
-
-        return Published.from_slice(adata, seed)
-    from spotfuse.embedding._spotfuse import Spotfuse
-
-    return Spotfuse.from_slice(adata, seed)
+    return ENCODERS[encoder]().from_slice(adata, seed)
 
 
 def _minimise(model: Encoder, steps: int, what: str) -> list[dict[str, float]]:

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from spotfuse import preparation
@@ -17,6 +19,45 @@ log = logging.getLogger(__name__)
 _COMPONENTS, _SMOOTHING = 15, 4  # of the expression that slices are compared by, and steps of averaging it
 _ARRAYS = ("st", "visium", "visium_hd")  # whose spots are always as far apart
 _UNITS = 1.5  # ratio of their spacings, above which coordinates are in different units
+
+
+FRAMES = ("own", "common", "transport")
+
+
+def join_in_frame(
+    group: str, prepared: Mapping[str, Path | AnnData], frame: str = "own", z: Mapping[str, float] | None = None
+) -> tuple[AnnData, pd.DataFrame | None]:
+    """Join prepared slices, side by side or on each other.
+
+    Parameters
+    ----------
+    group
+        Its name, for messages.
+    prepared
+        Prepared file of each slice, or the slice in its order, by its name.
+    frame
+        Of the coordinates: ``own``, each slice its own; ``common``, one for all; ``transport``, one that optimal
+        transport finds.
+    z
+        Place of each slice along the third axis; None: slices follow by name.
+
+    Returns
+    -------
+    joined
+        As `spotfuse.group.join` gives it.
+    alignment
+        As `align` gives it; None where each slice has its own frame.
+
+    Raises
+    ------
+    InputError
+        When no two share enough genes, or none lies on another.
+    """
+    if frame not in FRAMES:
+        raise InputError(f"frame is {frame!r}; it must be one of {', '.join(FRAMES)}")
+    common = _joining.Common.of(group, prepared)
+    aligned = None if frame == "own" else align(common, z, transport=frame == "transport")
+    return _joining.join(common, aligned), aligned
 
 
 def align(common: _joining.Common, z: Mapping[str, float] | None, *, transport: bool) -> pd.DataFrame:
@@ -68,7 +109,7 @@ def align(common: _joining.Common, z: Mapping[str, float] | None, *, transport: 
         first = f"{', '.join(names[:3])}{' …' if names[3:] else ''}"
         raise InputError(
             f"no slice of group {common.group} lies on the one before it ({first}): coordinates are not in one frame; "
-            "--frame transport finds one, --frame own does without"
+            "frame='transport' finds one, frame='own' does without"
         )
     return table
 
@@ -99,5 +140,5 @@ def _check_units(group: str, slices: Mapping[str, Spots]) -> None:
         said = " and ".join(f"{value:.3g} in {name}" for name, value in spacings.items())
         raise InputError(
             f"spots of group {group} are {said} apart, on arrays of one kind: coordinates are in different units; give "
-            "them one, or let --frame transport find it"
+            "them one, or let frame='transport' find it"
         )

@@ -37,7 +37,7 @@ class Common:
     group
         Its name, for messages.
     prepared
-        Prepared file of each slice, by its name. One after the other is read.
+        Prepared file of each slice, or the slice, by its name. One after the other is read.
     names
         Slices that share enough genes, sorted.
     left_out
@@ -49,7 +49,7 @@ class Common:
     """
 
     group: str
-    prepared: Mapping[str, Path]
+    prepared: Mapping[str, Path | AnnData]
     names: list[str]
     left_out: dict[str, str]
     genes: list[str]
@@ -57,12 +57,12 @@ class Common:
     n_components: int
 
     @classmethod
-    def of(cls, group: str, prepared: Mapping[str, Path]) -> "Common":
+    def of(cls, group: str, prepared: Mapping[str, Path | AnnData]) -> "Common":
         """Look into the prepared slices of a group, in any order; `InputError` when no two share enough genes."""
-        genes = {name: tables.read_prepared(prepared[name], counts=False).var_names for name in sorted(prepared)}
+        genes = {name: _opened(prepared[name], counts=False).var_names for name in sorted(prepared)}
         names, left_out = _fitting(group, genes)
         common = sorted(set.intersection(*(set(genes[name]) for name in names)))
-        settings = tables.read_prepared(prepared[names[0]], counts=False).uns["spotfuse"]["prepare"]
+        settings = _opened(prepared[names[0]], counts=False).uns["spotfuse"]["prepare"]
         n_top_genes = int(settings["n_top_genes"])
         ranks = np.stack([_ranks(_slice(prepared[name], common), n_top_genes) for name in names])
         variable = _most_variable(ranks, n_top_genes)
@@ -168,8 +168,12 @@ def _in_common(group: str, joined: AnnData) -> dict[str, float]:
     return found
 
 
-def _slice(path: Path, genes: list[str]) -> AnnData:
-    adata = tables.read_prepared(path)[:, genes].copy()
+def _opened(prepared: Path | AnnData, *, counts: bool = True) -> AnnData:
+    return prepared if isinstance(prepared, AnnData) else tables.read_prepared(prepared, counts=counts)
+
+
+def _slice(prepared: Path | AnnData, genes: list[str]) -> AnnData:
+    adata = _opened(prepared)[:, genes].copy()
     adata.X = sparse.csr_matrix(adata.X, dtype=np.float32)
     return adata
 

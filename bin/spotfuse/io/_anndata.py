@@ -108,10 +108,7 @@ def _coordinate_key(path: Path, file: Group, obs: pd.DataFrame, asked: str | Non
         return usual
     found = [key for key in keys if not _EMBEDDING.search(key) and _n_columns(file["obsm"][key]) in (2, 3)]
     if len(found) > 1:
-        raise InputError(
-            f"{path}: any of obsm {', '.join(found[:8])} may be the coordinates; name one in the sheet's column "
-            "spatial_key (--spatial-key)"
-        )
+        raise InputError(f"{path}: any of obsm {', '.join(found[:8])} may be the coordinates; name one as spatial_key")
     if found:
         notes.append(f"coordinates taken from obsm['{found[0]}'], which alone may be that")
     return next(iter(found), None)
@@ -124,7 +121,7 @@ def refuse_obsm(path: Path, choice: Choice) -> None:
     if keys:
         raise InputError(
             f"{path}: no coordinates in obsm['spatial'] nor in obs columns such as x and y; obsm has "
-            f"{', '.join(keys[:8])}: name the one in the sheet's column spatial_key (--spatial-key)"
+            f"{', '.join(keys[:8])}: name the one as spatial_key"
         )
 
 
@@ -326,9 +323,7 @@ def _find_counts(
         return X, "var", f"layers['{name}']"
     message = str(refusal or f"{path}: no counts; X, layers['counts'] and raw are all absent")
     if others:
-        how = (
-            "name the one of counts in the sheet's column layer (--layer)" if spatial else "call that of counts counts"
-        )
+        how = "name the one of counts as layer" if spatial else "call that of counts counts"
         message = f"{path}: several layers may be the counts" if found else message.split(" (h5ad:")[0]
         message += f"; there are {', '.join(list(found or layers)[:8])}: {how}"
     raise InputError(message)

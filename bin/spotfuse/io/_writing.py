@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
@@ -10,7 +11,10 @@ from spotfuse.io._tables import column_name
 
 
 def write(adata: AnnData, path: Path | str) -> None:
-    """Write an h5ad file, also when the columns a user's own file brought along are of kinds that h5ad cannot keep.
+    """Write an h5ad file, also when columns are of kinds, or called by names, that h5ad cannot keep.
+
+    Tables in ``obsm`` with a slash in a column's name, such as a cell type's, are written as arrays; of the proportions
+    the names stand in ``uns['spotfuse']['cell_types']``, where plots and reports find them.
 
     Parameters
     ----------
@@ -18,7 +22,21 @@ def write(adata: AnnData, path: Path | str) -> None:
         What to write; its `obs` and `var` are put right in place.
     path
         The file.
+
+    Examples
+    --------
+    >>> sf.write(adata, "slice.h5ad")  # doctest: +SKIP
     """
+    slashed = {
+        name: table
+        for name, table in adata.obsm.items()
+        if isinstance(table, pd.DataFrame) and any("/" in str(column) for column in table)
+    }
+    if slashed:
+        parts = ("X", "obs", "var", "uns", "varm", "varp", "layers", "obsp", "raw")
+        adata = AnnData(obsm=dict(adata.obsm), **{part: getattr(adata, part) for part in parts})
+        for name, table in slashed.items():
+            adata.obsm[name] = table.to_numpy(dtype=np.float32)
     for frame in (adata.obs, adata.var):
         frame.columns = [column_name(column) for column in frame.columns]
         duplicated = frame.columns.duplicated()

@@ -7,7 +7,9 @@ from spotfuse._core import naming
 from spotfuse._core.errors import InputError
 
 
-def domain_scores(domains: pd.Series, annotation: pd.Series, spots: pd.Index) -> dict[str, float | int | None]:
+def domain_scores(
+    domains: pd.Series, annotation: pd.Series, spots: pd.Index | None = None
+) -> dict[str, float | int | None]:
     """Compare domains with known ones.
 
     Annotated spots that have no domain, because quality control dropped them, count as one more domain: dropping the
@@ -20,7 +22,7 @@ def domain_scores(domains: pd.Series, annotation: pd.Series, spots: pd.Index) ->
     annotation
         The known label of each spot, indexed by spot; empty text, NA, NaN, none and null are no labels.
     spots
-        All spots of the input.
+        All spots of the input; those of `annotation` when they are not given.
 
     Returns
     -------
@@ -33,10 +35,14 @@ def domain_scores(domains: pd.Series, annotation: pd.Series, spots: pd.Index) ->
     ------
     InputError
         When the annotation is of other spots, or labels none.
+
+    Examples
+    --------
+    >>> sf.metrics.domains(adata.obs["domain"], adata.obs["layer"])["ari"]  # doctest: +SKIP
     """
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    known = labelled(annotation, spots)
+    known = labelled(annotation, annotation.index if spots is None else spots)
     found = domains.astype(str).reindex(known.index)
     n_scored = int(found.notna().sum())
     found = found.fillna("dropped")

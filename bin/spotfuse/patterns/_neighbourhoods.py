@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse._core import keys
 from spotfuse._core.types import Floats
 from spotfuse.patterns._permutation_moments import Sums, moments
 
@@ -22,8 +23,8 @@ def neighbourhoods(adata: AnnData) -> pd.DataFrame:
     Parameters
     ----------
     adata
-        A slice with its spatial graph and, if known, ``obs['domain']`` and ``obsm['proportions']``, whose columns
-        ``uns['spotfuse']['cell_types']`` names.
+        A slice with its spatial graph and, if known, ``obs['domain']`` and ``obsm['proportions']``, a DataFrame or an
+        array whose columns ``uns['spotfuse']['cell_types']`` names.
 
     Returns
     -------
@@ -39,13 +40,14 @@ def neighbourhoods(adata: AnnData) -> pd.DataFrame:
     cell_type_in_domain
         Mean proportion of a type in a domain (``neighbour``); expected in the slice; z over all permutations.
     """
-    graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
-    domains = adata.obs["domain"].astype(int).to_numpy() if "domain" in adata.obs else None
+    graph = sparse.csr_matrix(adata.obsp[keys.SPATIAL_GRAPH])
+    domains = adata.obs[keys.DOMAIN].astype(int).to_numpy() if keys.DOMAIN in adata.obs else None
     frames = [] if domains is None else [_domain_contacts(graph, domains)]
-    if "proportions" in adata.obsm:
-        proportions = np.asarray(adata.obsm["proportions"], float)
+    if keys.PROPORTIONS in adata.obsm:
+        table = keys.proportions_of(adata)
+        types, proportions = list(table), table.to_numpy()
         known = ~np.isnan(proportions).any(axis=1)
-        proportions, types = proportions[known], [str(name) for name in adata.uns["spotfuse"]["cell_types"]]
+        proportions = proportions[known]
         if known.sum() > 3:
             frames.append(_type_contacts(graph[known][:, known], proportions, types))
             if domains is not None:

@@ -6,6 +6,7 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.stats import false_discovery_control, pearson3
 
+from spotfuse._core import keys
 from spotfuse._core.types import Floats
 from spotfuse.patterns._permutation_moments import Sums, moments, skewness
 from spotfuse.preparation import log_normalised
@@ -33,7 +34,7 @@ def spatial_genes(adata: AnnData) -> pd.DataFrame:
     Benjamini & Hochberg (1995, J R Stat Soc B 57:289); ``share`` of the spots that have the gene. Genes
     that are the same everywhere have no row, and none has where fewer than four spots or no two neighbours are.
     """
-    graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"], dtype=np.float32)
+    graph = sparse.csr_matrix(adata.obsp[keys.SPATIAL_GRAPH], dtype=np.float32)
     n_spots = adata.n_obs
     if n_spots < 4 or not graph.nnz:
         return pd.DataFrame(columns=SPATIAL_GENES)

@@ -7,13 +7,14 @@ import json
 import logging
 import os
 import platform
+import re
 import resource
 import shutil
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ _DISTRIBUTIONS = {  # of the modules whose versions matter
 
 Arguments = Callable[[argparse.ArgumentParser], None]
 Main = Callable[[argparse.Namespace], None]
+
+
+_CHOICE = ("platform", "hd_bin_size", "section", "layer", "spatial_key", "symbol_column")
 
 
 def choice_options(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +71,58 @@ def choice_of(args: argparse.Namespace) -> dict[str, Any]:
     -------
     dict
     """
-    names = ("platform", "hd_bin_size", "section", "layer", "spatial_key", "symbol_column")
-    return {name: getattr(args, name) for name in names}
+    return {name: getattr(args, name) for name in _CHOICE}
+
+
+def number_of_domains(text: str) -> int | None:
+    """Read how many domains are wanted.
+
+    Parameters
+    ----------
+    text
+        A whole number, or auto.
+
+    Returns
+    -------
+    None for auto.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    try:
+        return None if text == "auto" else int(text)
+    except ValueError:
+        raise InputError(f"--n-domains {text}: take a whole number or auto") from None
+
+
+def in_options(message: str, names: Iterable[str]) -> str:
+    """Say what the library says of its arguments of the command's options, and of the sheet's columns, in one line.
+
+    Parameters
+    ----------
+    message
+        The library's: ``name='value'`` asks for an argument, ``as name`` for one that says how a slice is read.
+    names
+        Of the command's options, as arguments.
+
+    Returns
+    -------
+    The line: ``--name value``, and ``in the sheet's column name (--name)``.
+    """
+
+    def option(name: str) -> str:
+        return f"--{name.replace('_', '-')}"
+
+    known = set(names)
+    line = re.sub(
+        r"\b([a-z_]+)='([^' ]+)'",
+        lambda found: f"{option(found[1])} {found[2]}" if found[1] in known else found[0],
+        " ".join(message.split()),
+    )
+    columns = "|".join(known.intersection(_CHOICE)) or "(?!)"
+    return re.sub(rf"\bas ({columns})\b", lambda found: f"in the sheet's column {found[1]} ({option(found[1])})", line)
 
 
 def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
@@ -129,7 +183,7 @@ def run(step: str, doc: str | None, arguments: Arguments, main: Main) -> None:
         main(args)
     except InputError as error:
         told = _traceback(args.debug)
-        failure = " ".join(str(error).split())
+        failure = in_options(str(error), vars(args))
         again = isinstance(error, MachineError)
         exit_status = 1 if again else 2
     except Exception as error:  # noqa: BLE001 -- a defect is told like a refusal

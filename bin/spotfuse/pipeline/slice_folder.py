@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from spotfuse import __version__, io, metrics, patterns, preparation
-from spotfuse._core import guard, tables
+from spotfuse._core import guard, keys, tables
 from spotfuse._core.errors import InputError
 from spotfuse.pipeline.steps import RESULTS, STEPS
 
@@ -47,11 +47,11 @@ def assemble(
     known = _known(adata, annotation) if annotation else None
     del adata.obs["input_row"]
     # the slice's own columns of these names, an annotation perhaps, make room
-    ours = ["domain", "domain_confidence"] + (["annotation"] if known is not None else [])
+    ours = [keys.DOMAIN, keys.CONFIDENCE] + (["annotation"] if known is not None else [])
     adata.obs = tables.make_room(adata.obs, ours)
     if known is not None:
         adata.obs["annotation"] = known
-    prepared = adata.uns["spotfuse"]
+    prepared = adata.uns[keys.NOTE]
     note = {
         **prepared,
         "sample": _plain(meta),
@@ -68,17 +68,17 @@ def assemble(
         found = domains["domain"]
         n_domains = found.nunique()  # a slice of a group may lack some of the group's
         names = [str(domain) for domain in range(1, found.max() + 1)]
-        adata.obs["domain"] = pd.Categorical(found.astype(str), categories=names)
-        adata.obs["domain_confidence"] = domains["confidence"].astype(np.float32)
+        adata.obs[keys.DOMAIN] = pd.Categorical(found.astype(str), categories=names)
+        adata.obs[keys.CONFIDENCE] = domains["confidence"].astype(np.float32)
     if (parts / "embedding.npz").exists():
-        adata.obsm["X_spotfuse"] = _aligned(parts / "embedding.npz", "embedding", adata)
-        adata.obsm["attention"] = _aligned(parts / "embedding.npz", "attention", adata)
+        adata.obsm[keys.X_SPOTFUSE] = _aligned(parts / "embedding.npz", "embedding", adata)
+        adata.obsm[keys.ATTENTION] = _aligned(parts / "embedding.npz", "attention", adata)
     if (parts / "domains.npz").exists():
-        adata.obsm["domain_probabilities"] = _aligned(parts / "domains.npz", "probabilities", adata)
+        adata.obsm[keys.PROBABILITIES] = _aligned(parts / "domains.npz", "probabilities", adata)
     if (parts / "proportions.tsv").exists():
         proportions = tables.read_spots(parts / "proportions.tsv").reindex(adata.obs_names)
-        adata.obsm["proportions"] = proportions.to_numpy(dtype=np.float32)
-        note["cell_types"] = list(proportions.columns)
+        adata.obsm[keys.PROPORTIONS] = proportions.to_numpy(dtype=np.float32)
+        note[keys.CELL_TYPES] = list(proportions.columns)
     status = _status(parts)
     scores: dict[str, Any] = {"domains": None, "proportions": None}
     if (parts / "scores.json").exists():
@@ -88,7 +88,7 @@ def assemble(
         for kind, values in scores.items()
         if values
     }
-    adata.uns["spotfuse"] = note
+    adata.uns[keys.NOTE] = note
     figures = {
         "n_spots": adata.n_obs,
         "n_genes": adata.n_vars,
@@ -116,7 +116,7 @@ def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) ->
     io.write(adata, folder / f"{folder.name}.h5ad")
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     tables.write(_status(parts), folder / "status.tsv")
-    if "domain" in adata.obs or "proportions" in adata.obsm:
+    if keys.DOMAIN in adata.obs or keys.PROPORTIONS in adata.obsm:
         tables.write(patterns.neighbourhoods(adata), folder / "neighbourhoods.tsv")
     for name in RESULTS:
         if (parts / name).exists():

@@ -2,17 +2,21 @@
 
 from spotfuse.preparation._components import Part, add_components, fixed_signs, principal_components, smoothed
 from spotfuse.preparation._graphs import averaging, between_slices, most_similar, spacing, spatial_graph, tiles
+from spotfuse.preparation._in_order import InOrder, counts_of
 from spotfuse.preparation._normalise import log_normalise, log_normalised, residual
-from spotfuse.preparation._prepare import prepare
+from spotfuse.preparation._prepare import clean_and_prepare, prepare
 from spotfuse.preparation._qc import QC_COLUMNS, neutral_order, quality_control, take
 from spotfuse.preparation._variable_genes import most_variable
 
 __all__ = [
     "QC_COLUMNS",
+    "InOrder",
     "Part",
     "add_components",
     "averaging",
     "between_slices",
+    "clean_and_prepare",
+    "counts_of",
     "fixed_signs",
     "log_normalise",
     "log_normalised",

@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
+from spotfuse._core import keys
 from spotfuse._core.types import Floats32
 from spotfuse.preparation import _batch_shift, _graphs
 from spotfuse.preparation._normalise import log_scale, residual
@@ -37,21 +38,21 @@ def add_components(adata: AnnData, slices: Sequence[Part], n_components: int, se
     codes = np.repeat(np.arange(len(slices)), [counts.shape[0] for counts, _ in slices])
     residuals = partial(residual, overdispersion=settings.overdispersion)
     # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
-    for key, transform in (("X_pca", residuals), ("X_pca_log", log_scale)):
+    for key, transform in ((keys.X_PCA, residuals), (keys.X_PCA_LOG, log_scale)):
         scores = principal_components(slices, n_components, transform, settings.clip)
         adata.obsm[key] = (
             _batch_shift.without_batch_shift(scores, smoothed(adata, scores, settings), codes)
             if len(slices) > 1
             else scores
         )
-    adata.obsp["feature_connectivities"] = _graphs.feature_graph(
-        smoothed(adata, adata.obsm["X_pca"], settings), settings.n_feature_neighbors
+    adata.obsp[keys.FEATURE_GRAPH] = _graphs.feature_graph(
+        smoothed(adata, adata.obsm[keys.X_PCA], settings), settings.n_feature_neighbors
     )
 
 
 def smoothed(adata: AnnData, scores: Floats32, settings: Settings = SETTINGS) -> Floats32:
     """Average over the tissue, as spots are compared by expression; of shape (n_spots, n_components)."""
-    average = _graphs.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5)
+    average = _graphs.averaging(adata.obsp[keys.SPATIAL_GRAPH], self_weight=0.5)
     for _ in range(settings.feature_smoothing):
         scores = average @ scores
     return scores

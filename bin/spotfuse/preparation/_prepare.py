@@ -1,14 +1,18 @@
 """Prepare a slice: variable genes, components and graphs in one go."""
 
 import logging
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse._core import keys, tables
 from spotfuse._core.errors import InputError
 from spotfuse.preparation import _graphs
 from spotfuse.preparation._components import add_components
+from spotfuse.preparation._qc import neutral_order, quality_control, take
 from spotfuse.preparation._settings import SETTINGS, Settings
 from spotfuse.preparation._variable_genes import most_variable
 
@@ -55,16 +59,74 @@ def prepare(
         raise InputError(
             f"{adata.n_obs} spots and {adata.n_vars} genes are left; at least 3 and 2 are needed: filter less"
         )
-    adata.var["highly_variable"] = np.isin(np.arange(adata.n_vars), most_variable(adata, n_top_genes))
+    adata.var[keys.HIGHLY_VARIABLE] = np.isin(np.arange(adata.n_vars), most_variable(adata, n_top_genes))
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
-    adata.obsp["spatial_connectivities"] = _graphs.spatial_graph(adata, n_neighbors)
-    adata.uns.get("spotfuse", {}).get("notes", []).extend(_graphs.oddities(adata.obsp["spatial_connectivities"]))
-    add_components(adata, [(counts[:, adata.var["highly_variable"].to_numpy()], totals)], n_components, settings)
+    adata.obsp[keys.SPATIAL_GRAPH] = _graphs.spatial_graph(adata, n_neighbors)
+    adata.uns.get(keys.NOTE, {}).get("notes", []).extend(_graphs.oddities(adata.obsp[keys.SPATIAL_GRAPH]))
+    add_components(adata, [(counts[:, adata.var[keys.HIGHLY_VARIABLE].to_numpy()], totals)], n_components, settings)
     log.info(
         "%d spots, %d variable genes, %d components, %.1f neighbours a spot",
         adata.n_obs,
-        int(adata.var["highly_variable"].sum()),
-        adata.obsm["X_pca"].shape[1],
-        adata.obsp["spatial_connectivities"].nnz / adata.n_obs,
+        int(adata.var[keys.HIGHLY_VARIABLE].sum()),
+        adata.obsm[keys.X_PCA].shape[1],
+        adata.obsp[keys.SPATIAL_GRAPH].nnz / adata.n_obs,
     )
+
+
+def clean_and_prepare(
+    adata: AnnData,
+    *,
+    min_counts: int = 1,
+    min_genes: int = 1,
+    max_mt_share: float = 1.0,
+    min_spots: int = 3,
+    n_top_genes: int = 3000,
+    n_components: int = 50,
+    n_neighbors: int = 6,
+) -> tuple[AnnData, pd.DataFrame]:
+    """Go from what `spotfuse.io.read_slice` gives to what all later steps share.
+
+    Parameters
+    ----------
+    adata
+        Slice with raw counts in ``X``, of shape (n_spots, n_genes), and coordinates in ``obsm['spatial']``; changed.
+    min_counts, min_genes, max_mt_share, min_spots
+        As for `quality_control`.
+    n_top_genes, n_components, n_neighbors
+        As for `prepare`.
+
+    Returns
+    -------
+    prepared
+        The spots and genes that are kept, in an order that only what they hold decides; ``obs['input_row']`` says where
+        each spot stood. Columns of the slice's own that are called like ours become ``input_…``.
+    table
+        Which spots were kept and why, as `quality_control` gives it.
+
+    Raises
+    ------
+    InputError
+        As `quality_control` and `prepare` do.
+    """
+    thresholds: dict[str, Any] = {
+        "min_counts": min_counts,
+        "min_genes": min_genes,
+        "max_mt_share": max_mt_share,
+        "min_spots": min_spots,
+    }
+    sizes: dict[str, Any] = {"n_top_genes": n_top_genes, "n_components": n_components, "n_neighbors": n_neighbors}
+    adata.uns[keys.NOTE] |= {
+        "n_spots_input": adata.n_obs,
+        "n_genes_input": adata.n_vars,
+        "prepare": thresholds | sizes,
+    }
+    adata.obs = tables.make_room(adata.obs, ["input_row"])
+    adata.var = tables.make_room(adata.var, [keys.HIGHLY_VARIABLE])
+    adata.obs["input_row"] = np.arange(adata.n_obs)
+    adata, table = quality_control(adata, **thresholds)
+    # neither names of spots, nor the order of the input's rows and columns, nor the frame are to change anything
+    order = neutral_order(adata.X, adata.var_names, adata.obs_names, adata.obsm[keys.SPATIAL][:, :2])
+    adata = take(adata, order, np.argsort(adata.var_names))
+    prepare(adata, **sizes)
+    return adata, table

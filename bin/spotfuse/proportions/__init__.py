@@ -1,9 +1,49 @@
 """Cell-type proportions of spots, from a single-cell reference."""
 
-from spotfuse.metrics import evaluate
-from spotfuse.proportions._cell_mapping import map_cells, project
-from spotfuse.proportions._gene_matching import match_genes
-from spotfuse.proportions._reference import read_reference
-from spotfuse.proportions.regression._model import AttentionRegressionDeconv
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AttentionRegressionDeconv", "evaluate", "map_cells", "match_genes", "project", "read_reference"]
+from spotfuse._core.lazy import lazily
+from spotfuse.proportions._registry import METHODS
+
+if TYPE_CHECKING:
+    from spotfuse.metrics import evaluate
+    from spotfuse.proportions._cell_mapping import map_cells, project
+    from spotfuse.proportions._gene_matching import match_genes
+    from spotfuse.proportions._methods import Proportions, as_reference, estimate, options_of
+    from spotfuse.proportions._reference import read_reference
+    from spotfuse.proportions.regression._model import AttentionRegressionDeconv
+
+__all__ = [
+    "METHODS",
+    "AttentionRegressionDeconv",
+    "Proportions",
+    "as_reference",
+    "estimate",
+    "evaluate",
+    "map_cells",
+    "match_genes",
+    "options_of",
+    "project",
+    "read_reference",
+]
+
+_load, _listed = lazily(
+    __name__,
+    {
+        "METHODS": "spotfuse.proportions._registry",
+        "AttentionRegressionDeconv": "spotfuse.proportions.regression._model",
+        "evaluate": "spotfuse.metrics",
+        **dict.fromkeys(("Proportions", "as_reference", "estimate", "options_of"), "spotfuse.proportions._methods"),
+        **dict.fromkeys(("map_cells", "project"), "spotfuse.proportions._cell_mapping"),
+        "match_genes": "spotfuse.proportions._gene_matching",
+        "read_reference": "spotfuse.proportions._reference",
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    return _load(name)
+
+
+def __dir__() -> list[str]:
+    return _listed()

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from spotfuse import preparation
+from spotfuse._core import keys
 from spotfuse._core.types import Array
 from spotfuse.report._page import Pack
 
@@ -42,13 +43,13 @@ def two_components(adata: Any) -> Array:
     Parameters
     ----------
     adata
-        A finished slice; one without an embedding has that of its counts.
+        A slice; one without an embedding has that of its counts (`spotfuse._core.keys.embedding_of`).
 
     Returns
     -------
     Coordinates, shape (n, 2).
     """
-    x = np.asarray(adata.obsm["X_spotfuse" if "X_spotfuse" in adata.obsm else "X_pca"], float)
+    x = np.asarray(adata.obsm[keys.embedding_of(adata)], float)
     x = x - x.mean(axis=0)
     _, axes = np.linalg.eigh(x.T @ x)
     two: Array = x @ preparation.fixed_signs(axes[:, ::-1][:, :2])

@@ -10,7 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from spotfuse._core import guard
+from spotfuse._core import guard, keys
 from spotfuse._core.order import natural
 from spotfuse._core.tables import read_back
 from spotfuse._core.types import Array
@@ -19,7 +19,7 @@ from spotfuse.report._page import domain_colours
 
 LISTED_GENES = 60  # markers of a domain that the page lists
 
-_TABLES = ("markers", "spatial_genes", "neighbourhoods", "qc", "loss", "n_domains", "deconvolution_fit", "status")
+_TABLES = (*keys.TABLES, keys.FIT, "status")
 
 
 @dataclass(frozen=True)
@@ -66,30 +66,44 @@ class Slice:
     @classmethod
     def read(cls, folder: Path, sample: str) -> "Slice":
         """Read the folder of a slice."""
-        adata = guard.read_h5ad(folder / f"{sample}.h5ad", backed=True)
         paths = {name: folder / f"{name}.tsv" for name in _TABLES}
-        tables = {name: read_back(path) if path.exists() else None for name, path in paths.items()}
-        uns = _plain(adata.uns.get("spotfuse", {}))
-        deconvolution = _json(folder / "deconvolution.json")
-        notes = [*(_json(folder / "check.json").get("notes") or uns.get("notes", [])), *deconvolution.get("notes", [])]
+        return cls.of(
+            guard.read_h5ad(folder / f"{sample}.h5ad", backed=True),
+            sample,
+            {name: read_back(path) if path.exists() else None for name, path in paths.items()},
+            metrics=_json(folder / "metrics.json"),
+            deconvolution=_json(folder / "deconvolution.json"),
+            notes=_json(folder / "check.json").get("notes"),
+        )
 
+    @classmethod
+    def of(
+        cls,
+        adata: ad.AnnData,
+        sample: str,
+        tables: dict[str, pd.DataFrame | None],
+        *,
+        metrics: dict[str, Any],
+        deconvolution: dict[str, Any],
+        notes: list[str] | None = None,
+    ) -> "Slice":
+        """Take a slice whose parts are in memory, as `read` finds them; notes are the slice's where none are given."""
+        uns = _plain(adata.uns.get(keys.NOTE, {}))
+        told = [*(notes or uns.get("notes", [])), *deconvolution.get("notes", [])]
         labels, confidence = np.full(adata.n_obs, "none", object), np.full(adata.n_obs, np.nan)
-        if "domain" in adata.obs:
-            labels = adata.obs["domain"].astype(str).to_numpy()
-            confidence = adata.obs["domain_confidence"].to_numpy(float)
+        if keys.DOMAIN in adata.obs:
+            labels = adata.obs[keys.DOMAIN].astype(str).to_numpy()
+            confidence = adata.obs[keys.CONFIDENCE].to_numpy(float)
         names = sorted(set(labels), key=natural)
-        attention = np.asarray(adata.obsm["attention"], float)[:, 0] if "attention" in adata.obsm else None
-        proportions, types = None, []
-        if "proportions" in adata.obsm:
-            proportions = np.asarray(adata.obsm["proportions"], float)
-            types = [str(name) for name in uns["cell_types"]]
+        attention = np.asarray(adata.obsm[keys.ATTENTION], float)[:, 0] if keys.ATTENTION in adata.obsm else None
+        proportions = keys.proportions_of(adata) if keys.PROPORTIONS in adata.obsm else None
         return cls(
             sample=sample,
             adata=adata,
             uns=uns,
-            metrics=flatten(_json(folder / "metrics.json")),
+            metrics=flatten(metrics),
             deconvolution=deconvolution,
-            notes=list(dict.fromkeys(map(str, notes))),
+            notes=list(dict.fromkeys(map(str, told))),
             tables=tables,
             names=names,
             codes=pd.Categorical(labels, names).codes.astype(int),
@@ -97,19 +111,19 @@ class Slice:
             confidence=confidence,
             attention=attention,
             markers=_markers(tables["markers"], names),
-            types=types,
-            proportions=proportions,
+            types=[] if proportions is None else list(proportions),
+            proportions=None if proportions is None else proportions.to_numpy(),
         )
 
     @property
     def has_domains(self) -> bool:
         """Whether the slice was divided."""
-        return "domain" in self.adata.obs
+        return keys.DOMAIN in self.adata.obs
 
     @property
     def xy(self) -> Array:
         """Coordinates of the spots, shape (n, 2)."""
-        return np.asarray(self.adata.obsm["spatial"], float)[:, :2]
+        return np.asarray(self.adata.obsm[keys.SPATIAL], float)[:, :2]
 
     @property
     def shares(self) -> Array:

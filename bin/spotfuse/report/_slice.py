@@ -53,7 +53,12 @@ def of_slice(folder: Path, sample: str) -> str:
     -------
     The page: HTML that holds all it shows.
     """
-    data = Slice.read(folder, sample)
+    return page(Slice.read(folder, sample))
+
+
+def page(data: Slice) -> str:
+    """Write the page that shows a slice: HTML that holds all it shows."""
+    sample = data.sample
     pack, tables = Pack(), Tables()
     bins = bins_of(data.xy, MAX_POINTS)
     layers = Layers(pack, bins)
@@ -212,7 +217,7 @@ def _neighbours(data: Slice, tables: Tables) -> Drawn:
     return drawn
 
 
-def _expression(data: Slice, points: int) -> tuple[sparse.csc_matrix, list[str]]:
+def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
     """Read normalised log expression, ln(1 + counts per 10,000), of the genes that the page maps."""
     adata = data.adata
     room = max(GENE_BYTES // max(points, 1), DOT_GENES * len(data.names))
@@ -231,7 +236,7 @@ def _expression(data: Slice, points: int) -> tuple[sparse.csc_matrix, list[str]]
         counts = sparse.csr_matrix(adata.X[start : start + 50_000], dtype=np.float32)
         totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         parts.append(preparation.log_normalise(counts[:, columns], totals))
-    return sparse.vstack(parts).tocsc(), order
+    return sparse.csc_array(sparse.vstack(parts)), order
 
 
 def _image(adata: Any) -> dict[str, Any] | None:
@@ -257,7 +262,7 @@ def _image(adata: Any) -> dict[str, Any] | None:
     return None
 
 
-def _dot_plot(data: Slice, expression: sparse.csc_matrix, genes: list[str], tables: Tables) -> Any:
+def _dot_plot(data: Slice, expression: sparse.csc_array, genes: list[str], tables: Tables) -> Any:
     mapped = set(genes)
     firsts = (gene for markers in data.markers.values() for gene in markers[:DOT_GENES])
     chosen = list(dict.fromkeys(gene for gene in firsts if gene in mapped))

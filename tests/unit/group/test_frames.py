@@ -139,7 +139,7 @@ def test_a_common_frame_that_is_none_is_refused(one: Path, tmp_path: Path) -> No
     far.obsm["spatial"] = far.obsm["spatial"] + 1000
     far = written(far, tmp_path / "far.h5ad")
     with pytest.raises(
-        InputError, match=r"no slice of group g lies on the one before it \(far, one\).*--frame transport"
+        InputError, match=r"no slice of group g lies on the one before it \(far, one\).*frame='transport'"
     ):
         group.align(group.Common.of("g", {"one": one, "far": far}), None, transport=False)
     visium = {}

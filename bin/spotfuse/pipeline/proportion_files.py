@@ -1,0 +1,34 @@
+"""What deconvolve leaves for the steps after it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from anndata import AnnData
+
+from spotfuse._core import tables
+from spotfuse.proportions import Proportions
+
+
+def write(found: Mapping[str, Proportions], adata: AnnData) -> None:
+    """Write what methods found into the current folder: all of the first, the proportions of the others.
+
+    Parameters
+    ----------
+    found
+        By the methods' names; of the spots of `adata`.
+    adata
+        The prepared slice.
+    """
+    order = tables.in_input_order(adata)
+    (_, first), *others = found.items()
+    summary = dict(first.summary)
+    written = {"proportions": first.proportions, "proportions_sd": first.sd, "deconvolution_fit": first.fit}
+    for name, other in others:
+        written[f"proportions_{name}"] = other.proportions
+        summary[name] = other.summary
+    for name, table in written.items():
+        if table is not None:
+            tables.write(table.iloc[order], f"{name}.tsv", index="spot")
+    first.cell_map()[order].copy().write_h5ad("cell_map.h5ad", compression="gzip")
+    Path("deconvolution.json").write_text(json.dumps(summary, indent=1) + "\n")
