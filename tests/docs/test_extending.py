@@ -18,11 +18,10 @@ sf.pp.qc(adata)
 """
 
 
-# the registries and the table of steps come with the doors and the pipeline: these lines go once they are here
+# the registries come with the facade: these lines go once they are here
 _HERE = {
     "encoder": "bin/spotfuse/embedding/_encoders.py",
     "method": "bin/spotfuse/proportions/_registry.py",
-    "step": "bin/spotfuse/pipeline/steps.json",
 }
 
 
@@ -103,17 +102,6 @@ def test_a_deconvolution_method(copy: Path) -> None:
     )
     assert told == "(293, 12) True\n"
     python(copy, "-m", "pytest", "-q", "tests/pipeline/test_static.py", "-k", "commands_and_schema and deconvolve")
-
-
-@needs("step")
-def test_a_step(copy: Path) -> None:
-    apply(copy, "A step")
-    told = python(
-        copy, "-c", "from spotfuse.pipeline.steps import steps_of\nprint(steps_of({'sample': 'A'}, together=False))"
-    )
-    assert "'measure_depth'" in told
-    checks = "measure_depth or one_screen or steps_are or wired or what_steps_tell"
-    python(copy, "-m", "pytest", "-q", "tests/pipeline/test_static.py", "-k", checks)
 
 
 def test_an_executor(copy: Path) -> None:
