@@ -1,4 +1,4 @@
-.PHONY: setup demo test fuzz test-executors test-gpu bench-domains bench-deconvolution images images-sif lint outdated
+.PHONY: setup demo test fuzz test-executors test-gpu bench-domains bench-deconvolution docs wheel images images-sif lint outdated
 
 setup:
 	tools/setup
@@ -34,6 +34,22 @@ bench-domains: setup
 	.venv/bin/python benchmarks/domains/peers.py $(if $(QUICK),--quick)
 	$(if $(QUICK),,.venv/bin/python benchmarks/domains/scale.py)
 	$(if $(QUICK),,.venv/bin/python benchmarks/domains/ablation.py)
+
+# the documentation into docs/_build/html, with the tutorials run, one of them on the results of the profile test
+docs: setup
+	tools/nextflow run . -profile test --outdir work/tutorial $(if $(wildcard work/tutorial),-resume)
+	.venv/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+# wheel and source archive into dist/, and the wheel with all extras in an environment of its own, outside the sources
+wheel: export PATH := $(or $(SPOTFUSE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spotfuse)/uv/bin:$(PATH)
+wheel: setup
+	rm -rf dist
+	uv build --quiet --python .venv/bin/python --out-dir dist
+	uv venv --quiet --python .venv/bin/python dist/env
+	RPY2_CFFI_MODE=ABI uv pip install --quiet --python dist/env/bin/python --constraint requirements.lock "spotfuse[all] @ file://$$(echo $(CURDIR)/dist/*.whl)"
+	cd dist && env/bin/spotfuse --version
+	cd dist && env/bin/spotfuse inspect ../assets/test/cortex.h5ad
+	cd dist && env/bin/python -c "import spotfuse as sf; print(*(getattr(sf, name) for name in sf.__all__), sep='\n')"
 
 # OPTIONS: those that the head of tools/images tells, such as OPTIONS="--ca company.pem"
 images:

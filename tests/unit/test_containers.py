@@ -33,7 +33,7 @@ def test_cuda_adds_to_core(root: Path) -> None:
 def test_nothing_that_the_package_needs_is_absent(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     listed = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    needed = [re.match(r"[\w-]+", line)[0] for line in listed]
+    needed = {re.match(r"[\w-]+", line)[0] for line in listed} - {"spotfuse"}  # "all" names the others
     held = {name for folder in ("core", "cuda") for name in pins(root / f"containers/{folder}/requirements.txt")}
     assert needed
-    assert set(needed) <= held
+    assert needed <= held
