@@ -1,21 +1,7 @@
 """Learn an embedding of the spots of a prepared slice."""
 
-<<<<<<< HEAD
-from spotfuse.embedding._base import Embedding
-from spotfuse.embedding._training import ENCODERS, train
-||||||| a4aa956
-from spotfuse.embedding._base import Embedding
-from spotfuse.embedding._published import Published
-from spotfuse.embedding._training import ENCODERS, train
-=======
 from typing import TYPE_CHECKING, Any
->>>>>>> doors
 
-<<<<<<< HEAD
-__all__ = ["ENCODERS", "Embedding", "train"]
-||||||| a4aa956
-__all__ = ["ENCODERS", "Embedding", "Published", "train"]
-=======
 from spotfuse._core.lazy import lazily
 from spotfuse.embedding._encoders import ENCODERS
 
@@ -45,4 +31,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return _listed()
->>>>>>> doors
