@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import anndata
@@ -15,8 +16,16 @@ import spotfuse as sf
 from anndata import AnnData
 from scipy import sparse
 from spotfuse._core import keys, tables
+from threadpoolctl import threadpool_limits
 
 mpl.use("Agg")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the commands have it, whatever other tests in this process left: sums by several threads round otherwise."""
+    with threadpool_limits(1):
+        yield
 
 
 def step(name: str, folder: Path, *options: object) -> None:
