@@ -87,7 +87,8 @@ def _compared(P: Floats, T: Floats, types: list[str]) -> dict[str, Any]:
     varying, uneven = np.ptp(T, axis=0) > 0, np.ptp(T, axis=1) > 0
     means = per_type[varying].mean()
     some = (P.sum(axis=1) > 0) & (T.sum(axis=1) > 0)
-    distance = jensenshannon(P[some], T[some], axis=1)
+    with np.errstate(invalid="ignore"):  # of equal distributions rounding can leave the root of less than 0
+        distance = np.nan_to_num(jensenshannon(P[some], T[some], axis=1))
     bits = distance**2 / np.log(2)
     flat = P.ravel(), T.ravel()
     spread = flat[0].var() + flat[1].var() + (flat[0].mean() - flat[1].mean()) ** 2
