@@ -129,9 +129,9 @@ def with_first(column: pd.Series, names: pd.Index) -> pd.Series:
 
     Returns
     -------
-    The column; as it was, when its header is none of the names.
+    The column; as it was, when its header is none of the names, or a name that has a row of its own.
     """
-    if column.index.name not in names:
+    if column.index.name not in names or column.index.name in column.index:
         return column
     return pd.concat([pd.Series({column.index.name: column.name}), column])
 

@@ -95,3 +95,11 @@ def test_an_h5ad_of_something_else_is_no_prepared_slice(tmp_path: Path) -> None:
     for counts in (True, False):
         with pytest.raises(InputError, match=r"raw\.h5ad: not a prepared slice"):
             tables.read_prepared(tmp_path / "raw.h5ad", counts=counts)
+
+
+def test_a_first_line_is_put_back_unless_its_name_has_a_row() -> None:
+    names = pd.Index(["y", "z"])
+    column = pd.Series(["1"], pd.Index(["z"], name="y"), name="0")
+    assert io.with_first(column, names).to_dict() == {"y": "0", "z": "1"}
+    headed = pd.Series(["1"], pd.Index(["y"], name="y"), name="0")
+    assert io.with_first(headed, names) is headed
