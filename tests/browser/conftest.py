@@ -159,7 +159,7 @@ def write_cohort(folder: Path, slices: list[Path], *options: str | Path) -> Path
 def huge_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a slice with 501,264 spots and more markers than its page can map."""
     folder = slice_folder(tmp_path_factory.mktemp("huge") / "H1", 708, 60)
-    write_report("report_slice", folder, "--sample", "H1", "--slice", folder)
+    write_report("report_slice", folder, "--sample", "H1", "--slice", folder, "--status", "report_slice.json")
     (folder / "H1.h5ad").unlink()
     return folder / "report.html"
 
