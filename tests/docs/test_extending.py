@@ -18,17 +18,6 @@ sf.pp.qc(adata)
 """
 
 
-# the registries come with the facade: these lines go once they are here
-_HERE = {
-    "encoder": "bin/spotfuse/embedding/_encoders.py",
-    "method": "bin/spotfuse/proportions/_registry.py",
-}
-
-
-def needs(what: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (ROOT / _HERE[what]).exists(), reason=f"{_HERE[what]} is not here yet")
-
-
 def patches(chapter: str) -> list[str]:
     text = (ROOT / "docs/extending.md").read_text()
     part = re.search(rf"^## {chapter}\n(.*?)(?=^## |\Z)", text, re.S | re.M)
@@ -78,7 +67,6 @@ def test_an_input_format(copy: Path) -> None:
     python(copy, "-m", "pytest", "-q", "tests/unit/io/test_io.py", "-k", "seqfish or table_of_what or platforms")
 
 
-@needs("encoder")
 def test_an_encoder(copy: Path) -> None:
     apply(copy, "An encoder")
     told = python(
@@ -91,7 +79,6 @@ def test_an_encoder(copy: Path) -> None:
     assert "{spotfuse,published,linear}" in python(copy, "bin/train.py", "--help")
 
 
-@needs("method")
 def test_a_deconvolution_method(copy: Path) -> None:
     apply(copy, "A deconvolution method")
     told = python(

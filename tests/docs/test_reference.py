@@ -19,12 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("io", "preparation", "embedding", "domains", "proportions", "patterns", "group", "cohort", "metrics", "report")
 # rooms that are doors too: what stands in the front row
 FRONT = {"spotfuse.metrics": ["domains", "proportions"], "spotfuse.report": ["slice"]}
-FACADE = [
-    name for name in ("spotfuse", "spotfuse.pp", "spotfuse.tl", "spotfuse.pl", *FRONT) if find_spec(name) is not None
-]
-
-# the facade comes with the doors: this line goes once it is here
-needs_facade = pytest.mark.skipif("spotfuse.tl" not in FACADE, reason="sf.pp and sf.tl are not here yet")
+FACADE = ["spotfuse", "spotfuse.pp", "spotfuse.tl", "spotfuse.pl", *FRONT]
 
 
 def names_of(module: ModuleType) -> list[str]:
@@ -53,8 +48,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, without what the tutorials show."""
     if not find_spec("sphinx"):
         pytest.skip("sphinx is not here; make setup brings it")
-    if not (ROOT / "docs/adding_a_step.md").exists():  # it comes with steps.json: these lines go once it is here
-        pytest.skip("docs/adding_a_step.md is not here yet")
     folder = tmp_path_factory.mktemp("site")
     options = ["--quiet", "--fail-on-warning", "--keep-going", "-D", "percent_scripts_run=0"]
     done = subprocess.run(
@@ -68,7 +61,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
-@needs_facade
 def test_everything_public_is_in_the_reference(site: Path) -> None:
     from sphinx.util.inventory import InventoryFile
 
@@ -91,7 +83,6 @@ def _documented(module: ModuleType) -> list[str]:
     return [name for name in found if f"{module.__name__}.{name}" != "spotfuse.proportions.AttentionRegressionDeconv"]
 
 
-@needs_facade
 def test_everything_in_front_has_an_example_that_runs(in_the_repository: Path) -> None:
     pyplot.switch_backend("agg")
     cells = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/api/examples.md").read_text(), re.S | re.M)
@@ -107,7 +98,6 @@ def test_everything_in_front_has_an_example_that_runs(in_the_repository: Path) -
     assert {path.name for path in Path("work").iterdir()} == {"composition.png", "left.h5ad", "report.html"}
 
 
-@needs_facade
 def test_the_tutorial_of_one_slice_runs(in_the_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "docs")
     percent_scripts = import_module("percent_scripts") if find_spec("myst_parser") else pytest.skip("myst is not here")

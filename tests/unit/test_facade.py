@@ -1,8 +1,5 @@
 """The functions on AnnData: what the pipeline's steps give, whatever the caller's order."""
 
-import argparse
-import contextlib
-import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ import pandas as pd
 import pytest
 import spotfuse as sf
 from anndata import AnnData
+from commands import run
 from scipy import sparse
 from spotfuse._core import keys, tables
 from threadpoolctl import threadpool_limits
@@ -26,17 +24,6 @@ def one_thread() -> Iterator[None]:
     """As the commands have it, whatever other tests in this process left: sums by several threads round otherwise."""
     with threadpool_limits(1):
         yield
-
-
-def step(name: str, folder: Path, *options: object) -> None:
-    """Do what a command does, in a folder."""
-    command = importlib.import_module(name)
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--sample", default="left")
-    command.arguments(parser)
-    with contextlib.chdir(folder):
-        command.main(parser.parse_args(list(map(str, options))))
 
 
 def walk(adata: AnnData, reference: AnnData | Path, *, epochs: int = 20) -> AnnData:
@@ -66,15 +53,15 @@ def walked(bundled: Path) -> AnnData:
 def collected(bundled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pipeline's commands leave of the same slice."""
     folder = tmp_path_factory.mktemp("steps")
-    step("prepare_slice", folder, "--data", bundled / "starmap_left.h5ad")
-    step("prepare_reference", folder, "--reference", bundled / "starmap_reference.h5ad")
-    step("train", folder, "--prepared", "prepared.h5ad", "--epochs", 20, "--device", "cpu")
-    step("assign_domains", folder, "--prepared", "prepared.h5ad", "--embedding", "embedding.npz", "--n-domains", 4)
-    step("deconvolve", folder, "--prepared", "prepared.h5ad", "--reference", "reference.h5ad", "--device", "cpu")
-    step("find_markers", folder, "--prepared", "prepared.h5ad", "--domains", "domains.tsv")
+    run(folder, "prepare_slice", "--data", bundled / "starmap_left.h5ad")
+    run(folder, "prepare_reference", "--reference", bundled / "starmap_reference.h5ad")
+    run(folder, "train", "--prepared", "prepared.h5ad", "--epochs", 20, "--device", "cpu")
+    run(folder, "assign_domains", "--prepared", "prepared.h5ad", "--embedding", "embedding.npz", "--n-domains", 4)
+    run(folder, "deconvolve", "--prepared", "prepared.h5ad", "--reference", "reference.h5ad", "--device", "cpu")
+    run(folder, "find_markers", "--prepared", "prepared.h5ad", "--domains", "domains.tsv")
     (folder / "meta.json").write_text(json.dumps({"sample": "left"}))
     (folder / "params.json").write_text(json.dumps({"seed": 1}))
-    step("collect_slice", folder, "--parts", ".", "--meta", "meta.json", "--params", "params.json")
+    run(folder, "collect_slice", "--parts", ".", "--meta", "meta.json", "--params", "params.json", sample="left")
     return folder / "left"
 
 
@@ -308,15 +295,15 @@ def test_joined_slices_are_those_of_the_pipelines_groups(bundled: Path, tmp_path
         sf.pp.qc(slices[name])
         sf.pp.prepare(slices[name])
         (tmp_path / name).mkdir()
-        step("prepare_slice", tmp_path / name, "--data", path)
+        run(tmp_path / name, "prepare_slice", "--data", path)
     joined = sf.tl.join(slices)
     sf.tl.embed(joined, epochs=5, device="cpu")
     sf.tl.domains(joined, 4)
     sf.tl.split(joined, slices)
 
-    step("join_group", tmp_path, "--slices", *names, "--prepared", *(f"{name}/prepared.h5ad" for name in names))
-    step("train", tmp_path, "--prepared", "prepared.h5ad", "--epochs", 5, "--device", "cpu")
-    step("assign_domains", tmp_path, "--prepared", "prepared.h5ad", "--embedding", "embedding.npz", "--n-domains", 4)
+    run(tmp_path, "join_group", "--slices", *names, "--prepared", *(f"{name}/prepared.h5ad" for name in names))
+    run(tmp_path, "train", "--prepared", "prepared.h5ad", "--epochs", 5, "--device", "cpu")
+    run(tmp_path, "assign_domains", "--prepared", "prepared.h5ad", "--embedding", "embedding.npz", "--n-domains", 4)
     pipeline = anndata.read_h5ad(tmp_path / "prepared.h5ad")
     with np.load(tmp_path / "embedding.npz") as file:
         pipeline.obsm["X_spotfuse"] = file["embedding"]

@@ -1,8 +1,5 @@
 """What cannot matter for domains and proportions does not: names, order, frame, genes without counts, threads."""
 
-import argparse
-import contextlib
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,19 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from commands import run
 from scipy import sparse
 from spotfuse._core import tables
-
-
-def run(folder: Path, step: str, *options: object, threads: int = 1) -> None:
-    """Do what a command does, in a folder, without the start of another interpreter."""
-    command = importlib.import_module(step)
-    parser = argparse.ArgumentParser()
-    command.arguments(parser)
-    args = parser.parse_args(list(map(str, options)))
-    args.threads = threads
-    with contextlib.chdir(folder):
-        command.main(args)
 
 
 def prepared(adata: AnnData, folder: Path) -> Path:

@@ -1,8 +1,5 @@
 """Names of any kind go through all steps, and mean the same at the end."""
 
-import argparse
-import contextlib
-import importlib
 import json
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from commands import run
 from scipy import sparse
 from spotfuse import metrics
 from spotfuse._core import naming, tables
@@ -22,16 +20,10 @@ OURS = ["spot", "domain", "confidence", "sample", "name", "share", "reason", "ge
 
 
 def step(name: str, folder: Path, *options: object) -> None:
-    """Do what a command does, in a folder."""
-    command = importlib.import_module(name)
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--sample", default=folder.name)
-    command.arguments(parser)
-    with contextlib.chdir(folder):
-        command.main(parser.parse_args(list(map(str, options))))
-        note = {"sample": folder.name, "step": name, "failure": None, "seconds": 1.0, "peak_rss_mb": 10}
-        Path(f"{folder.name}.{name}.status.json").write_text(json.dumps(note))
+    """Do what a command does, in a folder, and note that it went well."""
+    run(folder, name, *options, sample=folder.name)
+    note = {"sample": folder.name, "step": name, "failure": None, "seconds": 1.0, "peak_rss_mb": 10}
+    (folder / f"{folder.name}.{name}.status.json").write_text(json.dumps(note))
 
 
 def made_up(rng: np.random.Generator, n: int) -> list[str]:

@@ -1,8 +1,5 @@
 """From counts to a slice's report and the cohort's, for every number of domains, given or found."""
 
-import argparse
-import contextlib
-import importlib
 import json
 from pathlib import Path
 
@@ -11,19 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from commands import run
 from scipy import sparse
 from spotfuse._core import tables
-
-
-def run(folder: Path, step: str, *options: object, sample: str = "S") -> None:
-    """Do what a command does, in a folder, without the start of another interpreter."""
-    command = importlib.import_module(step)
-    parser = argparse.ArgumentParser()
-    command.arguments(parser)
-    args = parser.parse_args(list(map(str, options)))
-    args.sample, args.threads = sample, 1
-    with contextlib.chdir(folder):
-        command.main(args)
 
 
 def reported(adata: AnnData, n_domains: int | str, folder: Path, sample: str = "S") -> str:

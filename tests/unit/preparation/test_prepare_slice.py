@@ -1,6 +1,3 @@
-import argparse
-import contextlib
-import importlib
 import json
 import os
 import subprocess
@@ -12,16 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-
-
-def run(folder: Path, step: str, *options: object) -> None:
-    """Do what a command does, in a folder of its own, without the start of another interpreter."""
-    command = importlib.import_module(step)
-    parser = argparse.ArgumentParser()
-    command.arguments(parser)
-    folder.mkdir(exist_ok=True)
-    with contextlib.chdir(folder):
-        command.main(parser.parse_args(list(map(str, options))))
+from commands import run
 
 
 @pytest.fixture
