@@ -36,7 +36,6 @@ The stages themselves, on slices in the pipeline's order, are the packages ``spo
 """
 
 import os
-from typing import Any
 
 from spotfuse._core.lazy import lazily
 
@@ -75,12 +74,4 @@ __all__ = [
     "write",
 ]
 
-_load, _listed = lazily(__name__, _HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    return _load(name)
-
-
-def __dir__() -> list[str]:
-    return _listed()
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -153,16 +153,15 @@ def embedding(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     two = two_components(adata)
     if ax is None:
         ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
+    ax.set(xlabel="first component", ylabel="second component", xticks=[], yticks=[])
     if keys.DOMAIN not in adata.obs:
         ax.scatter(two[:, 0], two[:, 1], s=6, color=_GREY, linewidths=0)
-        ax.set(xlabel="first component", ylabel="second component", xticks=[], yticks=[])
         return ax
     labels = _domains(adata)
     names = list(labels.cat.categories)
     for name, colour in zip(names, domain_colours([str(name) for name in names]), strict=True):
         x, y = two[(labels == name).to_numpy()].T
         ax.scatter(x, y, s=6, color=colour, label=name, linewidths=0)
-    ax.set(xlabel="first component", ylabel="second component", xticks=[], yticks=[])
     ax.legend(title="domain", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
     return ax
 

@@ -161,15 +161,12 @@ class SpatialFusion:
             n_spots × 3000; this one has the same distances between spots, and so the same principal components, in
             `dim_output` columns. The history of the loss is left in `losses`.
         """
-        prepared = _counts(self.adata)
-        order = _order(prepared)
-        prepared = prepared[order]
-        prepared = prepared[:, np.argsort(prepared.var_names, kind="stable")].copy()
-        preparation.prepare(prepared)
+        work = preparation.InOrder.of(_counts(self.adata), counts=True, anew=True)
+        preparation.prepare(work.adata)
         place = self._place()
         with progress.shown(), torch.cuda.device(place) if place.type == "cuda" else nullcontext():
             learned = embedding.train(
-                prepared,
+                work.adata,
                 encoder=self._published if self.encoder == "published" else self.encoder,
                 epochs=self.epochs,
                 seed=self.random_seed,
@@ -177,15 +174,14 @@ class SpatialFusion:
                 threads=torch.get_num_threads(),
             )
         self.losses = learned.losses
-        back = np.argsort(order)
         adata = self.adata.copy()
-        adata.obsm[keys.EMB] = learned.values[back]
-        adata.obsm[keys.ATTENTION] = learned.attention[back]
+        adata.obsm[keys.EMB] = work.back(learned.values)
+        adata.obsm[keys.ATTENTION] = work.back(learned.attention)
         for name in (keys.SPATIAL_GRAPH, keys.FEATURE_GRAPH):
-            adata.obsp[name] = prepared.obsp[name][back][:, back]
+            adata.obsp[name] = work.graph_back(work.adata.obsp[name])
         if self.encoder != "published":
             for name in domains.PLAIN:
-                adata.obsm[f"emb_{name}"] = prepared.obsm[name][back]
+                adata.obsm[f"emb_{name}"] = work.back(work.adata.obsm[name])
         adata.uns[keys.NOTE] = {
             "encoder": self.encoder,
             "datatype": self.datatype,

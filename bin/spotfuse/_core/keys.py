@@ -88,11 +88,9 @@ def embedding_of(adata: "AnnData") -> str:
     InputError
         When it has none.
     """
-    for name in (X_SPOTFUSE, EMB, X_PCA):
-        if name in adata.obsm:
-            return name
-    need(adata, "obsm", X_SPOTFUSE)
-    raise AssertionError
+    found = next((name for name in (X_SPOTFUSE, EMB, X_PCA) if name in adata.obsm), X_SPOTFUSE)
+    need(adata, "obsm", found)
+    return found
 
 
 def proportions_of(adata: "AnnData") -> pd.DataFrame:

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from spotfuse._core.errors import InputError
 from spotfuse.domains import _mixtures
 from spotfuse.domains._refinement import refine as refined
-from spotfuse.preparation import averaging
+from spotfuse.preparation import averaging, fixed_signs
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +154,7 @@ def _scores(values: Floats) -> Floats:
     size, vectors = np.linalg.eigh(centred.T @ centred)
     order = np.argsort(size)[::-1][: max(_DIMENSIONS)]
     vectors = vectors[:, order[size[order] > 1e-9 * size.max()]]
-    largest = np.abs(vectors).argmax(axis=0)
-    return np.asarray(centred @ (vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])))
+    return np.asarray(centred @ fixed_signs(vectors))
 
 
 def _rows(slices: pd.Series | None) -> list[Labels]:

@@ -1,6 +1,6 @@
 """Learn an embedding of the spots of a prepared slice."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spotfuse._core.lazy import lazily
 from spotfuse.embedding._encoders import ENCODERS
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ENCODERS", "Embedding", "Encoder", "Published", "train"]
 
 # torch takes seconds to be imported: who only wants to know which encoders there are does not wait
-_load, _listed = lazily(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "ENCODERS": "spotfuse.embedding._encoders",
@@ -23,11 +23,3 @@ _load, _listed = lazily(
         "train": "spotfuse.embedding._training",
     },
 )
-
-
-def __getattr__(name: str) -> Any:
-    return _load(name)
-
-
-def __dir__() -> list[str]:
-    return _listed()

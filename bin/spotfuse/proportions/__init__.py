@@ -1,6 +1,6 @@
 """Cell-type proportions of spots, from a single-cell reference."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spotfuse._core.lazy import lazily
 from spotfuse.proportions._registry import METHODS
@@ -27,7 +27,7 @@ __all__ = [
     "read_reference",
 ]
 
-_load, _listed = lazily(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "METHODS": "spotfuse.proportions._registry",
@@ -39,11 +39,3 @@ _load, _listed = lazily(
         "read_reference": "spotfuse.proportions._reference",
     },
 )
-
-
-def __getattr__(name: str) -> Any:
-    return _load(name)
-
-
-def __dir__() -> list[str]:
-    return _listed()

@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from spotfuse import io
+from spotfuse._core.adam import Adam
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
 from spotfuse.proportions import _input, _profiles
@@ -282,9 +283,8 @@ def _reconstruct(Z: Array, epochs: int, learning_rate: float, seed: int, device:
         layers += [linear, nn.ReLU()]
     model = nn.Sequential(*layers[:-1]).to(device)
     values = torch.tensor(Z / scale, dtype=torch.float32, device=device)
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
+    optimiser = Adam(model.parameters(), learning_rate)
     for _ in range(epochs):
-        optimiser.zero_grad()
         ((model(values) - values) ** 2).sum(dim=1).mean().backward()
         optimiser.step()
     with torch.no_grad():
@@ -354,7 +354,7 @@ def _learn(
 ) -> tuple[Array, Array]:
     """Learn one batch's weights, of shape (n_spots, n_candidates); near has pairs of neighbours, (2, n_pairs)."""
     logits = torch.zeros_like(start, requires_grad=True)
-    optimiser = torch.optim.Adam([logits], _STEP)
+    optimiser = Adam([logits], _STEP)
     unit = nn.functional.normalize(x - x.mean(dim=0), dim=1)
     history = np.zeros((_STEPS, 2))
     for step in range(_STEPS):
@@ -369,7 +369,6 @@ def _learn(
         nce = (torch.logsumexp(alike, dim=1) - positive.log()).mean()
         uneven = (weights * (log_weights - start)).sum(dim=1).mean()
         history[step] = error.item(), nce.item()
-        optimiser.zero_grad()
         # evenness weighs the same however noisy spots are
         loss = reconstruction * (error + temperature * _EVEN * error.detach() * uneven) + contrast * _CONTRAST * nce
         loss.backward()  # type: ignore[no-untyped-call]
