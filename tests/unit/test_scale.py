@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from anndata import AnnData
 from scipy import sparse
-from spotfuse import domains, encoder, preparation
+from spotfuse import domains, embedding, preparation
 
 def counts(n):
     random = np.random.default_rng(0)
@@ -32,8 +32,8 @@ def peak():  # getrusage would tell the parent's, where that held more
 def run(n):
     adata = counts(n)
     preparation.prepare(adata, n_components=20)
-    embedding = encoder.train(adata, epochs=10, device="cpu").values
-    return int(domains.assign(adata, embedding, 2).labels.max())
+    values = embedding.train(adata, epochs=10, device="cpu").values
+    return int(domains.assign(adata, values, 2).labels.max())
 
 run(500)  # brings in all that is imported
 before = held()
