@@ -9,7 +9,7 @@ demo: setup
 test:
 	tools/setup chromium
 	$(MAKE) --no-print-directory lint
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # ten thousand sheets and damaged or made-up files, where the tests take a few hundred
 fuzz: setup

@@ -1,10 +1,13 @@
 """Runs of the whole pipeline: what comes out, what is run again, and what a bad slice does to the others."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import anndata as ad
@@ -313,3 +316,16 @@ def test_a_stub_run_leaves_results_alone(pipeline, first_run) -> None:
     run = pipeline.run("-stub-run", outdir=first_run.outdir.name)
     assert run.exit_status == 1 and "--outdir results: holds results, which -stub-run would replace" in run.output
     assert not run.trace and (first_run.outdir / "cortex/domains.tsv").stat().st_size > 100
+
+
+def test_the_tutorial_of_a_run_runs(first_run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not find_spec("myst_parser"):
+        pytest.skip("myst is not here; make setup brings it")
+    monkeypatch.syspath_prepend(root / "docs")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/tutorial").symlink_to(first_run.outdir)
+    path = root / "docs/tutorials/read_a_run.py"
+    with contextlib.chdir(tmp_path):
+        page = import_module("percent_scripts").to_markdown(path.read_text(), str(path))
+    assert page.count("<img ") == 3
+    assert "attention_regression" in page
