@@ -1,4 +1,4 @@
-.PHONY: setup demo test fuzz test-executors test-gpu bench-domains bench-deconvolution docs wheel images images-sif lint outdated
+.PHONY: setup demo test fuzz test-executors test-gpu bench-run bench-domains bench-deconvolution docs wheel images images-sif lint outdated
 
 setup:
 	tools/setup
@@ -28,6 +28,10 @@ test-executors: setup
 test-gpu: setup
 	.venv/bin/pytest tests/gpu
 	.venv/bin/python benchmarks/domains/scale.py 3639 100000 1000000 --device cuda --out work/scale_cuda.md
+
+# processor seconds and memory of the demo's steps beside the committed ones; QUICK=1: of the profile test, for the eye
+bench-run: setup
+	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)
 
 # QUICK=1: minutes instead of hours, nothing written
 bench-domains: setup

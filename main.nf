@@ -22,7 +22,6 @@ workflow {
         SPOTFUSE.out.table.view { table -> table }
         SPOTFUSE.out.published.subscribe { files -> run.publishes(files) }
         SPOTFUSE.out.notes.subscribe { note -> run.ended(note) }
-        SPOTFUSE.out.versions.collectFile(name: 'software_versions.yml', storeDir: "${params.outdir}/pipeline_info")
         workflow.onComplete = { run.finish() }
     }
 }
@@ -74,15 +73,12 @@ workflow SPOTFUSE {
         .map { all -> Run.told(all) }                               // '[{"sample": "A", "step": "train", ...}, ...]'
     REPORT_COHORT(rows, settings, folders, compared, went)
 
-    all_notes = notes.map { _id, note -> note }                     // A.train.status.json, at least one a task
-        .mix(COMPARE_SLICES.out.status, REPORT_COHORT.out.status)
-
     emit:
     table     = REPORT_COHORT.out.table
     published = LEARN.out.published
         .mix(COLLECT_SLICE.out.results, REPORT_SLICE.out.report, COMPARE_SLICES.out.tables, REPORT_COHORT.out.results)
-    notes     = all_notes
-    versions  = all_notes.toList().map { all -> Run.versions(all) }
+    notes     = notes.map { _id, note -> note }                     // A.train.status.json, at least one a task
+        .mix(COMPARE_SLICES.out.status, REPORT_COHORT.out.status)
 }
 
 // what a step takes of each slice, once all steps that it waits for gave theirs; of a slice that lost one of them, once

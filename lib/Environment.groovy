@@ -32,9 +32,16 @@ class Environment {
         if (engine) {
             return IMAGES.collect { image -> missingFile(engine, "spotfuse-${image}-${workflow.manifest.version}.img") }.findAll()
         }
-        if (isLocal && !config.conda?.enabled && !Files.isDirectory(workflow.projectDir.resolve('.venv'))
-                && run(['python3', '-c', 'import anndata, torch_geometric']) != 0) {
-            return ['the Python packages of the steps are not here: `make setup` installs them, or choose an engine (-profile docker ...)']
+        if (isLocal && !config.conda?.enabled) {
+            def own = workflow.projectDir.resolve('.venv/bin/python3')
+            def python = Files.exists(own.parent.parent) ? own.toString() : 'python3'
+            def found = run([python, '-c', 'import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, ["anndata", "torch_geometric"])))'])
+            if (found == null && python != 'python3') {
+                return ["${own} is not there or may not be started by this user: `make setup` by this user, in a clone of their own, makes one".toString()]
+            }
+            if (found != 0) {
+                return ['the Python packages of the steps are not here: `make setup` installs them, or choose an engine (-profile docker ...)']
+            }
         }
         []
     }

@@ -19,12 +19,11 @@ class Parameters {
         def twins = params.keySet().findAll { name -> name.contains('-') }.collect { name ->
             name.replaceAll(/-(.)/) { _all, letter -> letter.toUpperCase() }
         }
-        def unknown = (params.keySet() - rules.keySet() - twins).sort().collect { name ->
-            def near = Schema.nearest(name, rules.keySet())
-            "--${name}: no such parameter; ${near ? "did you mean --${near}?" : '--help lists them'}".toString()
-        }
+        def unknown = (params.keySet() - rules.keySet() - twins).sort().collect { name -> noSuch(name) }
         def wrong = rules.findAll { name, _rule -> !isEmpty(params[name]) }.collect { name, rule ->
-            def said = Environment.unnameable(params[name]) ?: Schema.complaint(rule, params[name])
+            // true is what Nextflow makes of a parameter after which nothing stands
+            def said = params[name] == true && rule.type != 'boolean' ? 'has no value after it'
+                : Environment.unnameable(params[name]) ?: Schema.complaint(rule, params[name])
             if (!said && rule.format) {
                 said = Schema.missing(rule, FileHelper.asPath(params[name].toString()).toAbsolutePath())
             }
@@ -43,8 +42,16 @@ class Parameters {
         JsonOutput.toJson(new TreeMap(params.subMap(names)))
     }
 
+    private String noSuch(String name) {
+        def near = Schema.nearest(name, rules.keySet())
+        "--${name}: no such parameter; ${near ? "did you mean --${near}?" : '--help lists them'}".toString()
+    }
+
     /** Help for all parameters, or for the one that `--help NAME` names. */
     String help(Object topic, String version) {
+        if (!(topic.toString() in ['true', 'all'] + rules.keySet())) {
+            nextflow.Nextflow.error("--help ${topic}: ${noSuch(topic.toString())}")
+        }
         if (rules[topic.toString()]) {
             def rule = rules[topic.toString()]
             return "--${topic}  ${kind(rule)}${fallback(rule)}\n\n${wrap("${rule.description}. ${rule.help_text ?: ''}", 2)}"

@@ -15,6 +15,8 @@ class Run {
     private Cache cache
     private Published published
     private Collection<String> samples
+    /** What all tasks' notes say. */
+    private final List<Map> notes = [].asSynchronized()
 
     Run(Map params, Object workflow) {
         this.params = params
@@ -89,7 +91,9 @@ class Run {
     void ended(Path note) {
         def task = Published.taskOf(note)
         cache.add(task)
-        if (new JsonSlurper().parse(note).again) {
+        def said = new JsonSlurper().parse(note)
+        notes << said
+        if (said.again) {
             Files.deleteIfExists(task.resolve('.exitcode'))
         }
     }
@@ -105,17 +109,50 @@ class Run {
             return
         }
         published.settle(samples).each { line -> println(line) } // all is there by now
-        if (!published.has('cohort/failures.tsv')) {
-            println('there is no report of this run: report_cohort failed')
-            return
-        }
+        def info = FileHelper.asPath("${params.outdir}/pipeline_info")
+        info.resolve('software_versions.yml').setText(versions(), 'UTF-8')
+        info.resolve("steps_${params.trace_report_suffix}.tsv").setText(steps(), 'UTF-8')
         def cohort = FileHelper.asPath("${params.outdir}/cohort").toAbsolutePath()
-        println("report: ${cohort.resolve('report.html').toUriString()}")
         def failures = cohort.resolve('failures.tsv')
+        if (published.has('cohort/failures.tsv')) {
+            println("report: ${cohort.resolve('report.html').toUriString()}")
+        } else {
+            // report_cohort, whose tables these would be, failed or was never reached
+            def rows = notes.findAll { note -> note.failure }.collect { note -> note.subMap(['sample', 'step']) + [ended: note.failure] } + Broken.tasks()
+            rows.sort { row -> "${row.sample} ${row.step}".toString() }
+            rows.each { row -> println("${row.sample}: ${row.step}: ${row.ended}") }
+            def why = rows.any { row -> row.step == 'report_cohort' } ? 'report_cohort failed' : 'the run ended before it; -resume goes on from here'
+            println("there is no report of this run: ${why}")
+            Files.createDirectories(cohort)
+            failures.setText(table([['sample', 'step', 'reason']] + rows*.values()), 'UTF-8')
+        }
         if (failures.readLines().size() > 1) {
             println("failures: ${failures.toUriString()}")
-            nextflow.Global.session.abort() // the exit status becomes 1
+            if (workflow.success) {
+                nextflow.Global.session.abort() // the exit status becomes 1
+            }
         }
+    }
+
+    /** The software that each step used. */
+    private String versions() {
+        def steps = new TreeMap().withDefault { new TreeMap() }
+        notes.each { note -> steps[note.step] += note.versions }
+        steps.workflow = [spotfuse: nextflow.Global.session.manifest.version, nextflow: nextflow.BuildInfo.version]
+        steps.collect { step, versions ->
+            "${step}:\n" + versions.collect { name, version -> "    ${name}: ${version}\n" }.join('')
+        }.join('')
+    }
+
+    /** What each task took and loaded, and how it was called, whatever parameters and configuration said. */
+    private String steps() {
+        def columns = ['sample', 'step', 'seconds', 'processor_seconds', 'peak_rss_mb', 'modules', 'command']
+        def rows = notes.findAll { note -> note.command }.collect { note -> columns.collect { name -> note[name] } }.unique()
+        table([columns] + rows.sort { row -> "${row[0]} ${row[1]}".toString() })
+    }
+
+    private static String table(List<Collection> rows) {
+        rows.collect { row -> row.collect { cell -> cell.toString().replaceAll(/\s/, ' ') }.join('\t') + '\n' }.join('')
     }
 
     /** How many counts of a slice are not zero, from the note of its check. */
@@ -139,20 +176,7 @@ class Run {
     /** How all steps went, [[slice, note], ...], as JSON: a step that slices share went so for each of them. */
     static String told(List<List> notes) {
         def rows = notes.collect { sample, note -> [sample: sample] + new JsonSlurper().parse(note).subMap(['step', 'failure']) }
-        JsonOutput.toJson(rows.sort { row -> "${row.sample} ${row.step}".toString() })
-    }
-
-    /** One list of software versions from the notes of all tasks. */
-    static String versions(List<Path> notes) {
-        def steps = new TreeMap().withDefault { new TreeMap() }
-        notes.each { note ->
-            def said = new JsonSlurper().parse(note)
-            steps[said.step] += said.versions
-        }
-        steps.workflow = [spotfuse: nextflow.Global.session.manifest.version, nextflow: nextflow.BuildInfo.version]
-        steps.collect { step, versions ->
-            "${step}:\n" + versions.collect { name, version -> "    ${name}: ${version}\n" }.join('')
-        }.join('')
+        JsonOutput.toJson((rows + Broken.tasks()).sort { row -> "${row.sample} ${row.step}".toString() })
     }
 
     static String toJson(Object value) {

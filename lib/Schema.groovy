@@ -48,8 +48,8 @@ class Schema {
     }
 
     /** A text as a message has room for it. */
-    static String brief(Object text) {
-        text.toString().length() > 60 ? text.toString().take(57) + '...' : text
+    static String brief(Object text, int most = 60) {
+        text.toString().length() > most ? text.toString().take(most - 3) + '...' : text
     }
 
     static String bounds(Map rule) {

@@ -26,7 +26,7 @@ class Sheet {
         def kind = file.name.toLowerCase().replaceAll(/.*\./, '')
         isTable = kind in ['csv', 'tsv', 'txt']
         if (Files.isDirectory(file) || file.name.toLowerCase() ==~ /.*\.(h5ad|h5|hdf5|gem|gem\.gz|(csv|tsv|txt)\.gz)/) {
-            slices << slice([sample: nameOf(file), data: file.toUriString()])
+            slices << slice([sample: nameOf(file), data: file.toAbsolutePath().toUriString()])
             return
         }
         if (!isTable && !(kind in ['yaml', 'yml', 'json'])) {
@@ -79,7 +79,7 @@ class Sheet {
                         said = Schema.missing(rules[name], resolve(value))
                         said = !said ? null
                             : value.toString() =~ /[*?\[\]{}]/ ? "is '${value}', but patterns are not searched; give each slice a row with its own path (`spotfuse make-sheet FOLDER` writes them)"
-                            : "${said} (paths are relative to the sheet's folder)"
+                            : "${said}${value.toString().contains('://') ? '' : " (paths are relative to the sheet's folder)"}"
                     }
                     if (said) {
                         complain("${where}, column ${name}: ${said}")

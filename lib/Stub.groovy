@@ -6,4 +6,10 @@ class Stub {
         def note = groovy.json.JsonOutput.toJson([sample: sample, step: step, failure: null, seconds: 0, peak_rss_mb: 0, versions: [:]])
         "echo '${note}' > ${sample}.${step}.status.json"
     }
+
+    /** The table of what failed, from how the steps went as report_cohort takes it. */
+    static String failures(String notes) {
+        def rows = new groovy.json.JsonSlurper().parseText(notes).findAll { note -> note.failure ?: note.ended }
+        ['sample\tstep\treason', *rows.collect { note -> "${note.sample}\t${note.step}\t${note.failure ?: note.ended}" }].join('\n    ')
+    }
 }

@@ -15,7 +15,7 @@ process ASSIGN_DOMAINS {
     """
     # ${task.ext.sources}
     assign_domains.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.assign_domains.status.json \\
-        ${shared} --prepared=${prepared} --embedding=${embedding} --n-domains=${n_domains} ${task.ext.args ?: ''}
+        ${shared} --prepared=${prepared} --embedding=${embedding} --n-domains=${n_domains} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

@@ -16,7 +16,7 @@ process CHECK_SLICE {
     """
     # ${task.ext.sources}
     check_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.check_slice.status.json \\
-        --data=${data} ${reading} --n-domains=${n_domains} ${truth} ${known} ${task.ext.args ?: ''}
+        --data=${data} ${reading} --n-domains=${n_domains} ${truth} ${known} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

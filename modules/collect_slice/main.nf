@@ -23,9 +23,9 @@ process COLLECT_SLICE {
     ${parameters}
     JSON
     collect_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.collect_slice.status.json \\
-        --parts=_parts --meta=_meta.json --params=_params.json ${truth} ${task.ext.args ?: ''}
+        --parts=_parts --meta=_meta.json --params=_params.json ${truth} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     # the folder is for the reports, its files are published one by one: as a folder they would be in the report's way
-    [ ! -d ${meta.id} ] || { mkdir _slice && cp -rl ${meta.id} _slice/ ; }
+    [ ! -d ${meta.id} ] || { mkdir _slice && cp -rl ${meta.id} _slice/ 2>/dev/null || cp -r ${meta.id} _slice/ ; } # no links on some file systems
     """
 
     stub:
@@ -34,7 +34,7 @@ process COLLECT_SLICE {
     find _parts -name '*.tsv' -exec cp {} ${meta.id} ';'
     touch ${meta.id}/${meta.id}.h5ad ${meta.id}/metrics.json
     mkdir _slice
-    cp -rl ${meta.id} _slice/
+    cp -r ${meta.id} _slice/
     ${Stub.note(meta.id, 'collect_slice')}
     """
 }

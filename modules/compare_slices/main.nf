@@ -18,7 +18,7 @@ process COMPARE_SLICES {
     ${rows}
     JSON
     compare_slices.py --sample=cohort --threads=${task.cpus} --status=cohort.compare_slices.status.json \\
-        --sheet=sheet.json --slices ${slices} --mixing ${mixing} ${task.ext.args ?: ''}
+        --sheet=sheet.json --slices ${slices} --mixing ${mixing} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

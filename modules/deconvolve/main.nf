@@ -14,7 +14,7 @@ process DECONVOLVE {
     """
     # ${task.ext.sources}
     deconvolve.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.deconvolve.status.json \\
-        --prepared=${prepared} --reference=${reference} ${task.ext.args ?: ''}
+        --prepared=${prepared} --reference=${reference} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

@@ -16,7 +16,7 @@ process EVALUATE {
     """
     # ${task.ext.sources}
     evaluate.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.evaluate.status.json \\
-        --data=${data} ${reading} --qc=qc.tsv ${domains} ${proportions} ${task.ext.args ?: ''}
+        --data=${data} ${reading} --qc=qc.tsv ${domains} ${proportions} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

@@ -13,7 +13,7 @@ process FIND_MARKERS {
     """
     # ${task.ext.sources}
     find_markers.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.find_markers.status.json \\
-        --prepared=${prepared} --domains=${domains} ${task.ext.args ?: ''}
+        --prepared=${prepared} --domains=${domains} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

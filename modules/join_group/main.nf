@@ -17,7 +17,7 @@ process JOIN_GROUP {
     # ${task.ext.sources}
     join_group.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.join_group.status.json \\
         --shared-by=${meta.slices.size()} --slices ${meta.slices*.id.join(' ')} --prepared ${prepared} \\
-        ${z.any() ? "--z ${z.join(' ')}" : ''} ${task.ext.args ?: ''}
+        ${z.any() ? "--z ${z.join(' ')}" : ''} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

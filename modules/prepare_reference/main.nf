@@ -15,7 +15,7 @@ process PREPARE_REFERENCE {
     """
     # ${task.ext.sources}
     prepare_reference.py --sample=${Shell.quote(meta.id)} --threads=${task.cpus} --status=reference.prepare_reference.status.json \\
-        --reference=${data} --cell-type-key=${labels ?: Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''}
+        --reference=${data} --cell-type-key=${labels ?: Shell.quote(meta.cell_type_key)} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

@@ -14,7 +14,7 @@ process PREPARE_SLICE {
     """
     # ${task.ext.sources}
     prepare_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.prepare_slice.status.json \\
-        --data=${data} ${reading} ${task.ext.args ?: ''}
+        --data=${data} ${reading} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

@@ -28,14 +28,16 @@ process REPORT_COHORT {
     JSON
     report_cohort.py --sample=cohort --threads=${task.cpus} --status=cohort.report_cohort.status.json \\
         --sheet=sheet.json --slices ${slices} --tables ${tables} --notes=notes.json --params=params.json \\
-        ${task.ext.args ?: ''}
+        ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:
     """
     mkdir cohort
     touch cohort/metrics.tsv cohort/report.html
-    printf 'sample\\tstep\\treason\\n' > cohort/failures.tsv
+    cat > cohort/failures.tsv <<'TSV'
+    ${Stub.failures(notes)}
+    TSV
     ${Stub.note('cohort', 'report_cohort')}
     """
 }

@@ -14,7 +14,7 @@ process REPORT_SLICE {
     """
     # ${task.ext.sources}
     report_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.report_slice.status.json \\
-        --slice=${slice} ${task.ext.args ?: ''}
+        --slice=${slice} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     mkdir ${meta.id}
     [ ! -e report.html ] || mv report.html ${meta.id}/
     """

@@ -16,7 +16,7 @@ process SPLIT_GROUP {
     """
     # ${task.ext.sources}
     split_group.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.split_group.status.json \\
-        --shared-by=${meta.slices.size()} --prepared=${prepared} --learned=learned ${task.ext.args ?: ''}
+        --shared-by=${meta.slices.size()} --prepared=${prepared} --learned=learned ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

@@ -16,7 +16,7 @@ process TRAIN {
     """
     # ${task.ext.sources}
     train.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.train.status.json \\
-        ${shared} --prepared=${prepared} ${task.ext.args ?: ''}
+        ${shared} --prepared=${prepared} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     """
 
     stub:

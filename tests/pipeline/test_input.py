@@ -228,11 +228,12 @@ def test_all_problems_are_told_at_once_before_any_task(pipeline, tmp_path: Path)
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("sample,data\nA,gone.h5ad\n")
     arguments = ["--sed", "3", "--epochs", "many", "--max_mt_share", "2", "--encoder", "publisht", "--n-neighbors", "4"]
-    arguments += ["--frame", "common"]
+    arguments += ["--frame", "common", "--device"]
     run = pipeline.run("--input", sheet, *arguments, outdir="refused")
     assert run.exit_status == 1
     for problem in (
-        "7 problems:",
+        "8 problems:",
+        "--device has no value after it",
         "--sed: no such parameter; did you mean --seed?",
         "--n-neighbors: no such parameter; did you mean --n_neighbors?",
         "--epochs is 'many', but must be a whole number",
@@ -256,6 +257,9 @@ def test_help_shows_every_parameter_and_starts_nothing(pipeline) -> None:
             assert f"  --{name}" in run.output
     assert max(map(len, run.output.splitlines())) <= 120
     assert not run.outdir.exists()
+    for topic, said in {"epoch": "did you mean --epochs?", "nosuch": "--help lists them"}.items():
+        run = pipeline.run("--help", topic, outdir="helped")
+        assert run.exit_status == 1 and f"--help {topic}: --{topic}: no such parameter; {said}" in run.output
 
 
 def test_an_absent_image_or_sheet_is_one_line(pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

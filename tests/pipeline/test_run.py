@@ -29,6 +29,9 @@ COHORT_TABLES = {
 STEPS = json.loads((Path(__file__).parents[2] / "bin/spotfuse/pipeline/steps.json").read_text())["steps"]
 SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE"}
 
+# that a step's process may have loaded in the end; what comes to more has got a heavy library where it does not belong
+MODULES = {}
+
 BAD_SLICES = """
 sample,data,n_domains,reference,cell_type_key,annotation,proportions
 again,starmap_right.h5ad,4,cells.csv.gz,cell types.tsv,known layers.tsv,starmap_right_proportions.tsv
@@ -156,7 +159,9 @@ def test_a_step_is_added_as_the_guide_says(own_pipeline) -> None:
 
 
 def test_one_slice_without_a_sheet(pipeline) -> None:
-    run = pipeline.run("-stub-run", "--input", pipeline.folder / "assets/test/cortex.h5ad", outdir="one")
+    (pipeline.launch / "below").mkdir()
+    (pipeline.launch / "below/cortex.h5ad").symlink_to(pipeline.folder / "assets/test/cortex.h5ad")
+    run = pipeline.run("-stub-run", "--input", "below/cortex.h5ad", outdir="one")
     assert run.exit_status == 0, run.output
     assert {path.name for path in run.outdir.iterdir()} == {"cortex", "cohort", "pipeline_info"}
 
@@ -190,6 +195,18 @@ def test_results_have_their_places(first_run) -> None:
         }
     versions = yaml.safe_load((first_run.outdir / "pipeline_info/software_versions.yml").read_text())
     assert versions.keys() == {step.lower() for step, _slice in first_run.tasks("COMPLETED")} | {"workflow"}
+
+
+def test_what_each_task_took_is_told(first_run) -> None:
+    """And is not more than a step has a use for: half of a small slice's seconds are what its steps load."""
+    steps = pd.DataFrame(first_run.table(f"pipeline_info/steps_run{first_run.n}.tsv")).set_index(["sample", "step"])
+    assert set(steps.index) == {
+        (tag if tag != "-" else "cohort", step.lower()) for step, tag in first_run.tasks("COMPLETED")
+    }
+    assert steps.loc[("cortex", "train"), "command"].startswith("train.py --sample=cortex --threads=")
+    assert (steps["processor_seconds"].astype(float) > 0).all()
+    most = steps["modules"].astype(int).groupby("step").max()
+    assert most[most > most.index.map(MODULES)].to_dict() == {}
 
 
 def test_scores_are_there_where_truth_is(first_run) -> None:

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import resource
+import shlex
 import shutil
 import sys
 import tempfile
@@ -237,15 +238,21 @@ def _traceback(debug: bool) -> dict[str, str]:
 
 
 def write_status(path: Path, sample: str, step: str, seconds: float, failure: str | None, **told: Any) -> None:
-    """Write the note of how a step went: what it failed with, time and memory, and the versions of what it used."""
-    note = {
-        "sample": sample,
-        "step": step,
-        "failure": failure,
-        "seconds": round(seconds, 2),
-        "peak_rss_mb": round(_peak_rss()),
-        "versions": _versions(),
-    } | told
+    """Write the note of how a step went: what it failed with, time and memory, versions, and the command."""
+    note = (
+        {
+            "sample": sample,
+            "step": step,
+            "failure": failure,
+            "seconds": round(seconds, 2),
+            "processor_seconds": round(sum(os.times()[:4]), 2),  # user and system, own and children's
+            "peak_rss_mb": round(_peak_rss()),
+            "modules": len(sys.modules),
+            "versions": _versions(),
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        }
+        | told
+    )
     path.write_text(json.dumps(note) + "\n")
 
 

@@ -157,6 +157,17 @@ def test_a_killed_deconvolution_does_not_hide_behind_a_finished_slice():
     assert len(failures_of([row], [*notes, note("C", "deconvolve")])) == 0
 
 
+def test_how_a_task_ended_is_told_of_all_whom_it_served():
+    rows = [{"sample": name, "group": "g", "reference": "atlas/r.h5ad"} for name in "AB"]
+    well = ("check_slice", "prepare_slice", "join_group", "collect_slice", "report_slice")
+    ended = [
+        {"sample": "g", "step": "train", "ended": "train ended with exit status 1: no space"},
+        {"sample": "r.h5ad", "step": "prepare_reference", "ended": "prepare_reference ended with exit status 3"},
+    ]
+    found = failures_of(rows, [*went_well("A", *well), *went_well("B", *well), *ended])
+    assert found.values.tolist() == [[name, note["step"], note["ended"]] for name in "AB" for note in ended]
+
+
 @pytest.mark.parametrize("said", [[], [note("cohort", "compare_slices", "defect in compare_slices")]])
 def test_a_comparison_that_failed_is_told(said: list[dict]):
     found = failures.failures([{"sample": "C"}], [*went_well("C", *WHOLE), *said])
