@@ -30,7 +30,20 @@ STEPS = json.loads((Path(__file__).parents[2] / "bin/spotfuse/pipeline/steps.jso
 SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE"}
 
 # that a step's process may have loaded in the end; what comes to more has got a heavy library where it does not belong
-MODULES = {}
+MODULES = {
+    "check_slice": 1500,
+    "prepare_slice": 1500,
+    "train": 2500,
+    "assign_domains": 2300,
+    "prepare_reference": 1450,
+    "deconvolve": 1700,
+    "find_markers": 1800,
+    "evaluate": 2100,
+    "collect_slice": 1500,
+    "report_slice": 1900,
+    "compare_slices": 1350,
+    "report_cohort": 1900,
+}
 
 BAD_SLICES = """
 sample,data,n_domains,reference,cell_type_key,annotation,proportions
