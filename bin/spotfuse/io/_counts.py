@@ -18,11 +18,15 @@ _INVERSES: tuple[tuple[str, Callable[[Floats], Floats]], ...] = (
     ("log-transformed to base 2", lambda x: np.expm1(x * np.log(2))),
     ("log-transformed to base 10", lambda x: np.expm1(x * np.log(10))),
     ("log-transformed twice", lambda x: np.expm1(np.expm1(x))),
+    ("arcsinh-transformed", np.sinh),
     ("normalised", lambda x: x),
     # last: squares of counts that were normalised and nothing else are multiples of each other too
     ("square-root-transformed", np.square),
+    ("Freeman-Tukey-transformed", lambda x: np.square((x - 1 / x) / 2) * np.where(x < 1 - _ROUNDING, np.nan, 1)),
+    ("Anscombe-transformed", lambda x: np.square(x / 2) - 0.375),
 )
 _ADVICE = "give raw counts (h5ad: in X, layers['counts'] or raw)"
+_ROUNDING = 1e-6  # of single precision, of what was 0
 _SAMPLE = 2000  # spots whose values are looked at
 _LEAST_SPAN = 1.3  # between the means of genes, times
 _LARGEST_ROUNDED = (
@@ -58,6 +62,7 @@ def raw_counts(path: Path, X: sparse.csr_matrix, source: str, logged: bool, note
                     counts = _won_back(X, inverse, scaled)
                     if counts is not None:
                         X.data = counts
+                        X.eliminate_zeros()
                         how = ", the smallest value of each row taken for one count" if scaled else ""
                         told = f"{source} was {what}; counts were won back{how}"
                         break
@@ -90,15 +95,16 @@ def _won_back(
         return None
     with np.errstate(over="ignore"):
         values = inverse(X.data.astype(np.float64))
-    if values.max() > 1e12:
+    if not -_ROUNDING <= values.min() <= values.max() <= 1e12:
         return None
+    values[values <= _ROUNDING] = 0  # what some transforms make of no count is no zero
     if scaled:
         rows = np.diff(X.indptr)
-        smallest = np.minimum.reduceat(values, X.indptr[:-1][rows > 0])
+        smallest = np.minimum.reduceat(np.where(values > 0, values, np.inf), X.indptr[:-1][rows > 0])
         values /= np.repeat(smallest, rows[rows > 0])
     whole = np.rint(values)
-    fits = (whole > 0) & (np.abs(values - whole) <= np.minimum(1e-3 * whole, 0.1))
-    return whole.astype(np.float32) if fits.all() else None
+    fits = np.abs(values - whole) <= np.minimum(1e-3 * whole, 0.1)
+    return whole.astype(np.float32) if fits.all() and whole.any() else None
 
 
 def _same_totals(X: sparse.csr_matrix, inverse: Callable[[Floats], Floats]) -> bool:
@@ -106,7 +112,8 @@ def _same_totals(X: sparse.csr_matrix, inverse: Callable[[Floats], Floats]) -> b
     with np.errstate(over="ignore"):
         values = inverse(X.data.astype(np.float64))
     total = np.bincount(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), values, minlength=X.shape[0])
-    return bool(np.ptp(total[total > 0]) < 0.01 * total.max())
+    total = total[total > 0]
+    return len(total) > 0 and bool(np.ptp(total) < 0.01 * total.max())
 
 
 def _no_counts(X: sparse.csr_matrix) -> str | None:

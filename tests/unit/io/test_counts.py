@@ -62,12 +62,19 @@ ROOTS: dict[str, Callable[[Matrix], Matrix]] = {
     "log10": lambda x: np.log10(x + 1),
     "log1p twice": lambda x: np.log1p(np.log1p(x)),
     "sqrt": np.sqrt,
+    "arcsinh": np.arcsinh,
     "nothing": lambda x: x,
 }
 WON_BACK = {
     f"{root} after {scale}": (lambda counts, f=SCALES[scale], g=ROOTS[root]: g(f(counts)))
     for scale in SCALES
     for root in ROOTS
+} | {
+    "Freeman-Tukey": lambda counts: np.sqrt(counts) + np.sqrt(counts + 1),
+    "Freeman-Tukey after a million": lambda counts: (
+        np.sqrt(normalised(counts, 1e6)) + np.sqrt(normalised(counts, 1e6) + 1)
+    ),
+    "Anscombe": lambda counts: 2 * np.sqrt(counts + 0.375),
 }
 REFUSED: dict[str, Callable[[Matrix], Matrix]] = {
     "binarised": lambda counts: (counts > 0).astype(float),
