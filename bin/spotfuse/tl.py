@@ -300,7 +300,10 @@ def proportions(
 
 
 def markers(adata: AnnData, *, n_genes: int = 100, copy: bool = False) -> AnnData | None:
-    """Rank the genes that are higher in a domain than in all the others, by Wilcoxon's rank-sum test.
+    """Give the genes that mark each domain: higher in it than in all the others, by Wilcoxon's rank-sum test.
+
+    Only genes with an adjusted p below 0.05 that are at least 1.5 times as high inside as outside, without those that
+    every spot has; first come genes that are much higher, and so in most of the domain's spots.
 
     Parameters
     ----------
@@ -314,7 +317,8 @@ def markers(adata: AnnData, *, n_genes: int = 100, copy: bool = False) -> AnnDat
     Returns
     -------
     None, or the copy. Written is ``uns['spotfuse']['markers']``, a DataFrame, best genes first within each domain:
-    ``domain``, ``gene``, ``log_fold_change`` (to base 2), ``p_adjusted`` (Benjamini & Hochberg), ``share_in`` and
+    ``domain``, ``gene``, ``log_fold_change`` (to base 2, one count added to both sides), ``auc`` (the chance that a
+    spot inside has more of the gene than one outside), ``p_adjusted`` (Benjamini & Hochberg), ``share_in`` and
     ``share_out`` (of the domain's and of the other spots, those with counts of the gene).
 
     Raises

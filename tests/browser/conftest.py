@@ -88,6 +88,7 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0, scatter: f
         domain=1 + rank % 3,
         gene=names,
         log_fold_change=4 - rank / len(names),
+        auc=0.99 - 0.4 * rank / len(names),
         p_adjusted=10.0 ** -(30 - 30 * rank / len(names)),
         share_in=0.9,
         share_out=rank / len(names),

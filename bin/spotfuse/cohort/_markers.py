@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from spotfuse import patterns
 from spotfuse._core import tables
 from spotfuse._core.order import natural
 from spotfuse.cohort import _matched_domains
@@ -50,7 +51,7 @@ def recurring_markers(
     changes = []
     for sample, of in called.items():
         if sample in counts:
-            change = _matched_domains.fold_changes(counts[sample], _PRIOR)
+            change = patterns.fold_changes(counts[sample], _PRIOR)
             change = change.reindex(columns=list(of)).rename(columns=of).rename_axis(columns="domain")
             changes.append(change.stack().reindex(n_marker.index).rename(sample))
     every = pd.concat(changes, axis=1) if changes else pd.DataFrame(index=n_marker.index)

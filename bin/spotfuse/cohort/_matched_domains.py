@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spotfuse import patterns
 from spotfuse._core import tables
 from spotfuse._core.tables import read_back
 from spotfuse._core.types import Floats
@@ -40,31 +41,10 @@ def read_counts(slices: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     }
 
 
-def fold_changes(counts: pd.DataFrame, prior: float) -> pd.DataFrame:
-    """Compare each domain of a slice with the rest of it.
-
-    Parameters
-    ----------
-    counts
-        Genes × domains.
-    prior
-        Counts that are added to both sides.
-
-    Returns
-    -------
-    The logarithm to base 2 of each gene's counts in each domain to those expected of the rest's shares; 0 without a
-    rest.
-    """
-    table = counts.astype(float)
-    rest = (-table).add(table.sum(axis=1), axis=0)
-    expected = (rest / rest.sum() * table.sum()).fillna(table)
-    return np.log2((table + prior) / (expected + prior))
-
-
 def match_domains(counts: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Match the domains of slices one to one.
 
-    Domains of slices that were learned together match by their numbers. Else, two are as alike as their `fold_changes`
+    Domains of slices that were learned together match by their numbers. Else, two are as alike as their fold changes
     correlate over the genes that differ between domains in both slices: the `N_GENES` whose lower rank of the two by
     variance over domains is highest. Sets of domains, of each slice one at most, grow from the most alike (average
     linkage) as long as the mean correlation between two of them is `LEAST_SCORE` or more.
@@ -145,7 +125,7 @@ def cohort_names(matched: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def _laid_out(counts: pd.DataFrame, genes: pd.Index) -> tuple[Floats, Floats]:
     """Give fold changes as domains × genes, and each gene's rank by how they vary, 0 to 1; 0 where it is not known."""
-    changes = fold_changes(counts, _PRIOR)
+    changes = patterns.fold_changes(counts, _PRIOR)
     rank = changes.var(axis=1, ddof=0).round(9).rank(pct=True)
     return changes.reindex(genes).fillna(0).to_numpy().T, rank.reindex(genes).fillna(0).to_numpy()
 

@@ -7,19 +7,27 @@ from scipy import sparse
 from scipy.stats import false_discovery_control, norm
 
 from spotfuse._core.types import Floats, Ints
+from spotfuse.patterns._pseudobulk import fold_changes, pseudobulk_counts
 from spotfuse.preparation import log_normalised
 
-MARKERS = ["domain", "gene", "log_fold_change", "p_adjusted", "share_in", "share_out"]
-_TINY = 1e-9  # added to means, so that a gene that only one side has has a fold change
+MARKERS = ["domain", "gene", "log_fold_change", "auc", "p_adjusted", "share_in", "share_out"]
+_ALPHA = 0.05  # adjusted p below which a gene is a marker
+_LEAST = np.log2(1.5)  # fold change from which it is one
+_LARGER = 0.1  # share of the spots by which it is found in more of them
+_PRIOR = 1.0  # counts added to both sides of a fold change, as in the cohort's tables
 
 
 def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.DataFrame:
-    """Rank the genes that are higher in a domain than in all the others, by Wilcoxon's rank-sum test.
+    """Give the genes that mark a domain: higher in it than in all the others, by Wilcoxon's rank-sum test.
 
-    The normal approximation, corrected for ties, on log-normalised counts; p values are adjusted over genes by
-    Benjamini & Hochberg (1995, J R Stat Soc B 57:289). The figures are scanpy's (`rank_genes_groups` with
-    ``method='wilcoxon'`` and ``tie_correct=True``). Only counts that are not zero are sorted, so that time grows as
-    they do.
+    The normal approximation, corrected for ties, on log-normalised counts; p values are adjusted over all genes by
+    Benjamini & Hochberg (1995, J R Stat Soc B 57:289), and are scanpy's (`rank_genes_groups` with ``method='wilcoxon'``
+    and ``tie_correct=True``). Only counts that are not zero are sorted, so that time grows as they do.
+
+    A marker has an adjusted p below 0.05, is at least 1.5 times as high inside as outside, and has 1.5 times as many
+    counts in a spot too, or is found in a larger share of the spots, by a tenth of them: in a domain of few counts,
+    what every spot has makes up more of them and marks nothing. The best markers are both higher and so in most spots:
+    they are ranked by ``log_fold_change`` × (2 ``auc`` - 1).
 
     Parameters
     ----------
@@ -32,27 +40,30 @@ def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.Dat
 
     Returns
     -------
-    DataFrame, best genes first within each domain: domain, gene, log_fold_change (to base 2), p_adjusted, share_in and
-    share_out (of the domain's and of the other spots, those with counts of the gene). A domain of one spot, or of all
-    spots, cannot be tested and has no rows.
+    DataFrame, best genes first within each domain: domain, gene, log_fold_change (to base 2, summed counts against
+    those expected of the rest's, one added to both), auc (the chance that a spot inside has more of the gene than one
+    outside), p_adjusted, share_in and share_out (of the domain's and of the other spots, those with counts of the
+    gene). A domain of one spot, or of all spots, cannot be tested and has no rows; nor has one that no gene marks.
     """
     numbers, codes = np.unique(domains.loc[adata.obs_names].to_numpy(int), return_inverse=True)
     values = sparse.csc_matrix(log_normalised(adata))
     values.eliminate_zeros()
+    n_spots = len(codes)
     sizes = np.bincount(codes)[:, None]
-    own = sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))))
-    sums = (own @ values).toarray()
+    outside = n_spots - sizes
+    own = sparse.csr_matrix((np.ones(n_spots), (codes, np.arange(n_spots))))
     there = (own @ values.astype(bool).astype(float)).toarray()
     rank_sums, ties = _rank_sums(values, codes, sizes - there)
-    n_spots = len(codes)
-    expected = sizes * (n_spots + 1) / 2
-    deviation = np.sqrt(ties * sizes * (n_spots - sizes) * (n_spots + 1) / 12)
-    scores = np.divide(rank_sums - expected, deviation, out=np.zeros_like(sums), where=deviation > 0)
-    others = 1 - np.eye(len(numbers))
+    above = rank_sums - sizes * (n_spots + 1) / 2  # what is expected
+    deviation = np.sqrt(ties * sizes * outside * (n_spots + 1) / 12)
+    z = np.divide(above, deviation, out=np.zeros_like(above), where=deviation > 0)
+    counts = pseudobulk_counts(adata, domains).drop(columns="gene")
+    fold = fold_changes(counts, _PRIOR).to_numpy().T
+    sums = counts.to_numpy(float).T
     with np.errstate(divide="ignore", invalid="ignore"):  # of a domain of all spots, which is not tested
-        outside = n_spots - sizes
-        fold = np.log2((np.expm1(sums / sizes) + _TINY) / (np.expm1(others @ sums / outside) + _TINY))
-        share_out = others @ there / outside
+        share_in, share_out = there / sizes, (there.sum(axis=0) - there) / outside
+        more = sums / sizes >= 2**_LEAST * (sums.sum(axis=0) - sums) / outside
+        auc = 0.5 + above / (sizes * outside)
     frames = []
     for k, number in enumerate(numbers):
         if not 1 < sizes[k, 0] < n_spots:
@@ -62,13 +73,16 @@ def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.Dat
                 "domain": number,
                 "gene": adata.var_names,
                 "log_fold_change": fold[k].astype(np.float32),
-                "p_adjusted": false_discovery_control(2 * norm.sf(np.abs(scores[k]))),
-                "share_in": there[k] / sizes[k],
+                "auc": auc[k].astype(np.float32),
+                "p_adjusted": false_discovery_control(2 * norm.sf(np.abs(z[k]))),
+                "share_in": share_in[k],
                 "share_out": share_out[k],
-                "score": scores[k].astype(np.float32),  # what differs by rounding alone is equal
+                "score": (fold[k] * (2 * auc[k] - 1)).astype(np.float32),  # what differs by rounding alone is equal
             }
         )
-        frame = frame[frame["score"] > 0].sort_values(["score", "gene"], ascending=[False, True], kind="stable")
+        marks = (auc[k] > 0.5) & (fold[k] >= _LEAST) & (more[k] | (share_in[k] - share_out[k] >= _LARGER))
+        frame = frame[marks & (frame["p_adjusted"] < _ALPHA)]
+        frame = frame.sort_values(["score", "gene"], ascending=[False, True], kind="stable")
         frames.append(frame.head(n_genes)[MARKERS])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=MARKERS)
 

@@ -92,6 +92,7 @@ def page(data: Slice) -> str:
         "curves": _lines(data.tables["n_domains"], "n_domains", "number of domains", tables, len(data.names)),
         "has_attention": data.attention is not None,
         "has_markers": bool(markers),
+        "unmarked": _words.unmarked(data),
         "dot_plot": _dot_plot(data, expression, genes, tables),
         "patterned": _patterned(data, tables),
         "neighbours": _neighbours(data, tables),
@@ -189,7 +190,7 @@ def _marker_rows(table: pd.DataFrame | None) -> list[list[Any]]:
     up = table[table["log_fold_change"] > 0]
     up = up.assign(rank=up.groupby("domain").cumcount())
     up = up[up["rank"] < LISTED_GENES].sort_values("rank", kind="stable")
-    columns = ["domain", "gene", "log_fold_change", "p_adjusted", "share_in", "share_out"]
+    columns = ["domain", "gene", "log_fold_change", "auc", "p_adjusted", "share_in", "share_out"]
     return [list(row) for row in up[columns].itertuples(index=False, name=None)]
 
 

@@ -185,6 +185,12 @@ def domains(data: Slice) -> list[dict[str, Any]]:
     return rows
 
 
+def unmarked(data: Slice) -> str:
+    """Name the domains that no gene marks."""
+    bare = [name for name in data.names if not data.markers[name]]
+    return f"domain{'s' if len(bare) > 1 else ''} {_and(bare)}" if bare else ""
+
+
 def deconvolution(data: Slice) -> str:
     """Say how the cell types were found."""
     note = data.deconvolution

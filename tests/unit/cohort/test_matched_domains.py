@@ -9,7 +9,6 @@ from anndata import AnnData
 from scipy import sparse
 from spotfuse import cohort, patterns
 from spotfuse._core import tables
-from spotfuse.cohort import _matched_domains
 
 GENES = [f"G{i}" for i in range(300)]
 
@@ -111,10 +110,10 @@ def test_counts_are_summed_over_the_spots_of_a_domain(tmp_path: Path):
 
 def test_fold_changes_are_against_the_rest_and_shrink_where_counts_are_few():
     table = pd.DataFrame({"1": [800, 100, 8, 92], "2": [100, 100, 1, 799]}, index=list("abcd"))
-    change = _matched_domains.fold_changes(table, 20)
+    change = patterns.fold_changes(table, 20)
     assert change.loc["a", "1"] == pytest.approx(np.log2(820 / 120)) == -change.loc["a", "2"]
     assert change.loc["b", "1"] == 0 and abs(change.loc["c", "1"]) < 0.5 < 3 == np.log2(8)
-    assert (_matched_domains.fold_changes(table[["1"]], 20) == 0).all(axis=None)  # nothing to compare with
+    assert (patterns.fold_changes(table[["1"]], 20) == 0).all(axis=None)  # nothing to compare with
 
 
 def test_patients_whose_domains_differ_in_genes_of_their_own_too_are_matched():
@@ -125,7 +124,7 @@ def test_patients_whose_domains_differ_in_genes_of_their_own_too_are_matched():
         own = np.where(random.random(n) < 0.15, random.normal(0, 1.5, (3, n)), 0)
         values = random.poisson(base * 2 ** (shared + own))
         found[sample] = pd.DataFrame(values.T, index=[f"G{i}" for i in range(n)], columns=list("123"))
-    best = [set(_matched_domains.fold_changes(table, 20).var(axis=1).nlargest(500).index) for table in found.values()]
+    best = [set(patterns.fold_changes(table, 20).var(axis=1).nlargest(500).index) for table in found.values()]
     assert len(best[0] & best[1]) < 250  # most of a slice's first genes are its own
     assert matched(found) == {"A": [1, 2, 3], "B": [1, 2, 3]}
 

@@ -391,7 +391,7 @@
   });
 
   // ---- markers ----
-  const MARKER_COLUMNS = ["domain", "gene", "log_fold_change", "p_adjusted", "share_in", "share_out"];
+  const MARKER_COLUMNS = ["domain", "gene", "log_fold_change", "auc", "p_adjusted", "share_in", "share_out"];
   const order = { column: null, sign: 1, limit: 20 };
   function listed() {
     const wanted = find("#gene-search").value.trim().toLowerCase();
@@ -406,9 +406,10 @@
       make("td", {}, make("span", { class: "swatch", style: `background:${swatch.get(row[0])}` }), ` ${row[0]}`),
       make("td", {}, byKey.has(`gene:${row[1]}`) ? make("button", { type: "button", class: "link", "data-gene": row[1] }, row[1]) : row[1]),
       make("td", { class: "number" }, row[2] === null ? "–" : row[2].toFixed(2)),
-      make("td", { class: "number" }, row[3] === null ? "–" : row[3] === 0 ? "< 1e-300" : row[3].toExponential(1)),
-      make("td", { class: "number" }, row[4] === null ? "–" : percent(row[4])),
-      make("td", { class: "number" }, row[5] === null ? "–" : percent(row[5])))));
+      make("td", { class: "number" }, row[3] === null ? "–" : row[3].toFixed(2)),
+      make("td", { class: "number" }, row[4] === null ? "–" : row[4] === 0 ? "< 1e-300" : row[4].toExponential(1)),
+      make("td", { class: "number" }, row[5] === null ? "–" : percent(row[5])),
+      make("td", { class: "number" }, row[6] === null ? "–" : percent(row[6])))));
     find("#marker-count").textContent = `${Math.min(order.limit, rows.length)} of ${rows.length} rows`;
     find("#marker-more").hidden = rows.length <= order.limit;
   }
