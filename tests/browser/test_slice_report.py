@@ -4,7 +4,9 @@ import io
 from pathlib import Path
 from xml.etree import ElementTree
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -304,10 +306,41 @@ def test_it_draws_without_webgl(visit, slice_report: Path):
     assert page.locator("#map .scatterlayer path.point").count() == 324
 
 
-def test_a_gene_that_the_page_does_not_map_is_said_to_be_missing(page):
+def shown(page, label: str) -> None:
+    page.wait_for_function("label => document.querySelector('#map-title').textContent === label", arg=label)
+    settle(page)
+
+
+def test_every_gene_is_shown_with_its_counts(page, slice_report: Path):
+    adata = ad.read_h5ad(slice_report.parent / "S1.h5ad")
+    of_spot = np.asarray(adata.X.sum(axis=1)).ravel()
+    for gene in ("NA", "G24", "a/b", "COX6C"):
+        page.fill("#find", gene)
+        shown(page, gene)
+        text = save(page, "[data-plot=map] [data-as=tsv]").decode()
+        found = pd.read_csv(io.StringIO(text), sep="\t", keep_default_na=False)[gene]
+        expected = np.log1p(1e4 * np.ravel(adata[:, gene].X.toarray()) / of_spot)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_only_the_very_name_shows_a_gene(page):
+    page.fill("#find", "COX6")
+    page.press("#find", "Enter")
+    settle(page)
+    assert page.inner_text("#map-title") == "Domain"
+    assert "Nothing is called “COX6”" in page.inner_text("#found")
+    assert page.locator("#names option").evaluate_all("all => all.map((one) => one.value)") == ["COX6C"]
+    page.click("#found button:has-text('COX6C')")
+    shown(page, "COX6C")
+    assert page.locator("#layer").evaluate("menu => menu.value") == "gene:COX6C"
+    page.fill("#find", "cox6c")
+    page.press("#find", "Enter")
+    settle(page)
+    assert "COX6C, as it is written here, is shown." in page.inner_text("#found")
     page.fill("#find", "nosuchgene")
     page.press("#find", "Enter")
-    assert "no map of “nosuchgene”" in page.inner_text("#status")
+    settle(page)
+    assert "no name holds it" in page.inner_text("#found") and page.inner_text("#map-title") == "COX6C"
 
 
 def test_a_slice_that_lost_its_steps_says_so_and_shows_what_there_is(visit, bare_report: Path):

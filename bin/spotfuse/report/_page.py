@@ -120,6 +120,20 @@ class Pack:
         codes = np.where(finite, np.round(scaled * steps), _MISSING[width]).astype(f"<u{width}")
         return self._add(codes, width) | {"lo": float(lo), "hi": float(hi)}
 
+    def floats(self, values: npt.NDArray[Any]) -> dict[str, int]:
+        """Add real numbers as they are, to seven digits.
+
+        Parameters
+        ----------
+        values
+            Real numbers, any shape.
+
+        Returns
+        -------
+        Where the page finds them.
+        """
+        return self._add(values.astype("<f4"), 4)
+
     def text(self, header: Mapping[str, Any]) -> str:
         """Give everything as one base64 text: the length of the JSON header, the header, the arrays."""
         head = json.dumps(_finite(header), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
@@ -134,7 +148,7 @@ class Pack:
         return {"at": at, "n": int(array.size), "w": width}
 
 
-def render(template: str, script: str, packed: str, *, plotly: bool = False, **context: Any) -> str:
+def render(template: str, script: str, packed: str, *, genes: str = "", plotly: bool = False, **context: Any) -> str:
     """Fill a template into a page that needs nothing else and may ask the network for nothing.
 
     Parameters
@@ -143,6 +157,8 @@ def render(template: str, script: str, packed: str, *, plotly: bool = False, **c
         Files of this folder's assets.
     packed
         What `Pack.text` gave.
+    genes
+        What `pack_genes` gave.
     plotly
         Whether the page draws with plotly.
     context
@@ -175,6 +191,7 @@ def render(template: str, script: str, packed: str, *, plotly: bool = False, **c
         script=Markup(code),
         library=_squeeze(library.encode()) if plotly else "",
         packed=packed,
+        genes=genes,
         **context,
     )
 

@@ -15,6 +15,7 @@ from spotfuse import __version__, preparation
 from spotfuse._core.order import natural
 from spotfuse.io import laid_out
 from spotfuse.report import _figures, _words
+from spotfuse.report._genes import pack_genes
 from spotfuse.report._maps import Layers, bins_of, two_components
 from spotfuse.report._page import VIRIDIS, Pack, palette, render
 from spotfuse.report._read import LISTED_GENES, Slice
@@ -23,7 +24,6 @@ Tables = dict[str, list[list[Any]]]  # what the page offers as TSV: the header, 
 Drawn = list[tuple[str, str, Any]]  # figures with their names and captions
 
 MAX_POINTS = 40_000  # more spots than these are shown as square bins
-GENE_BYTES = 2_500_000  # of the page for the maps of genes, before compression
 PATTERNED = 12  # genes with a pattern in space that the page lists
 DOT_GENES = 4  # markers of a domain in the dot plot
 IMAGE_SIDE = 1400  # px
@@ -72,9 +72,8 @@ def page(data: Slice) -> str:
         layers.value("attention", "Attention on space", "Model", data.attention)
     _cell_types(data, layers)
     _quality(data, layers)
-    expression, genes = _expression(data, n_points)
-    for j, gene in enumerate(genes):
-        layers.value(f"gene:{gene}", gene, "Marker genes", expression[:, j].toarray().ravel(), width=1, clip=True)
+    listed = _listed(data)
+    genes, packed_genes = pack_genes(data.adata, bins, n_points, listed, pack)
 
     image = _image(data.adata)
     markers = _marker_rows(data.tables["markers"])
@@ -84,6 +83,7 @@ def page(data: Slice) -> str:
         "concerns": _words.concerns(data),
         "tiles": _words.tiles(data),
         "facts": _words.facts(data),
+        "n_genes": (len(genes["names"]), data.adata.n_vars),
         "n_binned": None if bins is None else (len(data.xy), n_points),
         "image": image and image["uri"],
         "has_domains": data.has_domains,
@@ -93,7 +93,7 @@ def page(data: Slice) -> str:
         "has_attention": data.attention is not None,
         "has_markers": bool(markers),
         "unmarked": _words.unmarked(data),
-        "dot_plot": _dot_plot(data, expression, genes, tables),
+        "dot_plot": _dot_plot(data, tables),
         "patterned": _patterned(data, tables),
         "neighbours": _neighbours(data, tables),
         "has_types": bool(data.types),
@@ -123,11 +123,13 @@ def page(data: Slice) -> str:
         "image": image and {key: image[key] for key in ("width", "height")},
         "diameter": image and image["diameter"],
         "layers": layers.all,
+        "genes": genes,
+        "listed": listed,
         "markers": markers,
         "tables": tables,
         "scale": VIRIDIS,
     }
-    return render("slice.html", "slice.js", pack.text(header), plotly=True, **context)
+    return render("slice.html", "slice.js", pack.text(header), genes=packed_genes, plotly=True, **context)
 
 
 def _annotation(data: Slice, layers: Layers, tables: Tables) -> Any:
@@ -218,26 +220,25 @@ def _neighbours(data: Slice, tables: Tables) -> Drawn:
     return drawn
 
 
-def _expression(data: Slice, points: int) -> tuple[sparse.csc_array, list[str]]:
-    """Read normalised log expression, ln(1 + counts per 10,000), of the genes that the page maps."""
-    adata = data.adata
-    room = max(GENE_BYTES // max(points, 1), DOT_GENES * len(data.names))
-    genes: dict[str, None] = {}
-    for rank in range(LISTED_GENES):
-        for of_domain in data.markers.values():
-            if rank < len(of_domain) and len(genes) < room and of_domain[rank] in adata.var_names:
-                genes[of_domain[rank]] = None
+def _listed(data: Slice) -> list[str]:
+    """Give the genes that the page offers in its menu: markers, and those with a pattern in space."""
+    genes = {gene for markers in data.markers.values() for gene in markers}
     table = data.tables["spatial_genes"]
     if table is not None:
-        genes |= dict.fromkeys(gene for gene in table["gene"].head(PATTERNED) if gene in adata.var_names)
-    order = sorted(genes, key=str.lower)
-    columns = adata.var_names.get_indexer(order)
+        genes |= set(table["gene"].head(PATTERNED))
+    return sorted(genes.intersection(data.adata.var_names), key=natural)
+
+
+def _expression(data: Slice, genes: list[str]) -> sparse.csr_array:
+    """Read normalised log expression, ln(1 + counts per 10,000), of some genes."""
+    adata = data.adata
+    columns = adata.var_names.get_indexer(genes)
     parts = []
     for start in range(0, adata.n_obs, 50_000):
         counts = sparse.csr_matrix(adata.X[start : start + 50_000], dtype=np.float32)
         totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         parts.append(preparation.log_normalise(counts[:, columns], totals))
-    return sparse.csc_array(sparse.vstack(parts)), order
+    return sparse.csr_array(sparse.vstack(parts))
 
 
 def _image(adata: Any) -> dict[str, Any] | None:
@@ -263,13 +264,12 @@ def _image(adata: Any) -> dict[str, Any] | None:
     return None
 
 
-def _dot_plot(data: Slice, expression: sparse.csc_array, genes: list[str], tables: Tables) -> Any:
-    mapped = set(genes)
+def _dot_plot(data: Slice, tables: Tables) -> Any:
     firsts = (gene for markers in data.markers.values() for gene in markers[:DOT_GENES])
-    chosen = list(dict.fromkeys(gene for gene in firsts if gene in mapped))
+    chosen = list(dict.fromkeys(gene for gene in firsts if gene in data.adata.var_names))
     if not chosen:
         return ""
-    some = expression[:, [genes.index(gene) for gene in chosen]].tocsr()
+    some = _expression(data, chosen)
     of_domain = [some[data.codes == k] for k in range(len(data.names))]
     mean = np.stack([np.ravel(part.mean(axis=0)) for part in of_domain], axis=1)
     share = np.stack([np.ravel((part > 0).mean(axis=0)) for part in of_domain], axis=1)

@@ -15,8 +15,8 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-async function inflate(id) {
-  const coded = atob(find(`#${id}`).textContent);
+async function inflate(text) {
+  const coded = atob(text);
   const bytes = Uint8Array.from(coded, (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
@@ -24,13 +24,14 @@ async function inflate(id) {
 
 /** Read what the page carries: a header, and a function that gives the numbers which a part of the header points to. */
 async function unpack() {
-  const whole = await inflate("packed");
+  const whole = await inflate(find("#packed").textContent);
   const length = new DataView(whole).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(whole, 4, length)));
   const read = new Map();
   function numbers(part) {
+    if (part.values) return part.values;
     if (!read.has(part.at)) {
-      const raw = new (part.w === 1 ? Uint8Array : Uint16Array)(whole, 4 + length + part.at, part.n);
+      const raw = new { 1: Uint8Array, 2: Uint16Array, 4: Float32Array }[part.w](whole, 4 + length + part.at, part.n);
       if (part.lo === undefined) read.set(part.at, raw);
       else {
         const missing = part.w === 1 ? 255 : 65535;

@@ -16,6 +16,45 @@
   const say = (value) => (Number.isNaN(value) ? "–" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString());
   const percent = (share) => `${(100 * share).toFixed(share < 0.0995 && share > 0 ? 1 : 0)} %`;
 
+  // ---- genes, opened when they are asked for ----
+  const genes = header.genes;
+  const placeOf = new Map(genes.names.map((name, j) => [name, j]));
+  const inSpellings = new Map(); // of each name in small letters all that are written so
+  for (const name of genes.names) inSpellings.set(name.toLowerCase(), [...(inSpellings.get(name.toLowerCase()) ?? []), name]);
+  const packedGenes = find("#genes")?.textContent.split("\n") ?? [];
+  const opened = new Map();
+  /** The layers of a gene and of those that are packed with it. */
+  async function open(k) {
+    const raw = new Uint8Array(await inflate(packedGenes[k]));
+    const held = numbers(genes.held);
+    const units = numbers(genes.units);
+    const totals = numbers(genes.totals);
+    let gap = 0;
+    let code = genes.splits[k];
+    for (let j = k * genes.together; j < Math.min((k + 1) * genes.together, genes.names.length); j++) {
+      const values = new Float32Array(n);
+      let hi = 0;
+      for (let left = held[j], i = -1; left; left--) {
+        i++;
+        while (raw[gap] === 255) i += raw[gap++];
+        i += raw[gap++];
+        values[i] = Math.log1p((1e4 * units[j] * genes.levels[raw[code++]]) / totals[i]);
+        hi = Math.max(hi, values[i]);
+      }
+      const name = genes.names[j];
+      byKey.set(`gene:${name}`, { key: `gene:${name}`, label: name, group: "Genes", kind: "value", clip: true, data: { values, lo: 0, hi } });
+    }
+  }
+  /** The layer of a key; a gene's once it is unpacked. */
+  async function layerOf(key) {
+    if (!byKey.has(key) && key.startsWith("gene:")) {
+      const k = Math.floor(placeOf.get(key.slice(5)) / genes.together);
+      if (!opened.has(k)) opened.set(k, open(k));
+      await opened.get(k);
+    }
+    return byKey.get(key);
+  }
+
   // ---- colours ----
   const ranges = new Map();
   function range(layer) {
@@ -211,7 +250,7 @@
       const clipped = layer.clip && hi < layer.data.hi;
       box.replaceChildren(make("div", { class: "ramp" }, say(lo),
         make("i", { style: `background:linear-gradient(to right,${header.scale.join(",")})` }), `${clipped ? "≥ " : ""}${say(hi)}`,
-        make("span", { class: "note" }, { "Marker genes": "ln(1 + counts per 10,000)", "Cell types": "share of the spot", Model: "0: like expression counts; 1: neighbours in the tissue count" }[layer.group] ?? "")));
+        make("span", { class: "note" }, { Genes: "ln(1 + counts per 10,000)", "Cell types": "share of the spot", Model: "0: like expression counts; 1: neighbours in the tissue count" }[layer.group] ?? "")));
       return;
     }
     const counts = new Array(layer.names.length).fill(0);
@@ -226,45 +265,95 @@
   async function show(layer) {
     const forget = state.choice && state.choice.layer !== domain && state.choice.layer !== layer;
     state.layer = layer;
+    offer(find("#layer"), layer);
     find("#layer").value = layer.key;
     if (forget) { state.chosen = null; state.choice = null; }
     legends();
     await Promise.all([draw(map), draw(side)]);
     report();
   }
-  function showGene(gene, scroll = true) {
-    const layer = byKey.get(`gene:${gene}`);
-    if (!layer) return;
-    show(layer);
-    if (scroll) find("#tissue").scrollIntoView();
+  let latest = 0; // of two genes asked for in a row the first may be unpacked last
+  async function showKey(key) {
+    const turn = ++latest;
+    const layer = await layerOf(key);
+    if (turn === latest) await show(layer);
+  }
+  function showGene(gene) {
+    if (!placeOf.has(gene)) return;
+    showKey(`gene:${gene}`);
+    find("#tissue").scrollIntoView();
   }
   const groups = new Map();
   for (const layer of layers) groups.set(layer.group, [...(groups.get(layer.group) ?? []), layer]);
+  groups.set("Marker genes", header.listed.filter((name) => placeOf.has(name)).map((name) => ({ key: `gene:${name}`, label: name })));
   for (const menu of [find("#layer"), find("#beside")]) {
     for (const [group, members] of groups) {
-      menu.append(make("optgroup", { label: group }, ...members.map((layer) => make("option", { value: layer.key }, layer.label))));
+      if (members.length) menu.append(make("optgroup", { label: group }, ...members.map((layer) => make("option", { value: layer.key }, layer.label))));
     }
   }
-  find("#names").append(...layers.map((layer) => make("option", { value: layer.label })));
-  find("#layer").addEventListener("change", (event) => show(byKey.get(event.target.value)));
+  /** Put a gene that is shown, but not listed, into a menu. */
+  function offer(menu, { key, label }) {
+    if ([...menu.options].some((option) => option.value === key)) return;
+    if (!find("[label='Other genes']", menu)) menu.append(make("optgroup", { label: "Other genes" }));
+    find("[label='Other genes']", menu).append(make("option", { value: key }, label));
+  }
+  find("#layer").addEventListener("change", (event) => showKey(event.target.value));
   find("#beside").addEventListener("change", async (event) => {
-    state.beside = byKey.get(event.target.value) ?? null;
+    state.beside = event.target.value ? await layerOf(event.target.value) : null;
     legends();
     report();
     await draw(side);
   });
-  function seek(matches) {
-    const wanted = find("#find").value.trim().toLowerCase();
-    const layer = wanted && layers.find((candidate) => matches(candidate.label.toLowerCase(), wanted));
-    if (layer) show(layer);
-    return layer || !wanted;
+
+  // ---- finding ----
+  const labels = layers.map((layer) => layer.label);
+  /** What a text names: a gene as it is written, a layer, or a gene in other letters if only one is written so. */
+  function named(text) {
+    const small = text.toLowerCase();
+    if (placeOf.has(text)) return `gene:${text}`;
+    const layer = layers.find((one) => one.label === text) ?? layers.find((one) => one.label.toLowerCase() === small);
+    const spellings = inSpellings.get(small) ?? [];
+    return layer && !spellings.length ? layer.key : spellings.length === 1 ? `gene:${spellings[0]}` : layer?.key;
   }
-  find("#find").addEventListener("input", () => seek((label, wanted) => label === wanted));
-  find("#find").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !seek((label, wanted) => label.startsWith(wanted))) {
-      find("#status").textContent = `This page has no map of “${event.target.value.trim()}”; it has those of the marker genes, and the .h5ad has all genes.`;
+  /** Names that begin as a text does, then those that hold it. */
+  function alike(text, most) {
+    const small = text.toLowerCase();
+    const [begin, within] = [[], []];
+    for (const name of [...labels, ...genes.names]) {
+      const at = name.toLowerCase().indexOf(small);
+      if (at === 0) begin.push(name);
+      else if (at > 0) within.push(name);
     }
-  });
+    begin.sort((a, b) => a.length - b.length || compare(a, b, 1));
+    return [...begin, ...within].slice(0, most);
+  }
+  async function seek(entered) {
+    const text = find("#find").value.trim();
+    const said = find("#found");
+    find("#names").replaceChildren(...(text ? alike(text, 20).map((name) => make("option", { value: name })) : []));
+    said.replaceChildren();
+    if (!text) return;
+    const key = named(text);
+    if (key !== undefined) {
+      await showKey(key);
+      const label = byKey.get(key).label;
+      if (label !== text) said.append(`${label}, as it is written here, is shown.`);
+      else if (key.startsWith("gene:") && labels.includes(text)) said.append(`The gene is shown; the layer ${text} stands in the menu.`);
+      else if (entered) said.append(`${label} is shown.`);
+      return;
+    }
+    const spellings = inSpellings.get(text.toLowerCase()) ?? [];
+    const others = spellings.length ? spellings : alike(text, 8);
+    const held = genes.names.length < genes.of
+      ? ` This page holds the ${genes.names.length.toLocaleString("en")} of ${genes.of.toLocaleString("en")} genes that vary the most; the .h5ad has all.` : "";
+    said.append(others.length ? `Nothing is called “${text}”; the map stays. Is it ` : `Nothing here is called “${text}”, and no name holds it.`);
+    others.forEach((name, i) => said.append(i ? ", " : "", make("button", {
+      type: "button", class: "link", onclick: () => { find("#find").value = name; seek(true); },
+    }, name)));
+    said.append(`${others.length ? "?" : ""}${held}`);
+  }
+  find("#find").addEventListener("input", () => seek(false));
+  find("#find").addEventListener("keydown", (event) => { if (event.key === "Enter") seek(true); });
   find("#opacity").addEventListener("input", () => {
     const opacity = Number(find("#opacity").value);
     for (const plot of [map, side]) {
@@ -404,7 +493,7 @@
     const swatch = new Map(domain.names.map((name, k) => [name, domain.colours[k]]));
     find("#marker-table tbody").replaceChildren(...rows.slice(0, order.limit).map((row) => make("tr", {},
       make("td", {}, make("span", { class: "swatch", style: `background:${swatch.get(row[0])}` }), ` ${row[0]}`),
-      make("td", {}, byKey.has(`gene:${row[1]}`) ? make("button", { type: "button", class: "link", "data-gene": row[1] }, row[1]) : row[1]),
+      make("td", {}, placeOf.has(row[1]) ? make("button", { type: "button", class: "link", "data-gene": row[1] }, row[1]) : row[1]),
       make("td", { class: "number" }, row[2] === null ? "–" : row[2].toFixed(2)),
       make("td", { class: "number" }, row[3] === null ? "–" : row[3].toFixed(2)),
       make("td", { class: "number" }, row[4] === null ? "–" : row[4] === 0 ? "< 1e-300" : row[4].toExponential(1)),
@@ -445,8 +534,8 @@
   }
   galleries.types.sort((a, b) => b.rank - a.rank);
   for (const name of domain.names) {
-    const row = header.markers.find((one) => one[0] === name && byKey.has(`gene:${one[1]}`) && !galleries.genes.some(({ layer }) => layer.label === one[1]));
-    if (row) galleries.genes.push({ layer: byKey.get(`gene:${row[1]}`), note: `marker of domain ${name}` });
+    const row = header.markers.find((one) => one[0] === name && placeOf.has(one[1]) && !galleries.genes.some(({ layer }) => layer.label === one[1]));
+    if (row) galleries.genes.push({ layer: await layerOf(`gene:${row[1]}`), note: `marker of domain ${name}` });
   }
   for (const [name, maps] of Object.entries(galleries)) {
     find(`[data-figure=${name}] .gallery`)?.append(...maps.map(({ layer, note }) => {
@@ -467,7 +556,7 @@
   legends();
   report();
   const library = make("script");
-  library.textContent = new TextDecoder().decode(await inflate("library"));
+  library.textContent = new TextDecoder().decode(await inflate(find("#library").textContent));
   document.head.append(library);
   await Promise.all([map, side].map(draw));
   for (const plot of [map, side]) {
