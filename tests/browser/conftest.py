@@ -70,6 +70,7 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0, scatter: f
     sample = folder.name
     adata.uns["spotfuse"] = {
         "sample": {"sample": sample, "data": "x.h5ad", "annotation": "layers.tsv", "donor": EVIL},
+        "platform": "visium",
         "parameters": {"seed": 1, "encoder": "spotfuse"},
         "versions": {"python": "3", "spotfuse": "0"},
         "seed": 1,

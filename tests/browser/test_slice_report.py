@@ -208,6 +208,47 @@ def test_figures_and_their_data_are_saved(page):
     assert picture.width > 2000 and len(set(picture.resize((90, 80)).convert("RGB").get_flattened_data())) > 50
 
 
+def bar(page, plot: str = "map") -> tuple[str, float, float]:
+    """Name of the scale bar, its length in units of the coordinates, and the share of the map's width that it takes."""
+    name, x0, x1, low, high = page.evaluate(
+        f"""(() => {{ const {{ layout, _fullLayout }} = document.querySelector('#{plot}'), line = layout.shapes[0];
+        return [layout.annotations.find((one) => one.name === 'scale').text, line.x0, line.x1,
+        ..._fullLayout.xaxis.range]; }})()"""
+    )
+    return name, x1 - x0, (x1 - x0) / (high - low)
+
+
+def test_a_scale_bar_stands_on_every_map_at_every_zoom_and_in_downloads(page):
+    name, length, share = bar(page)
+    assert (
+        name == "500 µm" and abs(length - 500) < 1 and 0.1 < share <= 0.25
+    )  # spots lie 100 apart, and on Visium 100 µm
+    page.select_option("#beside", "n_counts")
+    page.focus("#map")
+    for _ in range(5):
+        page.keyboard.press("+")
+    settle(page)
+    assert bar(page) == bar(page, "side") and bar(page)[0] == "100 µm" and bar(page)[2] <= 0.25
+    assert "100 µm" in save(page, "[data-plot=map] [data-as=svg]").decode()
+    sheet = ElementTree.fromstring(save(page, "figure[data-figure=types] [data-as=svg]").decode())
+    tiles = [one for one in sheet if one.tag.endswith("}g")]
+    assert all("500 µm" in "".join(tile.itertext()) for tile in tiles)
+
+
+def test_legends_say_what_they_show_and_in_which_unit(page):
+    for value, title, unit in [
+        ("domain", "Domain", ""),
+        ("gene:CCND1", "CCND1", "ln(1 + counts per 10,000)"),
+        ("type:eL2/3", "eL2/3", "share of the spot"),
+        ("n_counts", "Counts", "counts"),
+    ]:
+        page.select_option("#layer", value)
+        shown(page, title)
+        assert page.inner_text("#legend .title") == title and unit in page.inner_text("#legend")
+        svg = save(page, "[data-plot=map] [data-as=svg]").decode()
+        assert svg.count(f">{title}<") + svg.count(f">{title}<tspan") >= 1 and unit in svg
+
+
 @pytest.mark.parametrize("kind", ["svg", "tsv"])
 def test_every_drawn_figure_and_its_data_are_saved(page, kind: str):
     figures = page.eval_on_selector_all("figure[data-figure]", "all => all.map(one => one.dataset.figure)")

@@ -14,7 +14,7 @@ from spotfuse._core.order import natural
 from spotfuse._core.tables import NAMES, read_spots
 from spotfuse.cohort import DIFFERENCES, FEWEST, MIXING, NEIGHBOURHOODS, RECURRING_MARKERS, Row, flatten, metadata
 from spotfuse.report import _figures
-from spotfuse.report._maps import Layers, bins_of
+from spotfuse.report._maps import Layers, bins_of, microns
 from spotfuse.report._multiqc import MEASURES
 from spotfuse.report._page import VIRIDIS, Pack, domain_colours, duration, grouped, palette, render
 
@@ -145,6 +145,13 @@ def _thumbnail(
     with guard.hdf5(folder / f"{sample}.h5ad") as file:
         spots = np.asarray(ad.io.read_elem(file["obs"][file["obs"].attrs["_index"]]), str)
         xy = np.asarray(file["obsm/spatial"][:, :2], float)
+        note, libraries = file.get("uns/spotfuse", {}), file.get("uns/spatial", {})
+        told = {key: ad.io.read_elem(note[key]) for key in ("platform", "unit") if key in note}
+        factors = {
+            name: {"scalefactors": ad.io.read_elem(library["scalefactors"])}
+            for name, library in libraries.items()
+            if "scalefactors" in library
+        }
     layers = Layers(pack, bins_of(xy, int(np.clip(POINTS // max(n_slices, 1), LEAST_POINTS, MOST_POINTS))))
     x, y = layers.means(xy[:, 0]), layers.means(xy[:, 1])
     found = {
@@ -153,6 +160,7 @@ def _thumbnail(
         "spacing": preparation.spacing(np.column_stack([x, y])),
         "x": pack.numbers(x),
         "y": pack.numbers(y),
+        "microns": microns(told, factors, xy),
     }
     if (folder / "domains.tsv").exists():
         table = read_spots(folder / "domains.tsv").loc[spots]

@@ -1,5 +1,6 @@
 """Spots as a page shows them: each its own, or many of them binned."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,35 @@ from spotfuse import preparation
 from spotfuse._core import keys
 from spotfuse._core.types import Array
 from spotfuse.report._page import Pack
+
+_PITCH = {"visium": 100.0, "st": 200.0}  # µm from the middle of a spot to the next one's
+_UNITS = {"µm": 1.0, "DNBs": 0.5}  # nanoballs of a Stereo-seq chip lie 500 nm apart
+
+
+def microns(note: Mapping[str, Any], libraries: Mapping[str, Any], xy: Array) -> float | None:
+    """Tell how long a slice's unit of length is.
+
+    Parameters
+    ----------
+    note
+        ``platform`` and ``unit`` of ``uns['spotfuse']``.
+    libraries
+        ``uns['spatial']``.
+    xy
+        Coordinates of the spots, shape (n, 2).
+
+    Returns
+    -------
+    µm; None where neither the files nor the platform's array tell.
+    """
+    if note.get("unit") in _UNITS:
+        return _UNITS[note["unit"]]
+    if note.get("platform") in _PITCH:
+        return _PITCH[note["platform"]] / preparation.spacing(xy)
+    for library in libraries.values():
+        if "microns_per_pixel" in library.get("scalefactors", {}):
+            return float(library["scalefactors"]["microns_per_pixel"])
+    return None
 
 
 def bins_of(xy: Array, limit: int) -> Array | None:

@@ -16,7 +16,7 @@ from spotfuse._core.order import natural
 from spotfuse.io import laid_out
 from spotfuse.report import _figures, _words
 from spotfuse.report._genes import pack_genes
-from spotfuse.report._maps import Layers, bins_of, two_components
+from spotfuse.report._maps import Layers, bins_of, microns, two_components
 from spotfuse.report._page import VIRIDIS, Pack, palette, render
 from spotfuse.report._read import LISTED_GENES, Slice
 
@@ -120,6 +120,7 @@ def page(data: Slice) -> str:
         "y": pack.numbers(y),
         "embedding": [pack.numbers(layers.means(column)) for column in two_components(data.adata).T],
         "spacing": preparation.spacing(np.column_stack([x, y])),
+        "microns": microns(data.uns, data.adata.uns.get("spatial") or {}, data.xy),
         "image": image and {key: image[key] for key in ("width", "height")},
         "diameter": image and image["diameter"],
         "layers": layers.all,

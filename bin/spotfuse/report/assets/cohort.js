@@ -14,7 +14,7 @@
       if (state.by === "confidence") return steps[Math.round(255 * value)];
       return state.only === null || value === state.only ? names[state.by][1][value] : faint;
     };
-    return { x: numbers(slice.x), y: numbers(slice.y), width: slice.spacing, colours: Array.from(values, colour) };
+    return { x: numbers(slice.x), y: numbers(slice.y), width: slice.spacing, microns: slice.microns, colours: Array.from(values, colour) };
   }
   const draw = (canvas, slice) => paint(canvas, Math.min(canvas.clientWidth || 190, 400), mapOf(slice, getComputedStyle(document.documentElement).getPropertyValue("--line").trim()));
   const tiles = new Map();
@@ -39,7 +39,7 @@
   }
   if (slices.length) {
     for (const slice of slices) {
-      const canvas = make("canvas", { role: "img", "aria-label": `Map of ${slice.sample}` });
+      const canvas = make("canvas", { width: 190, height: 206, role: "img", "aria-label": `Map of ${slice.sample}` });
       tiles.set(canvas, slice);
       find("#gallery").append(make("a", { class: "tile", href: `../${encodeURIComponent(slice.sample)}/report.html` }, canvas, make("span", {}, slice.sample)));
       watcher.observe(canvas);

@@ -99,6 +99,16 @@ function extent(values) {
   return [lo, hi];
 }
 
+/** Give the length of a scale bar, 1, 2 or 5 times a power of ten, that is at most so many units long, and its name. */
+function scaleBar(most, microns) {
+  const wanted = most * (microns ?? 1);
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  const length = Math.max(...[1, 2, 5].map((m) => m * power).filter((v) => v <= wanted * (1 + 1e-9)));
+  const rounded = (v) => Number(v.toPrecision(3)).toString();
+  const name = microns ? (length >= 1000 ? `${rounded(length / 1000)} mm` : `${rounded(length)} µm`) : `${rounded(length)} units`;
+  return { length: length / (microns ?? 1), name };
+}
+
 /** Fit spots of a width, all in units of the tissue, into a square: give functions that place them, and their width there. */
 function fitted({ x, y, width }, side) {
   const [[x0, x1], [y0, y1]] = [extent(x), extent(y)];
@@ -107,33 +117,47 @@ function fitted({ x, y, width }, side) {
     across: (i) => side / 2 + (x[i] - (x0 + x1) / 2) * scale,
     down: (i) => side / 2 + (y[i] - (y0 + y1) / 2) * scale,
     dot: Math.max(1, 1.08 * width * scale),
+    scale,
   };
 }
 
+const BAR_INK = "#7a828b"; // to be read on light and on dark
+
+/** Draw spots, and below them a scale bar. */
 function paint(canvas, side, map) {
-  canvas.width = canvas.height = Math.round(side * Math.min(devicePixelRatio || 1, 2));
-  const { across, down, dot } = fitted(map, canvas.width);
+  const ratio = Math.min(devicePixelRatio || 1, 2);
+  canvas.width = Math.round(side * ratio);
+  canvas.height = canvas.width + Math.round(16 * ratio);
+  const { across, down, dot, scale } = fitted(map, canvas.width);
   const context = canvas.getContext("2d");
   map.colours.forEach((colour, i) => {
     context.fillStyle = colour;
     context.fillRect(across(i) - dot / 2, down(i) - dot / 2, dot, dot);
   });
+  const bar = scaleBar((0.35 * canvas.width) / scale, map.microns);
+  context.fillStyle = BAR_INK;
+  context.fillRect(0, canvas.width + 6 * ratio, bar.length * scale, 2 * ratio);
+  context.font = `${11 * ratio}px Helvetica, Arial, sans-serif`;
+  context.fillText(bar.name, bar.length * scale + 5 * ratio, canvas.width + 11 * ratio);
 }
 
 /** Save small maps as one picture: a tile each, its spots as squares, its title and note below. */
 function saveSheet(name, as, maps) {
-  const [side, gap, below] = [180, 16, 40];
+  const [side, gap, below] = [180, 16, 56];
   const columns = Math.min(maps.length, Math.max(4, Math.ceil(Math.sqrt(maps.length))));
   const text = (content) => content.replace(/&/g, "&amp;").replace(/</g, "&lt;");
   const short = (content) => text(content.length > 28 ? `${content.slice(0, 27)}…` : content);
   const tiles = maps.map((map, k) => {
-    const { across, down, dot } = fitted(map, side);
+    const { across, down, dot, scale } = fitted(map, side);
+    const bar = scaleBar((0.35 * side) / scale, map.microns);
+    const long = (bar.length * scale).toFixed(1);
     const paths = new Map();
     map.colours.forEach((colour, i) => paths.set(colour, `${paths.get(colour) ?? ""}M${across(i).toFixed(1)} ${down(i).toFixed(1)}h.01`));
     const drawn = [...paths].map(([colour, path]) => `<path stroke="${colour}" d="${path}"/>`).join("");
     return `<g transform="translate(${gap + (k % columns) * (side + gap)} ${gap + Math.floor(k / columns) * (side + below)})"><title>${text(map.title)}</title>`
       + `<g fill="none" stroke-width="${dot.toFixed(2)}" stroke-linecap="square">${drawn}</g>`
-      + `<text y="${side + 14}">${short(map.title)}</text><text y="${side + 28}" fill="${PRINT_INK.soft}">${short(map.note ?? "")}</text></g>`;
+      + `<rect y="${side + 2}" width="${long}" height="2" fill="${PRINT_INK.soft}"/><text class="bar" x="${Number(long) + 5}" y="${side + 7}" font-size="10" fill="${PRINT_INK.soft}">${bar.name}</text>`
+      + `<text y="${side + 26}">${short(map.title)}</text><text y="${side + 40}" fill="${PRINT_INK.soft}">${short(map.note ?? "")}</text></g>`;
   });
   const [width, height] = [gap + columns * (side + gap), gap + Math.ceil(maps.length / columns) * (side + below)];
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="Helvetica, Arial, sans-serif" font-size="12">`

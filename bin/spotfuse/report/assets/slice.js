@@ -125,7 +125,26 @@
       sizing: "stretch", layer: "below", opacity: Number(find("#image").value),
     }] : [];
   }
-  function layout(layer, tissue) {
+  /** Domain numbers, and of the tissue a scale bar, of the embedding the names of its axes. */
+  function marks(layer, tissue, [from, to]) {
+    const label = { showarrow: false, font: { size: 12, color: "#000" }, bgcolor: "rgba(255,255,255,.82)", borderpad: 2, captureevents: false };
+    if (!tissue) {
+      const corner = { ...label, xref: "paper", yref: "paper", x: 0, y: 0 };
+      return { shapes: [], annotations: [...annotations(layer, embedding),
+        { ...corner, xanchor: "left", yanchor: "bottom", xshift: 24, text: "PC1 →" },
+        { ...corner, xanchor: "left", yanchor: "bottom", yshift: 24, text: "PC2", textangle: -90 },
+      ] };
+    }
+    const { length, name } = scaleBar(0.25 * Math.abs(to - from), header.microns);
+    const start = from + 0.03 * (to - from);
+    const line = (color, width) => ({ type: "line", xref: "x", yref: "paper", x0: start, x1: start + Math.sign(to - from) * length, y0: 0.03, y1: 0.03, line: { color, width } });
+    return {
+      shapes: [line("#fff", 6), line("#000", 3)],
+      annotations: [...annotations(layer, [x, y]),
+        { ...label, xref: "x", yref: "paper", x: start, y: 0.03, xanchor: "left", yanchor: "bottom", yshift: 4, text: name, name: "scale" }],
+    };
+  }
+  function layout(layer, tissue, across = whole.x) {
     const axis = { visible: false, zeroline: false, showgrid: false };
     return {
       margin: { l: 0, r: 0, t: 32, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -136,7 +155,7 @@
       xaxis: { ...axis, range: tissue ? whole.x : undefined },
       yaxis: { ...axis, scaleanchor: tissue ? "x" : undefined, range: tissue ? whole.y : undefined },
       images: tissue ? images() : [],
-      annotations: annotations(layer, tissue ? [x, y] : embedding),
+      ...marks(layer, tissue, across),
     };
   }
   function trace(layer, tissue) {
@@ -158,12 +177,13 @@
   function fitSpots(plot) {
     const { xaxis, yaxis } = plot._fullLayout;
     const scale = Math.min(xaxis._length / Math.abs(xaxis.range[1] - xaxis.range[0]), yaxis._length / Math.abs(yaxis.range[1] - yaxis.range[0]));
-    return Plotly.restyle(plot, { "marker.size": Math.max(1.2, diameter * scale * Number(find("#size").value)) });
+    const size = Math.max(1.2, diameter * scale * Number(find("#size").value));
+    return Plotly.update(plot, { "marker.size": size }, marks(plot === map ? state.layer : sideLayer(), true, xaxis.range));
   }
   const isTissue = (plot) => plot === map || state.beside !== null;
   async function draw(plot) {
     const layer = plot === map ? state.layer : sideLayer();
-    await Plotly.react(plot, [trace(layer, isTissue(plot))], { ...layout(layer, isTissue(plot)), ...kept(plot) }, config);
+    await Plotly.react(plot, [trace(layer, isTissue(plot))], { ...layout(layer, isTissue(plot), plot._fullLayout?.xaxis.range), ...kept(plot) }, config);
     if (isTissue(plot)) await fitSpots(plot);
   }
   /** The zoom and the tool that stand now, as long as the plot goes on showing the same kind of thing. */
@@ -244,20 +264,23 @@
     if (state.beside) legend(state.beside, find("#side-legend"));
     else find("#side-legend").replaceChildren();
   }
+  const unitOf = (layer) => ({ Genes: "ln(1 + counts per 10,000)", "Cell types": "share of the spot" })[layer.group]
+    ?? ({ attention: "0: like expression counts; 1: neighbours in the tissue count", confidence: "probability", n_counts: "counts", n_genes: "genes", mt_share: "share of the counts" })[layer.key] ?? "";
   function legend(layer, box) {
+    const title = make("b", { class: "title" }, layer.label);
     if (layer.kind === "value") {
       const { lo, hi } = range(layer);
       const clipped = layer.clip && hi < layer.data.hi;
-      box.replaceChildren(make("div", { class: "ramp" }, say(lo),
+      box.replaceChildren(make("div", { class: "ramp" }, title, say(lo),
         make("i", { style: `background:linear-gradient(to right,${header.scale.join(",")})` }), `${clipped ? "≥ " : ""}${say(hi)}`,
-        make("span", { class: "note" }, { Genes: "ln(1 + counts per 10,000)", "Cell types": "share of the spot", Model: "0: like expression counts; 1: neighbours in the tissue count" }[layer.group] ?? "")));
+        make("span", { class: "note" }, unitOf(layer))));
       return;
     }
     const counts = new Array(layer.names.length).fill(0);
     const sizes = header.inBin && numbers(header.inBin);
     const total = sizes ? sizes.reduce((a, b) => a + b, 0) : n;
     numbers(layer.data).forEach((code, i) => { counts[code] += sizes ? sizes[i] : 1; });
-    box.replaceChildren(make("div", { class: "chips", role: "group", "aria-label": `${layer.label}: show one alone` },
+    box.replaceChildren(make("div", { class: "chips", role: "group", "aria-label": `${layer.label}: show one alone` }, title,
       ...layer.names.map((name, code) => counts[code] ? make("button", {
         type: "button", class: "chip", "data-code": code, "aria-pressed": "false", onclick: () => isolate(layer, code),
       }, make("span", { class: "swatch", style: `background:${layer.colours[code]}` }), `${name}`, make("span", { class: "note" }, percent(counts[code] / total))) : "").filter(Boolean)));
@@ -453,14 +476,14 @@
         ...base, showlegend: false,
         marker: {
           ...base.marker, color: Array.from(numbers(layer.data)), cmin: lo, cmax: hi, showscale: true,
-          colorscale: header.scale.map((colour, i) => [i / (header.scale.length - 1), colour]), colorbar: { thickness: 14, len: 0.5, outlinewidth: 0 },
+          colorscale: header.scale.map((colour, i) => [i / (header.scale.length - 1), colour]), colorbar: { thickness: 14, len: 0.5, outlinewidth: 0, title: { text: [plain(layer.label), unitOf(layer)].filter(Boolean).join("<br>"), font: { size: 12 } } },
         },
       }];
     }
     const figure = {
-      ...layout(layer, tissue), ...(tissue ? zoomOf(plot) : {}), ...size, showlegend: layer.kind === "category",
+      ...layout(layer, tissue, live.xaxis.range), ...(tissue ? zoomOf(plot) : {}), ...size, showlegend: layer.kind === "category",
       title: { text: `${plain(sample)}: ${plain(layer.label)}`, x: 0.02, font: { size: 17 } }, margin: { l: 10, r: 10, t: 50, b: 10 },
-      font: { family: "Helvetica, Arial, sans-serif", color: "#1b1f24" }, paper_bgcolor: "#ffffff", legend: { itemsizing: "constant" },
+      font: { family: "Helvetica, Arial, sans-serif", color: "#1b1f24" }, paper_bgcolor: "#ffffff", legend: { itemsizing: "constant", title: { text: plain(layer.label) } },
     };
     const url = await Plotly.toImage({ data: traces, layout: figure }, { format: "svg", ...size });
     await savePicture(name, as, decodeURIComponent(url.slice(url.indexOf(",") + 1)), size.width, size.height);
@@ -515,7 +538,7 @@
   const waiting = new Map();
   const watcher = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => { if (isIntersecting) paintNow(target); }), { rootMargin: "300px" });
   function paintNow(canvas) {
-    if (waiting.has(canvas)) paint(canvas, 150, { x, y, width: diameter, colours: colours(waiting.get(canvas)) });
+    if (waiting.has(canvas)) paint(canvas, 150, { x, y, width: diameter, microns: header.microns, colours: colours(waiting.get(canvas)) });
     waiting.delete(canvas);
     watcher.unobserve(canvas);
   }
@@ -528,18 +551,19 @@
     }
   });
   const galleries = { types: [], genes: [] };
+  const top = (layer) => `${range(layer).hi < layer.data.hi ? "≥ " : ""}${say(range(layer).hi)}`;
   const mean = (layer) => { const values = numbers(layer.data).filter((v) => !Number.isNaN(v)); return values.reduce((a, b) => a + b, 0) / (values.length || 1); };
   for (const layer of layers) {
-    if (layer.key.startsWith("type:")) galleries.types.push({ layer, note: `mean ${percent(mean(layer))}`, rank: mean(layer) });
+    if (layer.key.startsWith("type:")) galleries.types.push({ layer, note: `mean ${percent(mean(layer))}, most ${percent(range(layer).hi)}`, rank: mean(layer) });
   }
   galleries.types.sort((a, b) => b.rank - a.rank);
   for (const name of domain.names) {
     const row = header.markers.find((one) => one[0] === name && placeOf.has(one[1]) && !galleries.genes.some(({ layer }) => layer.label === one[1]));
-    if (row) galleries.genes.push({ layer: await layerOf(`gene:${row[1]}`), note: `marker of domain ${name}` });
+    if (row) galleries.genes.push({ layer: await layerOf(`gene:${row[1]}`), note: `domain ${name}, yellow ${top(await layerOf(`gene:${row[1]}`))}` });
   }
   for (const [name, maps] of Object.entries(galleries)) {
     find(`[data-figure=${name}] .gallery`)?.append(...maps.map(({ layer, note }) => {
-      const canvas = make("canvas", { "aria-hidden": "true" });
+      const canvas = make("canvas", { width: 150, height: 166, "aria-hidden": "true" });
       waiting.set(canvas, layer);
       watcher.observe(canvas);
       return make("button", { type: "button", onclick: () => { show(layer); find("#tissue").scrollIntoView(); } }, canvas, make("span", {}, layer.label, make("small", {}, note)));
@@ -548,7 +572,7 @@
   function saveGallery(name, as) {
     const maps = galleries[name];
     if (as === "tsv") return saveTable(`${sample}_${name}`, spotRows([x, y], ["x", "y"], maps.map(({ layer }) => layer), null));
-    return saveSheet(`${sample}_${name}`, as, maps.map(({ layer, note }) => ({ title: layer.label, note, x, y, width: diameter, colours: colours(layer) })));
+    return saveSheet(`${sample}_${name}`, as, maps.map(({ layer, note }) => ({ title: layer.label, note, x, y, width: diameter, microns: header.microns, colours: colours(layer) })));
   }
 
   // ---- start ----
