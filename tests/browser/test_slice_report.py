@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from spotfuse import patterns
+from spotfuse.io import read_annotation
 
 EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>{{7*7}}'
 
@@ -112,6 +114,74 @@ def test_a_lasso_in_the_embedding_selects_the_same_spots_in_the_tissue(page):
     page.click("#clear")
     settle(page)
     assert chosen(page) is None
+
+
+def select(page, corners: tuple[int, int]) -> list[int]:
+    """Select the spots of a box on the tissue, from one spot to another."""
+    page.click("#map .modebar [data-val=select]")
+    (x0, y0), (x1, y1) = (where(page, spot) for spot in corners)
+    page.mouse.move(x0 - 6, y0 - 6)
+    page.mouse.down()
+    page.mouse.move(x1 + 6, y1 + 6, steps=5)
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('#map').data[0].selectedpoints?.length > 0")
+    settle(page)
+    return chosen(page)
+
+
+def test_a_selection_tells_its_genes_and_is_kept_as_an_annotation(page, tmp_path: Path):
+    some = select(page, (9, 9 * 18 + 17))  # all of it in domain 2
+    assert len(some) == 90
+    assert "domain 2 100 %" in page.inner_text("#status") and "B cell" in page.inner_text("#status")
+    page.click("#selection-genes")
+    page.wait_for_selector("#selection-table tbody tr")
+    first = page.locator("#selection-table tbody tr").first.inner_text().split()
+    assert first[0] == "CCND1" and float(first[1]) > 2 and float(first[2]) > 0.9
+    saved = pd.read_csv(io.BytesIO(save(page, "#selection-save")), sep="\t", keep_default_na=False)
+    assert saved["gene"][0] == "CCND1"
+    page.fill("#region-name", EVIL)
+    page.press("#region-name", "Enter")
+    page.keyboard.press("Escape")
+    settle(page)
+    assert page.locator("#selection").is_hidden()
+    select(page, (14 * 18 + 12, 16 * 18 + 16))
+    page.fill("#region-name", "tumour")
+    page.click("#region-keep")
+    (tmp_path / "regions.tsv").write_bytes(save(page, "#regions-save"))
+    known = read_annotation("slice.h5ad", str(tmp_path / "regions.tsv"))
+    assert dict(known.value_counts()) == {EVIL: 90, "tumour": 15} and known["spot9"] == EVIL
+    page.click("#regions button:has-text('tumour')")
+    settle(page)
+    assert len(chosen(page)) == 15
+
+
+def test_the_genes_of_a_domain_s_spots_are_its_markers(page, slice_report: Path):
+    adata = ad.read_h5ad(slice_report.parent / "S1.h5ad")
+    page.click("#legend .chip >> nth=1")
+    page.click("#selection-genes")
+    page.wait_for_selector("#selection-table tbody tr")
+    found = pd.read_csv(io.BytesIO(save(page, "#selection-save")), sep="\t", keep_default_na=False).set_index("gene")
+    markers = patterns.markers(adata, adata.obs["domain"].astype(str)).query("domain == 2").set_index("gene")
+    assert list(found.index[: len(markers)]) == list(markers.index)
+    np.testing.assert_allclose(found.loc[markers.index], markers[list(found)], rtol=1e-3)
+
+
+def test_the_hint_tells_all_of_a_spot_goes_on_escape_and_is_not_printed(page):
+    page.mouse.move(*where(page, 40))
+    page.wait_for_selector(".tip:not([hidden])")
+    text = page.inner_text(".tip")
+    assert "annotation: L1" in text and "x 500, y 300" in text and "B cell" in text and "%" in text
+    page.keyboard.press("Escape")
+    assert page.locator(".tip").is_hidden()
+    page.mouse.move(*where(page, 41))
+    page.wait_for_selector(".tip:not([hidden])")
+    page.pdf()
+    printed = page.evaluate(
+        """[...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+        .filter((rule) => rule.media?.mediaText === 'print').flatMap((rule) => [...rule.cssRules])
+        .filter((rule) => rule.style?.display === 'none').map((rule) => rule.selectorText).join()"""
+    )
+    assert ".tip" in printed
 
 
 def test_a_second_map_follows_the_zoom_of_the_first(page):
@@ -425,6 +495,18 @@ def test_the_theme_switches_by_keyboard(page):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     settle(page)
     assert page.evaluate("document.querySelector('#map').layout.font.color") == "#e8ebef"
+
+
+def test_the_same_again_is_pasted_and_methods_and_references_are_taken_along(page):
+    page.evaluate("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.click("#made [data-copy=command]")
+    command = page.evaluate("window.copied")
+    assert command.startswith("cat > samplesheet.csv <<'EOF'\nsample,data,annotation,donor\nS1,x.h5ad,layers.tsv,")
+    assert "\nEOF\nnextflow run " in command and "--encoder spotfuse" in command
+    page.click("#made [data-copy=methods]")
+    assert "Spotfuse 0" in page.evaluate("window.copied") and "mclust" in page.evaluate("window.copied")
+    bibtex = save(page, "#bibtex").decode()
+    assert bibtex.count("@article{") == bibtex.count("\n}\n") >= 4 and "doi = {10.1038/s41467-023-36796-3}" in bibtex
 
 
 def test_it_prints_with_its_maps(page):

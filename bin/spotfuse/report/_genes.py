@@ -55,7 +55,7 @@ def pack_genes(
         squares += np.asarray(counts.multiply(counts).sum(axis=0), float).ravel()
         np.add.at(totals, places[rows], np.asarray(counts.sum(axis=1), float).ravel())
     columns = _chosen(adata, held, sums, squares, n_points, first)
-    parts = []
+    parts: list[sparse.csr_matrix] = []
     for rows, counts in _blocks(adata):
         part = counts[:, columns]
         if bins is not None:

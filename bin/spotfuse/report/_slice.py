@@ -75,6 +75,7 @@ def page(data: Slice) -> str:
     listed = _listed(data)
     genes, packed_genes = pack_genes(data.adata, bins, n_points, listed, pack)
 
+    works = _words.cite(data)
     image = _image(data.adata)
     markers = _marker_rows(data.tables["markers"])
     context = {
@@ -106,7 +107,8 @@ def page(data: Slice) -> str:
         "losses": _lines(data.tables["loss"], "loss", "epoch", tables),
         "steps": _words.steps(data),
         "made": _words.made(data),
-        "cite": _words.cite(data),
+        "methods": _words.methods(data),
+        "cite": works,
         "version": __version__,
     }
     if data.has_domains:
@@ -127,6 +129,7 @@ def page(data: Slice) -> str:
         "genes": genes,
         "listed": listed,
         "markers": markers,
+        "bibtex": "\n".join(work.bibtex for work in works),
         "tables": tables,
         "scale": VIRIDIS,
     }

@@ -1,7 +1,7 @@
 """What the report of a slice says."""
 
 import shlex
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -225,11 +225,12 @@ def steps(data: Slice) -> list[dict[str, Any]]:
 
 
 def made(data: Slice) -> dict[str, Any]:
-    """Give what makes the slice again: its row of the sheet, the command, parameters, versions and the seed."""
+    """Give what makes the slice again: a command that writes its sheet and runs, parameters, versions and the seed."""
     parameters = data.uns.get("parameters", {})
     row = data.uns.get("sample", {})
     given = {key: row[key] for key in sorted(row, key=_place_in_sheet) if row[key] not in (None, "")}
-    words = ["nextflow run spotfuse", "--input samplesheet.csv", "--outdir results"] + [
+    sheet = [",".join(given), ",".join(_cell(str(value)) for value in given.values())]
+    words = ['nextflow run "${SPOTFUSE:-.}"', "--input samplesheet.csv", "--outdir results"] + [
         f"--{key} {shlex.quote(str(value).lower() if isinstance(value, bool) else str(value))}"
         for key, value in parameters.items()
         if value not in (None, "") and isinstance(value, str | int | float)
@@ -238,50 +239,196 @@ def made(data: Slice) -> dict[str, Any]:
         "parameters": flatten(parameters),
         "versions": dict(sorted(data.uns.get("versions", {}).items(), key=lambda pair: pair[0].lower())),
         "seed": data.uns.get("seed"),
-        "sheet": [",".join(given), ",".join(_cell(str(value)) for value in given.values())] if given else [],
-        "command": " \\\n    ".join(words),
+        "command": "\n".join(["cat > samplesheet.csv <<'EOF'", *sheet, "EOF", " \\\n    ".join(words)])
+        if given
+        else "",
     }
 
 
-def cite(data: Slice) -> list[tuple[str, str, str]]:
-    """Give the works that the slice rests on: what for, the work, its DOI."""
-    works = [
-        ("Pipeline", f"Spotfuse {__version__}; please cite the works that it builds on.", ""),
-        (
-            "Domains (dual encoder, after GraphST)",
-            "Long Y, Ang KS, Li M, et al. Spatially informed clustering, integration, and deconvolution of spatial "
-            "transcriptomics with GraphST. Nature Communications 2023; 14: 1155.",
-            "10.1038/s41467-023-36796-3",
-        ),
-        (
-            "Domains (mclust)",
-            "Scrucca L, Fop M, Murphy TB, Raftery AE. mclust 5: clustering, classification and density estimation "
-            "using Gaussian finite mixture models. The R Journal 2016; 8: 289–317.",
-            "10.32614/RJ-2016-021",
-        ),
-        (
+def methods(data: Slice) -> str:
+    """Write the paragraph that a paper's methods need."""
+    given, prepared = data.uns.get("parameters", {}), data.uns.get("prepare", {})
+    encoder = given.get("encoder", "spotfuse")
+    text = f"The slice was analysed with Spotfuse {__version__}. "
+    if {"min_counts", "min_genes", "max_mt_share"} <= set(prepared):
+        most = prepared["max_mt_share"]
+        mitochondrial = f" and at most {percent(most)} mitochondrial counts" if most < 1 else ""
+        text += (
+            f"Spots with at least {_counted(prepared['min_counts'], 'count')} and "
+            f"{_counted(prepared['min_genes'], 'gene')}{mitochondrial} were kept: "
+            f"{grouped(data.metrics.get('n_spots'))} spots and {grouped(data.metrics.get('n_genes'))} genes. "
+        )
+    if {"n_top_genes", "n_components"} <= set(prepared):
+        text += (
+            f"Of at most {prepared['n_top_genes']:,} variable genes, up to {prepared['n_components']} principal "
+            "components each of log-normalised counts and of Pearson residuals were taken. "
+        )
+    if data.has_domains:
+        how = (
+            "SpatialFusion's encoder with its published equations"
+            if encoder == "published"
+            else "a dual graph encoder with attention and contrast, after GraphST (Long et al. 2023)"
+        )
+        curve = data.tables["n_domains"]
+        number = (
+            "a number that was given"
+            if curve is None or not len(curve)
+            else "the number on which labellings agree best"
+        )
+        group = data.uns.get("sample", {}).get("group")
+        together = f", together with the other slices of group {group}," if group else ""
+        text += (
+            f"Spots were embedded{together} by {how}, and divided into {len(data.names)} domains, {number}, by a vote "
+            "over Gaussian mixtures (mclust; Scrucca et al. 2016) at several scales of smoothing. "
+        )
+    if data.tables["markers"] is not None:
+        text += (
+            "Marker genes of a domain have a Benjamini–Hochberg adjusted p below 0.05 (Benjamini and Hochberg 1995) in "
+            "Wilcoxon's rank-sum test against the rest of the slice and are at least 1.5 times as high. "
+        )
+    if data.tables["spatial_genes"] is not None:
+        text += "Spatial patterns of genes were ranked by Moran's I (Moran 1950) with exact moments under permutation. "
+    if data.types:
+        mapping = given.get("deconvolution") == "cell_mapping"
+        cells = data.deconvolution.get("n_cells")
+        reference = (
+            f"a reference of {cells:,} cells of {len(data.types)}" if cells else f"a reference of {len(data.types)}"
+        )
+        text += (
+            f"Proportions of cell types were estimated from {reference} types by spatially regularised regression, "
+            f"after CARD (Ma and Zhou 2022){', and laid on the cells of the reference' if mapping else ''}. "
+        )
+    versions = {name: version for name, version in data.uns.get("versions", {}).items() if name != "spotfuse"}
+    told = [f"{name} {version}" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower())]
+    seed = data.uns.get("seed")
+    text += f"All randomness comes from seed {seed}. " if seed is not None else ""
+    return text + (f"Versions: {', '.join(told)}." if told else "")
+
+
+class Work(NamedTuple):
+    """A work to cite, and what for."""
+
+    what: str
+    key: str
+    authors: str
+    title: str
+    journal: str
+    year: int
+    place: str
+    doi: str
+
+    @property
+    def text(self) -> str:
+        """Give it as a list of references has it."""
+        return f"{self.authors}. {self.title}. {self.journal} {self.year}{f'; {self.place}' if self.place else ''}."
+
+    @property
+    def bibtex(self) -> str:
+        """Give it as BibTeX has it."""
+        volume, _, pages = self.place.partition(": ")
+        names = [name.split(" ") for name in self.authors.removesuffix(", et al").split(", ")]
+        authors = [f"{' '.join(words[:-1])}, {' '.join(words[-1])}" for words in names]
+        authors += ["others"] if self.authors.endswith("et al") else []
+        fields = {
+            "author": " and ".join(authors),
+            "title": f"{{{self.title}}}",
+            "journal": self.journal,
+            "year": str(self.year),
+            "volume": volume,
+            "pages": pages.replace("–", "--"),
+            "doi": self.doi,
+        }
+        return "\n".join([f"@article{{{self.key},", *(f"  {k} = {{{v}}}," for k, v in fields.items() if v), "}", ""])
+
+
+def cite(data: Slice) -> list[Work]:
+    """Give the works that the slice rests on."""
+    works = []
+    if data.has_domains:
+        works += [
+            Work(
+                "Domains (dual encoder, after GraphST)",
+                "long2023graphst",
+                "Long Y, Ang KS, Li M, et al",
+                "Spatially informed clustering, integration, and deconvolution of spatial transcriptomics with GraphST",
+                "Nature Communications",
+                2023,
+                "14: 1155",
+                "10.1038/s41467-023-36796-3",
+            ),
+            Work(
+                "Domains (mclust)",
+                "scrucca2016mclust",
+                "Scrucca L, Fop M, Murphy TB, Raftery AE",
+                "mclust 5: clustering, classification and density estimation using Gaussian finite mixture models",
+                "The R Journal",
+                2016,
+                "8: 289–317",
+                "10.32614/RJ-2016-021",
+            ),
+        ]
+    if data.types:
+        works.append(
+            Work(
+                "Cell types (spatially informed deconvolution)",
+                "ma2022card",
+                "Ma Y, Zhou X",
+                "Spatially informed cell-type deconvolution for spatial transcriptomics",
+                "Nature Biotechnology",
+                2022,
+                "40: 1349–1359",
+                "10.1038/s41587-022-01273-7",
+            )
+        )
+    if data.tables["markers"] is not None:
+        works.append(
+            Work(
+                "Marker genes (adjusted p)",
+                "benjamini1995fdr",
+                "Benjamini Y, Hochberg Y",
+                "Controlling the false discovery rate: a practical and powerful approach to multiple testing",
+                "Journal of the Royal Statistical Society B",
+                1995,
+                "57: 289–300",
+                "10.1111/j.2517-6161.1995.tb02031.x",
+            )
+        )
+    if data.tables["spatial_genes"] is not None:
+        works.append(
+            Work(
+                "Genes with a pattern in space",
+                "moran1950notes",
+                "Moran PAP",
+                "Notes on continuous stochastic phenomena",
+                "Biometrika",
+                1950,
+                "37: 17–23",
+                "10.1093/biomet/37.1-2.17",
+            )
+        )
+    return [
+        *works,
+        Work(
             "Data handling (anndata)",
-            "Virshup I, Rybakov S, Theis FJ, Angerer P, Wolf FA. anndata: Access and store annotated data matrices. "
-            "Journal of Open Source Software 2024; 9: 4371.",
+            "virshup2024anndata",
+            "Virshup I, Rybakov S, Theis FJ, Angerer P, Wolf FA",
+            "anndata: Access and store annotated data matrices",
+            "Journal of Open Source Software",
+            2024,
+            "9: 4371",
             "10.21105/joss.04371",
         ),
-        (
+        Work(
             "Colours",
-            "Petroff MA. Accessible color sequences for data visualization. arXiv 2021.",
+            "petroff2021colours",
+            "Petroff MA",
+            "Accessible color sequences for data visualization",
+            "arXiv",
+            2021,
+            "",
             "10.48550/arXiv.2107.02270",
         ),
     ]
-    if data.types:
-        works.insert(
-            3,
-            (
-                "Cell types (spatially informed deconvolution)",
-                "Ma Y, Zhou X. Spatially informed cell-type deconvolution for spatial transcriptomics. "
-                "Nature Biotechnology 2022; 40: 1349–1359.",
-                "10.1038/s41587-022-01273-7",
-            ),
-        )
-    return works
 
 
 def _of_steps(data: Slice, kind: str) -> list[tuple[str, float]]:
@@ -295,6 +442,10 @@ def _place_in_sheet(name: str) -> int:
 
 def _cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:,g} {what}{'' if number == 1 else 's'}"
 
 
 def _numbers(curve: pd.DataFrame) -> str:

@@ -23,28 +23,33 @@
   for (const name of genes.names) inSpellings.set(name.toLowerCase(), [...(inSpellings.get(name.toLowerCase()) ?? []), name]);
   const packedGenes = find("#genes")?.textContent.split("\n") ?? [];
   const opened = new Map();
-  /** The layers of a gene and of those that are packed with it. */
-  async function open(k) {
+  /** Read the genes that are packed together: `take(gene, points, counts)` gets each with the points that have it. */
+  async function unpackGenes(k, take) {
     const raw = new Uint8Array(await inflate(packedGenes[k]));
     const held = numbers(genes.held);
     const units = numbers(genes.units);
-    const totals = numbers(genes.totals);
     let gap = 0;
     let code = genes.splits[k];
     for (let j = k * genes.together; j < Math.min((k + 1) * genes.together, genes.names.length); j++) {
-      const values = new Float32Array(n);
-      let hi = 0;
-      for (let left = held[j], i = -1; left; left--) {
+      const points = new Uint32Array(held[j]);
+      const counts = new Float32Array(held[j]);
+      for (let at = 0, i = -1; at < held[j]; at++) {
         i++;
         while (raw[gap] === 255) i += raw[gap++];
         i += raw[gap++];
-        values[i] = Math.log1p((1e4 * units[j] * genes.levels[raw[code++]]) / totals[i]);
-        hi = Math.max(hi, values[i]);
+        points[at] = i;
+        counts[at] = units[j] * genes.levels[raw[code++]];
       }
-      const name = genes.names[j];
-      byKey.set(`gene:${name}`, { key: `gene:${name}`, label: name, group: "Genes", kind: "value", clip: true, data: { values, lo: 0, hi } });
+      take(genes.names[j], points, counts);
     }
   }
+  const open = (k) => unpackGenes(k, (name, points, counts) => {
+    const totals = numbers(genes.totals);
+    const values = new Float32Array(n);
+    points.forEach((i, at) => { values[i] = Math.log1p((1e4 * counts[at]) / totals[i]); });
+    const key = `gene:${name}`;
+    byKey.set(key, { key, label: name, group: "Genes", kind: "value", clip: true, data: { values, lo: 0, hi: extent(values)[1] } });
+  });
   /** The layer of a key; a gene's once it is unpacked. */
   async function layerOf(key) {
     if (!byKey.has(key) && key.startsWith("gene:")) {
@@ -223,9 +228,21 @@
     for (const plot of [map, side]) if (plot.layout.selections?.length) Plotly.relayout(plot, { selections: [] });
     return choose(indices, { layer, code });
   }
+  /** Cell types of points by their mean share, the most abundant first. */
+  function typesOf(indices) {
+    const shares = layers.filter((layer) => layer.key.startsWith("type:")).map((layer) => {
+      const values = numbers(layer.data);
+      const known = indices.filter((i) => !Number.isNaN(values[i]));
+      return [layer.label, known.reduce((sum, i) => sum + values[i], 0) / known.length];
+    });
+    return shares.filter(([, share]) => share >= 0.005).sort((a, b) => b[1] - a[1]);
+  }
+  let reported = null;
   function report() {
     const { chosen, choice } = state;
-    find("#clear").hidden = find("#selected").hidden = chosen === null;
+    find("#clear").hidden = find("#selected").hidden = find("#selection").hidden = chosen === null || !chosen.length;
+    if (chosen !== reported) find("#selection-found").hidden = true;
+    reported = chosen;
     findAll("[data-isolate]").forEach((chip) => {
       chip.setAttribute("aria-pressed", String(choice?.layer === domain && choice.code === Number(chip.dataset.isolate)));
     });
@@ -243,6 +260,8 @@
       const top = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 4);
       words.push(`of ${top.map(([k, count]) => `domain ${domain.names[k]} ${percent(count / chosen.length)}`).join(", ")}`);
     }
+    const most = typesOf(chosen).slice(0, 3);
+    if (most.length) words.push(`· ${most.map(([name, share]) => `${name} ${percent(share)}`).join(", ")}`);
     if (state.layer.kind === "value") {
       const values = numbers(state.layer.data);
       const inside = new Set(chosen);
@@ -256,6 +275,77 @@
     }
     find("#status").textContent = words.join(" ");
   }
+
+  // ---- what a selection holds ----
+  /** The genes that mark chosen points, as markers of domains are found: much higher, and so in most of them. */
+  async function genesOf(indices) {
+    const totals = numbers(genes.totals);
+    const isIn = new Uint8Array(n);
+    for (const i of indices) isIn[i] = 1;
+    let [within, without] = [0, 0];
+    totals.forEach((total, i) => { if (isIn[i]) within += total; else without += total; });
+    const [nIn, nOut] = [indices.length, n - indices.length];
+    const found = [];
+    for (let k = 0; k < packedGenes.length; k++) {
+      await unpackGenes(k, (name, points, counts) => {
+        let sum = 0, rest = 0, there = 0;
+        points.forEach((i, at) => { if (isIn[i]) { sum += counts[at]; there++; } else rest += counts[at]; });
+        const fold = Math.log2((sum + 1) / ((rest / without) * within + 1));
+        const [shareIn, shareOut] = [there / nIn, (points.length - there) / nOut];
+        if (fold < Math.log2(1.5) || !(sum / nIn >= (1.5 * rest) / nOut || shareIn - shareOut >= 0.1)) return;
+        // the chance that a point inside has more than one outside: all that lack the gene come first, and share a place
+        const level = points.length && Float64Array.from(points, (i, at) => counts[at] / totals[i]);
+        const order = Array.from(points.keys()).sort((a, b) => level[a] - level[b]);
+        let below = nOut - (points.length - there);
+        let pairs = (below * (nIn - there)) / 2;
+        for (let at = 0; at < order.length;) {
+          let [alikeIn, alikeOut] = [0, 0];
+          for (const first = level[order[at]]; at < order.length && level[order[at]] === first; at++) {
+            if (isIn[points[order[at]]]) alikeIn++; else alikeOut++;
+          }
+          pairs += alikeIn * (below + alikeOut / 2);
+          below += alikeOut;
+        }
+        const auc = pairs / (nIn * nOut);
+        found.push([name, fold, auc, shareIn, shareOut]);
+      });
+    }
+    const score = ([, fold, auc]) => fold * (2 * auc - 1);
+    return found.filter(([, , auc]) => auc > 0.5).sort((a, b) => score(b) - score(a)).slice(0, 100);
+  }
+  let compared = [];
+  async function compareSelection() {
+    const indices = state.chosen;
+    find("#selection-genes").disabled = true;
+    compared = await genesOf(indices);
+    find("#selection-genes").disabled = false;
+    if (state.chosen !== indices) return;
+    const number = (text) => make("td", { class: "number" }, text);
+    find("#selection-table tbody").replaceChildren(...compared.slice(0, 12).map(([name, fold, auc, shareIn, shareOut]) => make("tr", {},
+      make("td", {}, make("button", { type: "button", class: "link", "data-gene": name }, name)),
+      number(fold.toFixed(2)), number(auc.toFixed(2)), number(percent(shareIn)), number(percent(shareOut)))));
+    find("#selection-said").textContent = compared.length ? "Higher in the selection than elsewhere. It was drawn by eye: there is no p to these." : "No gene is 1.5 times as high in the selection as elsewhere.";
+    find("#selection-found").hidden = false;
+  }
+  find("#selection-genes").addEventListener("click", compareSelection);
+  find("#selection-save").addEventListener("click", () => saveTable(`${sample}_selection_genes`, [["gene", "log_fold_change", "auc", "share_in", "share_out"], ...compared.map(([name, ...rest]) => [name, ...rest.map((v) => Number(v.toPrecision(6)))])]));
+  const regions = new Map(); // of a name the spots
+  function keepRegion() {
+    const name = find("#region-name").value.trim();
+    if (!name || !state.chosen) return;
+    const chosen = new Set(state.chosen); // a spot is of the region that it was given last
+    for (const [other, members] of regions) regions.set(other, members.filter((i) => !chosen.has(i)));
+    regions.set(name, [...(regions.get(name) ?? []), ...chosen].sort((a, b) => a - b));
+    for (const [other, members] of regions) if (!members.length) regions.delete(other);
+    find("#region-name").value = "";
+    find("#regions").replaceChildren(...[...regions].map(([one, members]) => make("button", {
+      type: "button", class: "chip", onclick: () => choose(members, null),
+    }, one, make("span", { class: "note" }, `${members.length.toLocaleString("en")} spots`))));
+    find("#regions-save").hidden = false;
+  }
+  find("#region-keep")?.addEventListener("click", keepRegion);
+  find("#region-name")?.addEventListener("keydown", (event) => { if (event.key === "Enter") keepRegion(); });
+  find("#regions-save").addEventListener("click", () => saveTable(`${sample}_regions`, [["spot", "region"], ...[...regions].flatMap(([name, members]) => members.map((i) => [header.spots[i], name]))]));
 
   // ---- legend, titles, controls ----
   function legends() {
@@ -395,7 +485,11 @@
   find("#numbers").addEventListener("change", () => [map, side].forEach(draw));
   find("#clear").addEventListener("click", clear);
   find("#selected").addEventListener("click", () => saveTable(`${sample}_selected`, spotRows([x, y], ["x", "y"], [state.layer], state.chosen)));
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.chosen !== null) clear(); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    tip.hidden = true;
+    if (state.chosen !== null) clear();
+  });
   document.addEventListener("theme", () => [map, side].forEach(draw));
   findAll("[data-isolate]").forEach((chip) => chip.addEventListener("click", () => {
     show(domain).then(() => isolate(domain, Number(chip.dataset.isolate)));
@@ -430,7 +524,11 @@
     const i = point.pointIndex;
     const layer = plot === map ? state.layer : sideLayer();
     const lines = [spotName(i), `domain ${valueAt(domain, i)}, confidence ${valueAt(byKey.get("confidence"), i)}`];
-    if (layer !== domain && layer.key !== "confidence") lines.push(`${layer.label}: ${valueAt(layer, i)}`);
+    if (!["domain", "confidence", "annotation"].includes(layer.key)) lines.push(`${layer.label}: ${valueAt(layer, i)}`);
+    if (byKey.has("annotation")) lines.push(`annotation: ${valueAt(byKey.get("annotation"), i)}`);
+    const most = typesOf([i]).slice(0, 3);
+    if (most.length) lines.push(most.map(([name, share]) => `${name} ${percent(share)}`).join(", "));
+    lines.push(`x ${say(x[i])}, y ${say(y[i])}${header.microns && header.microns !== 1 ? ` (${say(x[i] * header.microns)}, ${say(y[i] * header.microns)} µm)` : ""}`);
     tip.replaceChildren(...lines.map((line) => make("div", {}, line)));
     tip.hidden = false;
     const box = tip.getBoundingClientRect();
@@ -501,6 +599,14 @@
     const svg = find("svg", figure);
     return savePicture(`${sample}_${figure.dataset.figure}`, as, standalone(svg), svg.width.baseVal.value, svg.height.baseVal.value);
   });
+
+  find("#bibtex").addEventListener("click", () => saveFile(`${sample}.bib`, header.bibtex, "application/x-bibtex"));
+  findAll("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
+    const source = find(`[data-copied=${button.dataset.copy}]`);
+    getSelection().selectAllChildren(source); // where a browser keeps its clipboard, the text is at least marked
+    await navigator.clipboard?.writeText(source.textContent);
+    button.textContent = navigator.clipboard ? "Copied" : "Marked";
+  }));
 
   // ---- markers ----
   const MARKER_COLUMNS = ["domain", "gene", "log_fold_change", "auc", "p_adjusted", "share_in", "share_out"];
