@@ -16,11 +16,12 @@ from matplotlib.patches import Patch
 
 from spotfuse import io
 from spotfuse._core import keys
+from spotfuse._core.colours import domain_colours
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
 from spotfuse._core.types import Array, Floats
 from spotfuse.preparation import counts_of, log_normalise, spacing
-from spotfuse.report import domain_colours, two_components
+from spotfuse.report import two_components
 
 _GREY = "#94a4a2"
 

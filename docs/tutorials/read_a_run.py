@@ -79,8 +79,7 @@ summary = json.loads((results / "starmap_left/deconvolution.json").read_text())
 # Which domain holds which cell types:
 
 # %%
-shares = pd.DataFrame(starmap.obsm["proportions"], starmap.obs_names, starmap.uns["spotfuse"]["cell_types"])
-shares.groupby(starmap.obs["domain"], observed=True).mean().T.round(2)
+starmap.obsm["proportions"].groupby(starmap.obs["domain"], observed=True).mean().T.round(2)
 
 # %% [markdown]
 # ## How it was made

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spotfuse.report import domain_colours
+from spotfuse._core.colours import domain_colours, palette
 from spotfuse.report._maps import Layers, bins_of
-from spotfuse.report._page import Pack, palette, percent
+from spotfuse.report._page import Pack, percent
 
 
 def test_a_page_stays_small(large_report: Path):

@@ -94,7 +94,7 @@ def embedding_of(adata: "AnnData") -> str:
 
 
 def proportions_of(adata: "AnnData") -> pd.DataFrame:
-    """Give the cell types of a slice's spots, whether they stand as a table or, in h5ad, as an array.
+    """Give the cell types of a slice's spots by their own names, whether they stand as a table or as an array.
 
     Parameters
     ----------
@@ -111,10 +111,10 @@ def proportions_of(adata: "AnnData") -> pd.DataFrame:
         Without proportions, or names for them.
     """
     need(adata, "obsm", PROPORTIONS)
-    values = adata.obsm[PROPORTIONS]
+    values, types = adata.obsm[PROPORTIONS], adata.uns.get(NOTE, {}).get(CELL_TYPES)
     if isinstance(values, pd.DataFrame):
-        return values.astype(float).set_axis([str(name) for name in values], axis=1)
-    types = adata.uns.get(NOTE, {}).get(CELL_TYPES)
+        written = {str(name).replace("/", "_"): str(name) for name in ([] if types is None else types)}
+        return values.astype(float).set_axis([written.get(str(name), str(name)) for name in values], axis=1)
     if types is None or len(types) != values.shape[1]:
         raise InputError(
             f"obsm['{PROPORTIONS}'] has {values.shape[1]} columns without names; give a DataFrame, a column a cell type"

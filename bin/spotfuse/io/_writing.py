@@ -13,8 +13,9 @@ from spotfuse.io._tables import column_name
 def write(adata: AnnData, path: Path | str) -> None:
     """Write an h5ad file, also when columns are of kinds, or called by names, that h5ad cannot keep.
 
-    Tables in ``obsm`` with a slash in a column's name, such as a cell type's, are written as arrays; of the proportions
-    the names stand in ``uns['spotfuse']['cell_types']``, where plots and reports find them.
+    Columns of tables in ``obsm`` with a slash in their name, such as a cell type's, are written with ``_`` for it, and
+    the table as an array where two would then be called the same; of the proportions the names as they are stand in
+    ``uns['spotfuse']['cell_types']``, where plots and reports find them.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ def write(adata: AnnData, path: Path | str) -> None:
         parts = ("X", "obs", "var", "uns", "varm", "varp", "layers", "obsp", "raw")
         adata = AnnData(obsm=dict(adata.obsm), **{part: getattr(adata, part) for part in parts})
         for name, table in slashed.items():
-            adata.obsm[name] = table.to_numpy(dtype=np.float32)
+            written = table.set_axis([str(column).replace("/", "_") for column in table], axis=1)
+            adata.obsm[name] = written if written.columns.is_unique else table.to_numpy(dtype=np.float32)
     for frame in (adata.obs, adata.var):
         frame.columns = [column_name(column) for column in frame.columns]
         duplicated = frame.columns.duplicated()

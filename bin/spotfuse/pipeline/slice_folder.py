@@ -11,9 +11,12 @@ import pandas as pd
 from anndata import AnnData
 
 from spotfuse import __version__, io, metrics, patterns, preparation
-from spotfuse._core import guard, keys, tables
+from spotfuse._core import colours, guard, keys, tables
 from spotfuse._core.errors import InputError
+from spotfuse._core.order import natural
 from spotfuse.pipeline.steps import RESULTS, STEPS
+
+_SPOT = {"visium": 0.55, "st": 0.5}  # width of a spot beside the distance to the next; elsewhere they touch
 
 
 def assemble(
@@ -37,8 +40,10 @@ def assemble(
     adata
         The slice's kept spots in the input's order: ``obs`` with ``domain``, ``domain_confidence`` and, where domains
         are known, ``annotation`` (columns of these names in the input become ``input_…``); ``obsm`` with
-        ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (columns:
-        ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in ``uns['spotfuse']``.
+        ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (a DataFrame, its
+        columns also in ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in
+        ``uns['spotfuse']``; and what scanpy and squidpy look for: ``layers['logcounts']``, ``uns['spatial']`` with the
+        sample's name, ``uns['domain_colors']`` and ``['annotation_colors']``, ``uns['rank_genes_groups']``.
     figures
         What metrics.json says; None for what cannot be computed.
     """
@@ -77,7 +82,7 @@ def assemble(
         adata.obsm[keys.PROBABILITIES] = _aligned(parts / "domains.npz", "probabilities", adata)
     if (parts / "proportions.tsv").exists():
         proportions = tables.read_spots(parts / "proportions.tsv").reindex(adata.obs_names)
-        adata.obsm[keys.PROPORTIONS] = proportions.to_numpy(dtype=np.float32)
+        adata.obsm[keys.PROPORTIONS] = proportions.astype(np.float32)
         note[keys.CELL_TYPES] = list(proportions.columns)
     status = _status(parts)
     scores: dict[str, Any] = {"domains": None, "proportions": None}
@@ -89,6 +94,7 @@ def assemble(
         if values
     }
     adata.uns[keys.NOTE] = note
+    _for_others(adata, str(meta["sample"]), parts)
     figures = {
         "n_spots": adata.n_obs,
         "n_genes": adata.n_vars,
@@ -98,6 +104,58 @@ def assemble(
         "peak_rss_mb": dict(zip(status["step"], status["peak_rss_mb"].tolist(), strict=True)),
     }
     return adata, figures
+
+
+def _for_others(adata: AnnData, sample: str, parts: Path) -> None:
+    """Add what scanpy, squidpy and their like look for under names of their own."""
+    adata.layers["logcounts"] = preparation.log_normalised(adata)
+    libraries = dict(adata.uns.get("spatial", {}))
+    own = libraries.pop(next(iter(libraries))) if len(libraries) == 1 else {}
+    place = np.asarray(adata.obsm[keys.SPATIAL], float)[:, :2]
+    spot = _SPOT.get(adata.uns[keys.NOTE].get("platform"), 1.0) * preparation.spacing(place)
+    images, factors = own.get("images", {}), {"spot_diameter_fullres": spot} | own.get("scalefactors", {})
+    if not images:  # scanpy draws on an image or not at all: a white one
+        factors["tissue_hires_scalef"] = scale = 100 / max(float(place.max()), 1e-9)
+        side = np.maximum(np.ceil(place.max(axis=0) * scale), 1).astype(int)
+        images = {"hires": np.full((side[1], side[0], 3), 255, np.uint8)}
+    adata.uns["spatial"] = libraries | {sample: {**own, "images": images, "scalefactors": factors}}
+    if keys.DOMAIN not in adata.obs:
+        return
+    names = adata.obs[keys.DOMAIN].cat.categories
+    adata.uns["domain_colors"] = colours.domain_colours(list(names))
+    if "annotation" in adata.obs:
+        overlap = pd.crosstab(adata.obs["annotation"], adata.obs[keys.DOMAIN], dropna=False).loc[
+            adata.obs["annotation"].cat.categories, names
+        ]
+        adata.uns["annotation_colors"] = colours.annotation_colours(overlap.to_numpy(float), adata.uns["domain_colors"])
+    if (parts / "markers.tsv").exists():
+        table = tables.read_back(parts / "markers.tsv")
+        if len(table):
+            adata.uns["rank_genes_groups"] = _ranked(table)
+
+
+def _ranked(markers: pd.DataFrame) -> dict[str, Any]:
+    """Lay markers out as scanpy's ``rank_genes_groups`` does: of each domain as many as the one with the fewest has."""
+    groups = {str(name): part for name, part in markers.groupby("domain", sort=False)}
+    n_genes = min(map(len, groups.values()))
+    markers = markers.assign(score=markers["log_fold_change"] * (2 * markers["auc"] - 1))
+    columns = {
+        "names": ("gene", object),
+        "scores": ("score", np.float32),
+        "logfoldchanges": ("log_fold_change", np.float32),
+        "pvals": ("p_adjusted", np.float64),  # no less than the plain ones, which the table leaves out
+        "pvals_adj": ("p_adjusted", np.float64),
+    }
+    of = {name: markers.loc[part.index[:n_genes]] for name, part in groups.items()}
+    found: dict[str, Any] = {
+        key: np.rec.fromarrays(
+            [part[column].to_numpy(dtype) for part in of.values()], dtype=[(name, dtype) for name in of]
+        )
+        for key, (column, dtype) in columns.items()
+    }
+    how = {"method": "wilcoxon", "reference": "rest", "corr_method": "benjamini-hochberg"}
+    found["params"] = {"groupby": keys.DOMAIN, "use_raw": False, "layer": "logcounts", **how}
+    return found
 
 
 def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) -> None:
@@ -132,7 +190,8 @@ def _known(adata: AnnData, annotation: str) -> pd.Series | None:
         known = metrics.labelled(io.read_annotation("prepared.h5ad", column, obs=adata.obs), adata.obs_names)
     except InputError:
         return None
-    return known.reindex(adata.obs_names).astype("category")
+    known = known.reindex(adata.obs_names)
+    return known.astype(pd.CategoricalDtype(sorted(set(known.dropna()), key=natural)))
 
 
 def _aligned(path: Path, name: str, adata: AnnData) -> np.ndarray:

@@ -4,7 +4,7 @@ from spotfuse.report._cohort import of_cohort
 from spotfuse.report._maps import two_components
 from spotfuse.report._memory import slice
 from spotfuse.report._multiqc import multiqc
-from spotfuse.report._page import domain_colours, duration
+from spotfuse.report._page import duration
 from spotfuse.report._slice import of_slice
 
-__all__ = ["domain_colours", "duration", "multiqc", "of_cohort", "of_slice", "slice", "two_components"]
+__all__ = ["duration", "multiqc", "of_cohort", "of_slice", "slice", "two_components"]

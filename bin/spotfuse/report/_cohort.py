@@ -10,13 +10,14 @@ import pandas as pd
 
 from spotfuse import __version__, cohort, preparation
 from spotfuse._core import guard
+from spotfuse._core.colours import domain_colours, palette
 from spotfuse._core.order import natural
 from spotfuse._core.tables import NAMES, read_spots
 from spotfuse.cohort import DIFFERENCES, FEWEST, MIXING, NEIGHBOURHOODS, RECURRING_MARKERS, Row, flatten, metadata
 from spotfuse.report import _figures
 from spotfuse.report._maps import Layers, bins_of, microns
 from spotfuse.report._multiqc import MEASURES
-from spotfuse.report._page import VIRIDIS, Pack, domain_colours, duration, grouped, palette, render
+from spotfuse.report._page import VIRIDIS, Pack, duration, grouped, render
 
 POINTS = 1_000_000  # of all thumbnails together
 MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail

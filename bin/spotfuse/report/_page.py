@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,62 +19,8 @@ from markupsafe import Markup
 _HERE = Path(__file__).parent
 _MISSING = {1: 255, 2: 65535}
 
-# Petroff 2021, arXiv:2107.02270: ten colours told apart by people with and without colour-vision deficiency
-_PALETTE = (
-    "#3f90da",
-    "#ffa90e",
-    "#bd1f01",
-    "#94a4a2",
-    "#832db6",
-    "#a96b59",
-    "#e76300",
-    "#b9ac70",
-    "#717581",
-    "#92dadd",
-)
 # matplotlib's viridis (CC0) at nine equal steps
 VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
-
-
-def palette(n: int) -> list[str]:
-    """Give n colours, the first ten told apart by everyone, later ones lighter or darker cousins of them.
-
-    Parameters
-    ----------
-    n
-        How many.
-
-    Returns
-    -------
-    Colours as ``#rrggbb``; the first ones do not depend on n.
-    """
-    colours = []
-    for i in range(n):
-        base = [int(_PALETTE[i % 10][j : j + 2], 16) for j in (1, 3, 5)]
-        turn = i // 10
-        if turn:
-            toward, share = (255, 0.45) if turn % 2 else (0, 0.4)
-            share *= 1 - 0.2 * ((turn - 1) // 2 % 3)
-            base = [round(c + (toward - c) * share) for c in base]
-        colours.append("#{:02x}{:02x}{:02x}".format(*base))
-    return colours
-
-
-def domain_colours(names: Sequence[str]) -> list[str]:
-    """Give each domain the colour of its number, whatever other domains there are.
-
-    Parameters
-    ----------
-    names
-        Numbers from 1 as text; other names are coloured by their place.
-
-    Returns
-    -------
-    A colour a name.
-    """
-    places = [int(name) - 1 if name.isdecimal() and int(name) else i for i, name in enumerate(names)]
-    colours = palette(max(places, default=-1) + 1)
-    return [colours[place] for place in places]
 
 
 class Pack:

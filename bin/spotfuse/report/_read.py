@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from spotfuse._core import guard, keys
+from spotfuse._core.colours import domain_colours
 from spotfuse._core.order import natural
 from spotfuse._core.tables import read_back
 from spotfuse._core.types import Array
 from spotfuse.cohort import flatten
-from spotfuse.report._page import domain_colours
 
 LISTED_GENES = 60  # markers of a domain that the page lists
 

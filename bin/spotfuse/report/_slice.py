@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy import sparse
-from scipy.optimize import linear_sum_assignment
 
 from spotfuse import __version__, preparation
+from spotfuse._core.colours import annotation_colours, palette
 from spotfuse._core.order import natural
 from spotfuse.io import laid_out
 from spotfuse.report import _figures, _words
 from spotfuse.report._genes import pack_genes
 from spotfuse.report._maps import Layers, bins_of, microns, two_components
-from spotfuse.report._page import VIRIDIS, Pack, palette, render
+from spotfuse.report._page import VIRIDIS, Pack, render
 from spotfuse.report._read import LISTED_GENES, Slice
 
 Tables = dict[str, list[list[Any]]]  # what the page offers as TSV: the header, then the rows
@@ -149,10 +149,7 @@ def _annotation(data: Slice, layers: Layers, tables: Tables) -> Any:
     codes = np.where(known, pd.Categorical(text, classes).codes, len(classes)).astype(int)
     overlap = np.zeros((len(classes), len(data.names)))
     np.add.at(overlap, (codes[known], data.codes[known]), 1)
-    match = dict(zip(*linear_sum_assignment(-overlap), strict=True))
-    taken = set(data.colours)
-    spare = (colour for colour in palette(len(data.names) + len(classes)) if colour not in taken)
-    colours = [data.colours[match[i]] if i in match else next(spare) for i in range(len(classes))]
+    colours = annotation_colours(overlap, data.colours)
     layers.category("annotation", "Annotation (given)", "Domains", codes, [*classes, "not annotated"], [*colours, GREY])
     if not data.has_domains:
         return ""

@@ -12,6 +12,8 @@ from anndata import AnnData
 from scipy import sparse
 from spotfuse import io
 from spotfuse._core import tables
+from spotfuse._core.colours import domain_colours
+from spotfuse._core.keys import proportions_of
 
 SPOTS = ["c", "a", "d", "b"]  # the input's order
 TYPES = ["eL2/3", "Übergang", "T cells"]
@@ -86,7 +88,8 @@ def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -
     np.testing.assert_array_equal(adata.obsm["X_spotfuse"][:, 0], np.array([0, 2, 4, 6])[order])
     np.testing.assert_array_equal(adata.obsm["domain_probabilities"], np.eye(4, 3)[order])
     np.testing.assert_array_equal(adata.obsm["spatial"][:, 0], np.array([0, 2, 4, 6])[order])
-    assert adata.obsm["proportions"].dtype == np.float32
+    assert (adata.obsm["proportions"].dtypes == np.float32).all()
+    assert list(adata.obsm["proportions"]) == ["eL2_3", *TYPES[1:]] and list(proportions_of(adata)) == TYPES
     np.testing.assert_array_equal(adata.obsm["proportions"], np.eye(4, 3))
     graph = pd.DataFrame(adata.obsp["spatial_connectivities"].toarray(), SPOTS, SPOTS)
     assert graph.loc["a", "b"] == graph.loc["c", "d"] == 1 and graph.loc["a", "c"] == 0
@@ -145,3 +148,42 @@ def test_whatever_parts_exist_are_enough(parts: Path, root: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["n_domains"] is None and metrics["domains"] is None and metrics["seconds"] == {}
     assert "domain" not in anndata.read_h5ad(folder / "S.h5ad").obs
+
+
+def test_scanpy_finds_what_it_looks_for(parts: Path, root: Path) -> None:
+    import matplotlib
+    import scanpy as sc
+
+    matplotlib.use("Agg")
+    genes = anndata.read_h5ad(parts / "prepared.h5ad").var_names
+    found = pd.DataFrame({"domain": [1, 1, 2], "gene": genes[[0, 2, 1]], "log_fold_change": [3.0, 2.0, 1.0]})
+    found = found.assign(auc=[0.9, 0.8, 0.7], p_adjusted=[1e-9, 1e-5, 1e-2], share_in=0.9, share_out=0.1)
+    tables.write(found, parts / "markers.tsv")
+    known = pd.DataFrame({"spot": SPOTS, "known": ["L10", "L2", "L10", "other"]})
+    known.to_csv(parts.parent / "known.tsv", sep="\t", index=False)
+    adata = anndata.read_h5ad(collect(parts, root, "--annotation", "known.tsv") / "S.h5ad")
+    library = adata.uns["spatial"]["S"]
+    assert library["scalefactors"]["spot_diameter_fullres"] > 0 and (library["images"]["hires"] == 255).all()
+    assert list(adata.uns["domain_colors"]) == domain_colours(["1", "2", "3"])
+    assert list(adata.obs["annotation"].cat.categories) == ["L2", "L10", "other"]
+    assert list(adata.uns["annotation_colors"]) == domain_colours(["2", "1", "3"])
+    totals = adata.X.toarray().sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        adata.layers["logcounts"].toarray(), np.log1p(1e4 * adata.X.toarray() / totals), rtol=1e-5
+    )
+    first = sc.get.rank_genes_groups_df(adata, "1")
+    assert list(first["names"]) == [genes[0]] and first["logfoldchanges"][0] == 3
+    assert np.isclose(first["scores"][0], 3 * 0.8) and first["pvals_adj"][0] == 1e-9
+    sc.pl.rank_genes_groups_dotplot(adata, n_genes=1, dendrogram=False, show=False)
+    sc.pl.spatial(adata, color=["domain", "annotation"], show=False)
+
+
+def test_an_image_stands_under_the_sample_s_name(parts: Path, root: Path) -> None:
+    adata = anndata.read_h5ad(parts / "prepared.h5ad")
+    image = np.full((4, 4, 3), 200, np.uint8)
+    factors = {"tissue_hires_scalef": 0.5, "spot_diameter_fullres": 7.0}
+    adata.uns["spatial"] = {"V1_long_id": {"images": {"hires": image}, "scalefactors": factors}}
+    io.write(adata, parts / "prepared.h5ad")
+    spatial = anndata.read_h5ad(collect(parts, root) / "S.h5ad").uns["spatial"]
+    assert list(spatial) == ["S"] and spatial["S"]["scalefactors"]["spot_diameter_fullres"] == 7
+    np.testing.assert_array_equal(spatial["S"]["images"]["hires"], image)

@@ -46,7 +46,7 @@
   const open = (k) => unpackGenes(k, (name, points, counts) => {
     const totals = numbers(genes.totals);
     const values = new Float32Array(n);
-    points.forEach((i, at) => { values[i] = Math.log1p((1e4 * counts[at]) / totals[i]); });
+    points.forEach((i, at) => { values[i] = Math.log1p((1e4 * counts[at]) / Math.max(totals[i], 1)); });
     const key = `gene:${name}`;
     byKey.set(key, { key, label: name, group: "Genes", kind: "value", clip: true, data: { values, lo: 0, hi: extent(values)[1] } });
   });
