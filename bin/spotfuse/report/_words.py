@@ -201,7 +201,13 @@ def deconvolution(data: Slice) -> str:
             f"{note['n_genes_shared']:,} genes with the slice, of which {note['n_genes_used']:,} were used. "
         )
     if note.get("explained") is not None:
-        text += f"The types explain {percent(note['explained'])} of a spot's expression in the median. "
+        text += (
+            f"The types explain {percent(note['explained'])} of a spot's expression in the median; on five slices made "
+            "of known cells that the reference did not hold it was 67 to 95 %, and the quarter of the spots explained "
+            "worst erred 1.2 to 1.4 times as much as the one explained best. Little is explained where spots have few "
+            "counts, or hold what the reference lacks: look whether the residual is high in one domain alone, and try "
+            "another reference. "
+        )
     if note.get("converged"):
         text += f"The fit converged after {note['sweeps']} sweeps. "
     if note.get("proportions"):
