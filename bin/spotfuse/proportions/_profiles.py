@@ -9,11 +9,12 @@ from scipy import sparse
 
 Array = npt.NDArray[np.float64]
 
-SIZE_SHARE = 0.5  # least share of a type's log size that is believed: library sizes are capture as well as RNA
+SIZE_SHARE = 0.5  # of a type's log size that is believed: library sizes are capture as well as RNA
 _EVEN_TOTALS = 0.2  # coefficient of variation below which spots were scaled to one depth
 _PRIOR_CELLS = 5.0  # weight of the other types in a type's variance
 _BETWEEN_CELLS = 0.5  # share of the noise of a gene that is laid to differences between cells, not to counting
 _COMMON_NOISE = 0.25  # times the mean gene's: what every gene has besides, so that faint ones do not rule
+_OWN_NOISE = 0.9  # share of the noise of spots that is their own types'
 _FACTOR_LIMIT = 1.6  # of the log: five times more or less
 
 
@@ -145,7 +146,7 @@ def support(projected: Array, doubt: Array, weighted: Array, doubted: Array) -> 
     return float(np.sum(V * (doubt - V @ cross))) / whole if whole > 0 else 0.0
 
 
-def gene_weights(observed: Array, profiles: Profiles) -> Array:
+def gene_weights(observed: Array, profiles: Profiles, mix: Array | None = None) -> Array:
     """Weights that give genes about one variance: that of counting, and that between cells of one type.
 
     Parameters
@@ -154,6 +155,8 @@ def gene_weights(observed: Array, profiles: Profiles) -> Array:
         Mean share of each gene over spots, of shape (n_genes,).
     profiles
         Of the reference.
+    mix
+        Proportions of the spots that the weights are for, of shape (n_types,); of any spot's by default.
 
     Returns
     -------
@@ -161,6 +164,9 @@ def gene_weights(observed: Array, profiles: Profiles) -> Array:
     """
     counting = observed / observed.sum()
     between = profiles.variance.mean(axis=0)
+    if mix is not None:
+        counting = (1 - _OWN_NOISE) * counting + _OWN_NOISE * mix @ profiles.mean
+        between = (1 - _OWN_NOISE) * between + _OWN_NOISE * mix @ profiles.variance
     total = between.sum()
     noise = counting if total <= 0 else (1 - _BETWEEN_CELLS) * counting + _BETWEEN_CELLS * between / total
     return np.asarray(1 / np.sqrt(noise + _COMMON_NOISE * noise.mean()))

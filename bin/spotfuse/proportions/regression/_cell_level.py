@@ -22,7 +22,7 @@ from spotfuse.proportions._profiles import shares
 
 _COMPONENTS = 50
 _FOR_BASIS = 5000  # cells, as many of each type, that components are learned from
-CANDIDATES = 64  # cells a spot; a type with less than one of them is not there
+_CANDIDATES = 64  # cells a spot
 _SWEEPS = 30
 _BATCH = 500
 
@@ -60,11 +60,7 @@ def cell_map(
     """
     weighted = sparse.csr_matrix(shares(cells) @ sparse.diags(cell_weights))
     of_type = [np.flatnonzero(types == k) for k in range(proportions.shape[1])]
-    some = np.sort(np.concatenate([own[: _FOR_BASIS // len(of_type) + 1] for own in of_type]))
-    n_components = min(_COMPONENTS, len(some) - 1, weighted.shape[1] - 1)
-    basis = np.eye(weighted.shape[1])
-    if n_components >= 1:
-        _, _, basis = svds(weighted[some], k=n_components, v0=np.ones(min(len(some), weighted.shape[1])))
+    basis = directions(weighted, of_type)
     Z = np.asarray(weighted @ basis.T)
     scale = np.sqrt(np.mean(np.sum(Z**2, axis=1)))
     Z, to_spots = Z / scale, spot_weights[:, None] * basis.T / scale
@@ -75,7 +71,7 @@ def cell_map(
         v = proportions[first : first + _BATCH]
         x = np.asarray(shares(spots[first : first + _BATCH]) @ to_spots)
         # as many of a type's cells as its proportion asks for; the smallest of types stay whole
-        wanted = np.minimum(np.ceil(v * CANDIDATES), n_cells).astype(np.intp)
+        wanted = np.minimum(np.ceil(v * _CANDIDATES), n_cells).astype(np.intp)
         cell, real = _side_by_side(_most_alike(x, unit, of_type, wanted), wanted.sum(axis=1))
         kind = types[cell]
         share = np.where(real, np.take_along_axis(v, kind, axis=1), 0)
@@ -94,6 +90,15 @@ def cell_map(
 
     with ThreadPoolExecutor(threads) as pool:
         return sparse.csr_matrix(sparse.vstack(list(pool.map(part, range(0, len(proportions), _BATCH))), format="csr"))
+
+
+def directions(weighted: sparse.csr_matrix, of_type: list[npt.NDArray[np.intp]]) -> Array:
+    """Find the directions along which cells lie, as many cells of each type asked, of shape (n_components, n_genes)."""
+    some = np.sort(np.concatenate([own[: _FOR_BASIS // len(of_type) + 1] for own in of_type]))
+    n_components = min(_COMPONENTS, len(some) - 1, weighted.shape[1] - 1)
+    if n_components < 1:
+        return np.eye(weighted.shape[1])
+    return np.asarray(svds(weighted[some], k=n_components, v0=np.ones(min(len(some), weighted.shape[1])))[2])
 
 
 def _most_alike(

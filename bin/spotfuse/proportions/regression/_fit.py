@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from spotfuse._core import backend
@@ -15,13 +16,31 @@ from spotfuse._core.backend import Array
 from spotfuse._core.errors import InputError
 from spotfuse.proportions import _profiles
 from spotfuse.proportions._input import Matched
-from spotfuse.proportions.regression import _cell_level, _posterior, _type_level
+from spotfuse.proportions.regression import _cell_level, _finer, _posterior, _type_level
 
 log = logging.getLogger(__name__)
 
 _NUMERICAL_RIDGE = 1e-6  # against two types with one profile; shrinking is the posterior's
-_DRAWS = 2_000_000  # times spots, within bounds
+_DRAWS = 60  # of the posterior, whose mean and spread are used
 _BLOCK = 5000  # spots whose counts are worked on together
+_PARTS = (6, 12)  # of a type, in the further regressions, at most
+_MOST_PARTS = 200  # of all types
+_WORK = 4e8  # spots times squared parts that further regressions may take: large slices have fewer parts
+_BELIEVED = 0.5  # share of the log of a platform's factor
+_LEAST = 1 / 16  # of a cell, that is there
+_MOST_LEAST = 1 / 64  # of a spot, that is there at the latest
+_OTHER_ERROR = 0.02  # variance of a share p beside what draws and methods differ by, in p (1 - p)
+_NORMAL = 1.645  # standard deviations from the middle of 90 % to its ends
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Proportions, their standard deviations and the ends of their 90 % interval, of shape (n_spots, n_types)."""
+
+    proportions: Array
+    deviation: Array
+    low: Array
+    high: Array
 
 
 @dataclass(frozen=True)
@@ -152,7 +171,8 @@ class Regression:
         )
         self.support = min(max(self.support, 0.0), 1.0)
         mix = self.shares.mean(axis=0)
-        self.factors = _profiles.platform_factors(self.observed, mix, self.means, self.profiles, n_spots)
+        factors = _profiles.platform_factors(self.observed, mix, self.means, self.profiles, n_spots)
+        self.factors = factors**_BELIEVED
         phi, strength, ridge = self.prior.phi, self.prior.strength, self.prior.ridge
         if self.told.lambda_mode == "auto" and self.told.lambda_spatial > 0:
             noise = float(self.residual.sum()) / (n_spots * max(n_genes - len(mix), 1))
@@ -161,8 +181,67 @@ class Regression:
         W = _type_level.attention(graph, self.data.coordinates, self.shares)
         self.prior = _type_level.Prior(W, phi, strength, ridge)
 
-    def posterior(self, sizes: Array) -> _posterior.Posterior:
-        """Say what proportions may be, where a cell of each type counts for so much."""
+    def members(self, sizes: Array) -> tuple[list[Array], Array, Array]:
+        """Give what is averaged: the regression, the mean of the posterior's draws, and regressions on parts of types.
+
+        Parameters
+        ----------
+        sizes
+            What a cell of each type counts for, of shape (n_types,).
+
+        Returns
+        -------
+        Proportions, each array of shape (n_spots, n_types), the draws' standard deviations, likewise, and how many
+        cells a spot seems to hold, of shape (n_spots,).
+        """
+        n_cells, drawn = self._posterior(sizes)
+        found = [rows_to_one(V / sizes) for V in (self.V, *self._in_parts())]
+        return [found[0], drawn.mean, *found[1:]], drawn.deviation, n_cells
+
+    def _in_parts(self) -> list[Array]:
+        """Regress on types in parts, genes weighted for each group of spots with one leading type.
+
+        Shares of molecules, each array of shape (n_spots, n_types).
+        """
+        data, n_types = self.data, len(self.data.types)
+        of_type = [np.flatnonzero(data.codes == k) for k in range(n_types)]
+        cells = sparse.csr_matrix(_profiles.shares(data.cells) @ sparse.diags(self.weights))
+        places = np.asarray(cells @ _cell_level.directions(cells, of_type).T)
+        affordable = int(min(_MOST_PARTS, np.sqrt(_WORK / len(data.coordinates))) / n_types)
+        found = [self.shares]
+        for n in sorted({max(min(n, affordable), 1) for n in _PARTS}):
+            part, owner = _finer.parts(places, data.codes, n_types, n)
+            profiles = _profiles.type_profiles(data.cells, part, owner.shape[1]).mean
+            profiles = (profiles + owner.T @ (self.means - self.profiles.mean)) * self.factors
+            found.append(self._regress_groups(profiles, owner, np.mean(found, axis=0)))
+        return found[1:] * (len(_PARTS) // (len(found) - 1))  # two in any case: they are half of the mean
+
+    def _regress_groups(self, profiles: Array, owner: Array, shares: Array) -> Array:
+        """Regress spots on the profiles of parts, group by group of those with one leading type."""
+        leading = shares.argmax(axis=1)
+        start = shares @ (owner / owner.sum(axis=1, keepdims=True))
+
+        def group(rows: npt.NDArray[np.intp]) -> Array:
+            mix = shares[leading == leading[rows[0]]].mean(axis=0)
+            weights = _profiles.gene_weights(self.observed, self.profiles, mix)
+            weighted = profiles * weights
+            gram = weighted @ weighted.T
+            scale = float(np.trace(gram)) / len(gram)
+            projected = np.asarray(_profiles.shares(self.data.counts[rows]) @ (weighted * weights).T)
+            return _finer.nonnegative(gram / scale, projected / scale, start[rows], self.using) @ owner.T
+
+        order = np.argsort(leading, kind="stable")
+        chunks = [
+            rows[first : first + _BLOCK]
+            for rows in np.split(order, np.cumsum(np.bincount(leading))[:-1])
+            for first in range(0, len(rows), _BLOCK)
+        ]
+        V = np.empty_like(shares)
+        V[np.concatenate(chunks)] = np.concatenate(self._in_threads(group, chunks))
+        return rows_to_one(V)
+
+    def _posterior(self, sizes: Array) -> tuple[Array, _posterior.Posterior]:
+        """Say how many cells a spot seems to hold, and what its proportions may be."""
         data, gram, n_types = self.data, self.gram, len(self.gram)
         cells = _profiles.shares(data.cells)
         statistics = np.asarray(cells @ (self.weighted * self.weights * self.factors).T) / self.scale
@@ -178,18 +257,19 @@ class Regression:
         total = self.V.sum(axis=1, keepdims=True)
         strength, degree = self.prior.strength, self.prior.degree[:, None]
         around = degree * self.shares - self.prior.pull(self.shares - self.b)  # what a spot's own share does not enter
-        return _posterior.sample(
+        drawn = _posterior.sample(
             gram @ metric,
             self.projected / np.where(total > 0, total, 1) @ metric + strength * around,
             strength * degree,
             n_cells / noise,
             self.shares,
             sizes,
-            n_draws=int(np.clip(_DRAWS / len(self.V), 60, 300)),
+            n_draws=_DRAWS,
             seed=self.told.seed,
             threads=self.told.threads,
             using=self.using,
         )
+        return n_cells, drawn
 
 
 def rows_to_one(V: Array) -> Array:
@@ -203,9 +283,25 @@ def rows_to_one(V: Array) -> Array:
     return np.asarray(scaled)
 
 
-def drop_traces(proportions: Array) -> Array:
-    """Take less than a cell of a spot for none: such shares are the estimate's doubt more than they are cells."""
-    least = np.minimum(1 / _cell_level.CANDIDATES, proportions.max(axis=1, keepdims=True))
+def averaged(members: list[Array], deviation: Array, n_cells: Array) -> Estimate:
+    """Average what errs differently: the mean is nearer than any, and by how much they differ is part of the doubt.
+
+    Parameters
+    ----------
+    members, deviation, n_cells
+        As `Regression.members` gives them.
+    """
+    mean = np.mean(members, axis=0)
+    deviation = np.sqrt(deviation**2 + np.var(members, axis=0) + _OTHER_ERROR * mean * (1 - mean))
+    kept = without_traces(mean, n_cells)
+    low, high = (np.clip(mean + side * _NORMAL * deviation, 0, 1) for side in (-1, 1))
+    return Estimate(kept, deviation, np.minimum(low, kept), np.maximum(high, kept))
+
+
+def without_traces(proportions: Array, n_cells: Array) -> Array:
+    """Take less than part of a cell for none: such shares are the estimate's doubt more than they are cells."""
+    least = np.minimum(_LEAST / np.maximum(n_cells, 1), _MOST_LEAST)
+    least = np.minimum(least, proportions.max(axis=1))[:, None]
     return rows_to_one(np.where(proportions < least, 0, proportions))
 
 

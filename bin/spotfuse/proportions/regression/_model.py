@@ -75,9 +75,10 @@ class AttentionRegressionDeconv:
     Attributes
     ----------
     proportions_ : DataFrame of shape (n_spots, n_types)
-        Rows sum to 1; a share below 1/64 is none.
+        Rows sum to 1; less than a sixteenth of a cell, or than 1/64 where a spot seems to hold less than four, is none.
     mode_, uncertainty_ : DataFrame of shape (n_spots, n_types)
-        The regression's own proportions, and posterior standard deviations.
+        The first regression's own proportions, and standard deviations: of what the posterior's draws and the methods
+        that are averaged differ by, and of other error.
     interval_ : two DataFrames of shape (n_spots, n_types)
         Ends of the 90 % interval.
     abundance_ : DataFrame of shape (n_spots, n_types)
@@ -341,27 +342,25 @@ class AttentionRegressionDeconv:
         self.scaled_spots_ = _profiles.totals_are_even(self._data.counts)
         sizes = np.ones(len(data.types))
         if self.settings.output == "cells" and not self.scaled_spots_:
-            # half of their logs is believed, or as much as of other detail
-            sizes = found.profiles.size ** max(found.support, _profiles.SIZE_SHARE)
-        posterior = found.posterior(sizes)
-        # the point and the mean of the draws err differently: halfway is nearer than either, on slices of both kinds
+            sizes = found.profiles.size**_profiles.SIZE_SHARE
+        estimate = _fit.averaged(*found.members(sizes))
         mode = _fit.rows_to_one(found.V / sizes)
-        estimate = _fit.drop_traces((mode + posterior.mean) / 2)
-        low, high = np.minimum(posterior.low, estimate), np.maximum(posterior.high, estimate)
         empty = found.squares == 0
-        estimate[empty], low[empty], high[empty] = mode.mean(axis=0), 0.0, 1.0
+        estimate.proportions[empty], estimate.low[empty], estimate.high[empty] = mode.mean(axis=0), 0.0, 1.0
 
         def frame(values: npt.NDArray[np.float64]) -> pd.DataFrame:
             return pd.DataFrame((values / np.bincount(self._twins))[:, self._twins], self._index, self.types_)
 
-        self.proportions_, self.mode_, self.abundance_ = frame(estimate), frame(mode), frame(found.V)
-        self.uncertainty_, self.interval_ = frame(posterior.deviation), (frame(low), frame(high))
+        self.proportions_, self.mode_, self.abundance_ = (
+            frame(values) for values in (estimate.proportions, mode, found.V)
+        )
+        self.uncertainty_, self.interval_ = frame(estimate.deviation), (frame(estimate.low), frame(estimate.high))
         whole = found.squares / found.scale
         self.fit_ = pd.DataFrame(
             {
                 "residual": np.sqrt(found.residual / n_genes),
                 "explained": 1 - np.divide(found.residual, whole, out=np.ones(n_spots), where=whole > 0),
-                "uncertainty": np.sqrt(np.sum(posterior.deviation**2, axis=1)),
+                "uncertainty": np.sqrt(np.sum(estimate.deviation**2, axis=1)),
             },
             index=self._index,
         )

@@ -3,7 +3,7 @@
 The regression's answer is one point. Here a Gibbs sampler draws from the posterior of each spot's proportions: they sum
 to 1, each type is there with one prior probability (estimated from the slice) and, where it is, all values are equally
 likely; the likelihood is the regression's, with the noise that the reference's own cells show. The mean of the draws
-is half of the estimate, the regression's point the other, and their spread is the uncertainty.
+is one of what the estimate averages, and their spread part of its uncertainty.
 """
 
 import logging
@@ -18,7 +18,7 @@ from spotfuse._core.backend import Array, Library, library
 
 log = logging.getLogger(__name__)
 
-_BATCH = 1000  # spots sampled together, small enough for the cache; their draws are kept for the quantiles
+_BATCH = 1000  # spots sampled together, small enough for the cache
 _BATCH_GPU = 50_000
 _BURN_IN = 25
 _ROOT = np.sqrt(2 * np.pi)
@@ -36,14 +36,10 @@ class Posterior:
     ----------
     mean, deviation
         Posterior mean and standard deviation of the proportions.
-    low, high
-        Ends of the 90 % interval.
     """
 
     mean: Array
     deviation: Array
-    low: Array
-    high: Array
 
 
 def cell_noise(
@@ -126,8 +122,7 @@ def sample(
     using = using or library()
     n_spots, n_types = start.shape
     if n_types == 1:
-        one = np.ones_like(start)
-        return Posterior(one, np.zeros_like(start), one, one)
+        return Posterior(np.ones_like(start), np.zeros_like(start))
 
     def draw(rows: Any, present: float, n_draws: int, seed: int) -> Any:
         given = (projected[rows], stiffness[rows], precision[rows], start[rows])
@@ -149,22 +144,15 @@ def sample(
             parts.append(part)
             if number % max(len(batches) // 5, 1) == 0:
                 log.info("uncertainty of %d of %d spots", min(number * size, n_spots), n_spots)
-    return Posterior(*(np.concatenate([part[i] for part in parts]) for i in range(4)))
+    return Posterior(*(np.concatenate([part[i] for part in parts]) for i in range(2)))
 
 
 def _summary(using: Library, draws: Any, sizes: Array) -> list[Array]:
-    """Mean, standard deviation, 5 % and 95 % of draws of shape (n_draws, n_types, n_spots), spots first."""
+    """Mean and standard deviation of draws of shape (n_draws, n_types, n_spots), spots first."""
     xp = using.xp
     draws = draws / using.put(sizes.astype(np.float32)[:, None])
     draws = draws / xp.sum(draws, axis=1, keepdims=True)
-    ordered = xp.sort(draws, axis=0)
-
-    def quantile(share: float) -> Any:
-        below, part = divmod(share * (len(draws) - 1), 1)
-        above = min(int(below) + 1, len(draws) - 1)
-        return (1 - part) * ordered[int(below), ...] + part * ordered[above, ...]
-
-    found = (xp.mean(draws, axis=0), xp.std(draws, axis=0), quantile(0.05), quantile(0.95))
+    found = (xp.mean(draws, axis=0), xp.std(draws, axis=0))
     return [np.ascontiguousarray(using.get(values).T, dtype=np.float64) for values in found]
 
 

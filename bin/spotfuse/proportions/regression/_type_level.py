@@ -121,7 +121,7 @@ def solve(
             if strength[k] > 0:
                 gradient = gradient + strength[k] * pull(k)
                 curvature = curvature + strength[k] * (1 + prior.phi) * degree
-            updated = xp.clip(V[k, :] - gradient / curvature, min=0.0)
+            updated = xp.maximum(V[k, :] - gradient / curvature, 0.0)
             changes.append(xp.max(xp.abs(updated - V[k, :])))
             V[k, :] = updated
             if strength[k] > 0:
