@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
+from scipy.optimize import nnls
+from spotfuse import AttentionRegressionDeconv
 
 
 @pytest.fixture
@@ -55,3 +57,58 @@ def test_damage(compare: ModuleType) -> None:
     assert 0 < few[0].n_obs < st.n_obs and few[2].where(few[2] > 0).min().min() > 0.3
     other = changed["reference from another platform (log-normal, σ 0.5)"][1]
     assert other.shape == sc.shape and abs(other.X - sc.X).sum() > 0
+
+
+@pytest.fixture
+def generalisation(compare: ModuleType) -> ModuleType:
+    import generalisation
+
+    return generalisation
+
+
+def test_variants(generalisation: ModuleType) -> None:
+    st, sc, truth = given()
+    changed = {name: change(given()) for name, change in generalisation.VARIANTS.items()}
+    assert changed["half of the genes"][0].n_vars == changed["half of the genes"][1].n_vars == st.n_vars / 2
+    many, _, known = changed["pooled 2 × 2"]
+    assert many.n_obs == 9 and many.X.sum() == st.X.sum() and list(known.index) == list(many.obs_names)
+    np.testing.assert_allclose(known.iloc[0], truth.iloc[[0, 1, 6, 7]].mean())
+    assert 0.18 < changed["reference thinned to 20 %"][1].X.sum() / sc.X.sum() < 0.22
+    more = sc[np.r_[0:20, 0:80]].copy()
+    more.obs_names_make_unique()
+    few = generalisation.few_reference_cells((st, more, truth))[1]
+    assert few.obs["cell_type"].value_counts().max() <= 25
+
+
+def test_least_squares_and_candidates(generalisation: ModuleType) -> None:
+    st, sc, _ = given()
+    found = generalisation.least_squares(st, sc)
+    assert tuple(found) == generalisation.LEAST_SQUARES
+    B = np.array([sc.X.toarray()[sc.obs["cell_type"] == kind].mean(axis=0) for kind in "abcd"])
+    expected = np.array([nnls(B.T, x)[0] for x in st.X.toarray()])
+    np.testing.assert_allclose(found["NNLS, counts"], expected / expected.sum(axis=1, keepdims=True), atol=1e-6)
+    model = AttentionRegressionDeconv.from_anndata(st, sc, n_jobs=1)
+    tables, interval = generalisation.candidates(model)
+    proportions, _ = model.run()
+    pd.testing.assert_frame_equal(tables[generalisation.DEFAULT], proportions)
+    for mine, its in zip(interval, model.interval_, strict=True):
+        pd.testing.assert_frame_equal(mine, its)
+
+
+def test_halves_choose_without_the_families_they_are_scored_on(generalisation: ModuleType) -> None:
+    others = [name for name in generalisation.MIXTURES if name != generalisation.DEFAULT]
+    rmse = dict.fromkeys(generalisation.LEAST_SQUARES, 0.1) | {
+        generalisation.BEFORE: 0.11,
+        generalisation.DEFAULT: 0.09,
+    }
+    rows = [
+        {"pair": pair, "variant": variant, "method": method, "RMSE": rmse.get(method, 0.1), "PCC": 0.5, "JSD": 0.3}
+        for pair in generalisation.PAIRS
+        for variant in generalisation.VARIANTS
+        for method in (*rmse, *others)
+    ]
+    tables = generalisation.report(pd.DataFrame(rows).assign(covered=0.9)).split("\n\n")
+    assert len(tables) == 4 and tables[0].count("0.0900 / 0.500 / 0.300") == len(generalisation.PAIRS)
+    for line in tables[3].splitlines()[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[1:6] == [generalisation.DEFAULT, "0.900", "0.900", "0.900", "1.100"]
