@@ -38,6 +38,7 @@ bench-domains: setup
 	.venv/bin/python benchmarks/domains/peers.py $(if $(QUICK),--quick)
 	$(if $(QUICK),,.venv/bin/python benchmarks/domains/scale.py)
 	$(if $(QUICK),,.venv/bin/python benchmarks/domains/ablation.py)
+	.venv/bin/python benchmarks/domains/generalisation.py $(if $(QUICK),--quick)
 
 # the documentation into docs/_build/html, with the tutorials run, one of them on the results of the profile test
 docs: setup

@@ -30,7 +30,7 @@ import torch
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 from spotfuse import domains, embedding
-from spotfuse.domains import _assign, _mixtures
+from spotfuse.domains import _assign, _consensus, _mixtures, _views
 from spotfuse.embedding._base import Encoder
 from spotfuse.embedding._spotfuse import Spotfuse
 from spotfuse.preparation import averaging
@@ -95,9 +95,9 @@ def single(
     values = np.asarray(values, dtype=np.float64)
     for _ in range(steps):
         values = average @ values
-    view = _assign._scores(values)[:, :DIMENSIONS]
+    view = _views._scores(values)[:, :DIMENSIONS]
     if own:
-        found = _mixtures.mixture(view, n_domains, seed)
+        found = _mixtures.mixture(view, n_domains, seed, own=True)[1]
         return np.zeros(len(view), int) if found is None else found.argmax(axis=1)
     best = _mixtures.likeliest(_mixtures.sample(view, seed), n_domains, seed)
     return np.zeros(len(view), int) if best is None else best[1]
@@ -112,7 +112,11 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
     left = STEPS - 2
     both = embedded("spotfuse")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
-    members = _assign._members(_assign._views(adata, both, graph), n_domains, seed, [])
+    members = _consensus.voting(
+        _assign._members(_views.views(adata, both, graph), n_domains, seed, []),
+        _views.telling(adata, graph),
+        adata.n_obs >= _assign._MANY,
+    )
     bare = anndata.AnnData(obs=adata.obs[[]], obsp={"spatial_connectivities": graph})
     bare.obsm["X_pca_log"] = adata.obsm["X_pca_log"]
     average = averaging(graph, self_weight=0.5)
@@ -124,9 +128,9 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
         "feature branch": single(adata, embedded(FeatureBranch.from_slice), left, n_domains, seed, own=False),
         "both branches": single(adata, both, left, n_domains, seed, own=False),
         "+ own covariances": single(adata, both, left, n_domains, seed, own=True),
-        "+ consensus": _assign._consensus(members, None).argmax(axis=1),
+        "+ consensus": _consensus.consensus(members, None).argmax(axis=1),
         "consensus, no encoder": plain.labels,
-        "+ refinement": _assign._consensus(members, graph).argmax(axis=1),
+        "+ refinement": _consensus.consensus(members, graph).argmax(axis=1),
     }
     if published:
         found["published"] = single(adata, embedded("published"), 0, n_domains, seed, own=False)
