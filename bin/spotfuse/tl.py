@@ -106,7 +106,8 @@ def domains(
     """Divide a slice, or joined slices, into domains.
 
     Mixtures of the embedding and of the components of the counts, averaged over the tissue by several numbers of
-    steps, vote, weighted by how well each agrees with all (`spotfuse.domains.assign`).
+    steps, vote, weighted by how well each agrees with all (`spotfuse.domains.assign`). Below 2,000 spots the components
+    alone do.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """Spatial domains: mixtures of an embedding at several scales, their consensus, its refinement."""
 
-from spotfuse.domains._assign import PLAIN, Domains, assign
+from spotfuse.domains._assign import Domains, assign
+from spotfuse.domains._views import PLAIN
 
 __all__ = ["PLAIN", "Domains", "assign"]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import xlogy
 from sklearn.cluster import KMeans
 
 from spotfuse.domains import _mclust
@@ -13,21 +12,19 @@ Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 STARTS = 8
+_MOST_STARTS, _STARTED_SPOTS = 16, 16_000  # small slices have more: it costs them little, and seeds then agree
 _PRIOR = 20  # spots a dimension that the common covariance counts for: averaged spots are far from independent
 _FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
 
 
-def mixture(view: Floats, n_clusters: int, seed: int, *, more: int = 0) -> Floats | None:
+def mixture(view: Floats, n_clusters: int, seed: int, *, own: bool = False) -> tuple[Floats | None, Floats | None]:
     """Probability of each cluster for each spot, by the likeliest of several starts.
 
-    With `more`, the mixture has so many clusters too many, which are then merged. None where clusters stay empty.
+    First by one covariance, then, if wished, by a covariance for each cluster; None where clusters stay empty.
     """
     x = sample(view, seed)
-    best = likeliest(x, n_clusters + more, seed)
-    found = None if best is None else fitted(view, x, best[1], n_clusters + more)
-    if found is not None:
-        found = merged(found, n_clusters)
-    return None if found is None or len(np.unique(found.argmax(axis=1))) < n_clusters else found
+    best = likeliest(x, n_clusters, seed, max(STARTS, min(_MOST_STARTS, _STARTED_SPOTS // len(x))))
+    return (None, None) if best is None else fitted(view, x, best[1], n_clusters, own=own)
 
 
 def sample(view: Floats, seed: int) -> Floats:
@@ -50,41 +47,26 @@ def likeliest(x: Floats, n_clusters: int, seed: int, starts: int = STARTS) -> tu
     return max(tried, key=lambda pair: pair[0], default=None)
 
 
-def fitted(view: Floats, x: Floats, labels: Labels, n_clusters: int) -> Floats | None:
-    """Go through mclust from a partition of `x`, and apply the fit to all spots."""
+def fitted(
+    view: Floats, x: Floats, labels: Labels, n_clusters: int, *, own: bool = False
+) -> tuple[Floats | None, Floats | None]:
+    """Go through mclust from a partition of `x`, and apply the fits to all spots; None where clusters stay empty."""
     tied = _mclust.fit(x, labels)
     if tied is None or len(np.unique(tied.labels)) < n_clusters:
-        return None
+        return None, None
+    found = _occupied(_posterior(view, tied.weights, tied.means, tied.covariance)[1])
+    if not own:
+        return found, None
     strength = _PRIOR * x.shape[1]
     start = _climb_own(x, tied, strength)
-    own = None if start is None else _mclust.loosen(x, tied, strength, start=start)
-    if own is None or len(np.unique(own.labels)) < n_clusters:
-        return _posterior(view, tied.weights, tied.means, tied.covariance)[1]
-    return _own_posterior(view, own.weights, own.means, own.covariance)[1]
+    loose = None if start is None else _mclust.loosen(x, tied, strength, start=start)
+    if loose is None or len(np.unique(loose.labels)) < n_clusters:
+        return found, None
+    return found, _occupied(_own_posterior(view, loose.weights, loose.means, loose.covariance)[1])
 
 
-def merged(probabilities: Floats, n_clusters: int) -> Floats:
-    """Merge clusters until so many are left, each time the two that are told apart worst for their size.
-
-    That is what merging takes from the entropy of the probabilities, divided by the spots of the two.
-
-    References
-    ----------
-    Baudry et al. 2010, Journal of Computational and Graphical Statistics 19:332.
-    """
-    left = probabilities
-    while left.shape[1] > n_clusters:
-        own = xlogy(left, left).sum(axis=0)
-        gain = {}
-        for i in range(left.shape[1]):
-            for j in range(i):
-                both = left[:, i] + left[:, j]
-                gain[j, i] = (xlogy(both, both).sum() - own[i] - own[j]) / both.sum()
-        j, i = max(gain, key=lambda pair: gain[pair])
-        both = left[:, i] + left[:, j]
-        left = np.delete(left, i, axis=1)
-        left[:, j] = both
-    return left
+def _occupied(probabilities: Floats) -> Floats | None:
+    return probabilities if len(np.unique(probabilities.argmax(axis=1))) == probabilities.shape[1] else None
 
 
 def bic(x: Floats, n_clusters: int, likelihood: float) -> float:
@@ -106,15 +88,27 @@ def _climb(x: Floats, labels: Labels) -> tuple[float, Labels] | None:
 
 
 def _climb_own(x: Floats, tied: _mclust.MclustFit, strength: float, tolerance: float = 1e-5) -> Floats | None:
-    """Run the EM of `mclust.loosen`, six times as quick: mclust has little left to do. None where it breaks down."""
+    """Run the EM of `mclust.loosen`, many times as quick: mclust has little left to do. None where it breaks down.
+
+    Both steps are one product with the squares, products and values of each spot, for all clusters at once.
+    """
+    d = x.shape[1]
+    one, other = np.triu_indices(d)
+    terms = np.hstack([x[:, one] * x[:, other], x, np.ones((len(x), 1))])
+    twice = np.where(one == other, 0.5, 1.0)
 
     def step(z: Floats, size: Floats, means: Floats) -> tuple[float, Floats]:
-        covariance = np.empty((len(size), *tied.covariance.shape))
-        for k, mean in enumerate(means):
-            around = x - mean
-            scatter = (z[:, k, None] * around).T @ around
-            covariance[k] = (scatter + strength * tied.covariance) / (size[k] + strength)
-        return _own_posterior(x, size / len(x), means, covariance)
+        scatter = np.empty((len(size), d, d))
+        scatter[:, one, other] = scatter[:, other, one] = z.T @ terms[:, : len(one)]
+        scatter -= size[:, None, None] * means[:, :, None] * means[:, None, :]
+        covariance = (scatter + strength * tied.covariance) / (size + strength)[:, None, None]
+        root = np.linalg.cholesky(covariance)
+        precision = np.linalg.inv(covariance)
+        slope = np.einsum("kij,kj->ki", precision, means)
+        constant = np.log(size / len(x)) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+        constant -= (slope * means).sum(axis=1) / 2
+        likelihood, z = _shares(terms @ np.vstack([-(precision[:, one, other] * twice).T, slope.T, constant]))
+        return float(likelihood - x.size / 2 * np.log(2 * np.pi)), z
 
     climbed = _em(x, tied.probabilities, step, tolerance, 1000)
     return None if climbed is None else climbed[1]

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from spotfuse.preparation import averaging
 
-_STRENGTH = 3.0
+_STRENGTH = 2.0
 _STEPS = 10
 _LEAST = 1e-3  # probability: below, a domain is as good as excluded, and no vote should have to outweigh more
 

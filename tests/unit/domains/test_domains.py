@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 from spotfuse import domains, preparation
 from spotfuse._core.errors import InputError
-from spotfuse.domains import _assign
+from spotfuse.domains import _assign, _consensus, _views
 from spotfuse.domains._refinement import refine
 
 
@@ -84,6 +84,13 @@ def test_auto_finds_the_bands_and_shows_its_curve(monkeypatch):
     assert found.curve["chosen"].sum() == 1
     assert abs(int(found.curve.loc[found.curve["chosen"] == 1, "n_domains"].iloc[0]) - 4) <= 1
     assert found.curve["stability"].between(-1, 1).all()
+
+
+def test_auto_asks_for_twenty_spots_a_domain():
+    adata, embedding, _ = bands(n_bands=2, side=10)
+    assert domains.assign(adata, embedding, None).curve["n_domains"].max() == 5
+    adata, embedding, _ = bands(n_bands=2, side=5)
+    assert domains.assign(adata, embedding, None).curve["n_domains"].tolist() == [1]
 
 
 def test_auto_says_how_sure_it_is(monkeypatch, caplog):
@@ -225,7 +232,7 @@ def test_agreement_is_the_adjusted_rand_index():
     labels = [rng.integers(5, size=300) for _ in range(3)]
     labels += [(labels[0] + (rng.random(300) < 0.1)) % 5, np.zeros(300, int), np.zeros(300, int)]
     expected = [[adjusted_rand_score(one, other) for other in labels] for one in labels]
-    np.testing.assert_allclose(_assign._agreement([np.eye(5)[one] for one in labels]), expected, atol=1e-12)
+    np.testing.assert_allclose(_consensus.agreement([np.eye(5)[one] for one in labels]), expected, atol=1e-12)
 
 
 def test_no_domain_is_empty_where_another_labelling_can_be_matched_to(monkeypatch, caplog):
@@ -236,8 +243,50 @@ def test_no_domain_is_empty_where_another_labelling_can_be_matched_to(monkeypatc
         np.eye(7)[((place[:, None] - place[rng.choice(150, 7, replace=False)]) ** 2).sum(axis=2).argmin(axis=1)]
         for _ in range(10)
     ]
-    assert len(set(_assign._consensus(members, None).argmax(axis=1))) == 7
+    assert len(set(_consensus.consensus(members, None).argmax(axis=1))) == 7
     assert not caplog.messages
-    monkeypatch.setattr(_assign, "_REFERENCES", 1)
-    assert len(set(_assign._consensus(members, None).argmax(axis=1))) == 6
+    monkeypatch.setattr(_consensus, "_REFERENCES", 1)
+    assert len(set(_consensus.consensus(members, None).argmax(axis=1))) == 6
     assert "7 domains: the labellings agree on fewer" in caplog.text
+
+
+def test_neighbours_tell_more_by_domains_than_by_noise_or_odd_spots():
+    adata, embedding, truth = bands(n_bands=3, side=18)
+    adata.obsm["X_pca"] = embedding
+    told = _views.telling(adata, adata.obsp["spatial_connectivities"])
+    noise = np.random.default_rng(0).permutation(truth)
+    odd = np.zeros(len(truth), int)
+    odd[:2] = 1, 2
+    assert told(truth, "X_pca") > 0.3
+    assert told(noise, "X_pca") < 0.05 and told(odd, "X_pca") < 0.05
+
+
+def test_few_spots_listen_to_residuals_only_where_neighbours_tell_these_as_well():
+    labels = np.repeat([0, 1], 30)
+    members = [(key, np.eye(2)[labels]) for key in ("", "X_pca", "X_pca_log")]
+    for residuals, logarithms, votes in ((0.1, 0.2, 1), (0.2, 0.1, 2), (0.1, -0.1, 3)):
+        by = {"X_pca": residuals, "X_pca_log": logarithms}
+        assert len(_consensus.voting(members, lambda _, key, by=by: by[key], many=False)) == votes
+        assert len(_consensus.voting(members, lambda _, key, by=by: by[key], many=True)) == 3
+
+
+def test_labellings_with_domains_of_hardly_any_spots_vote_only_where_all_have_such():
+    good, odd = np.repeat([0, 1], 30), np.r_[1, np.zeros(59, int)]
+    members = [("X_pca_log", np.eye(2)[labels]) for labels in (good, odd)]
+    (voting,) = _consensus.voting(members, lambda *_: 0.5, many=True)
+    assert np.array_equal(voting, members[0][1])
+    assert len(_consensus.voting(members[1:], lambda *_: 0.5, many=True)) == 1
+
+
+def test_labellings_that_agree_more_weigh_more():
+    """Three tell halves, two a quarter: where they differ the halves win, by more than three to two."""
+    half, other = np.repeat([0, 1], 40), np.repeat([0, 1], [20, 60])
+    found = _consensus.consensus([np.eye(2)[labels] for labels in (half, half, half, other, other)], None)
+    assert np.array_equal(found.argmax(axis=1), half)
+    assert found[30, 0] > 0.65
+
+
+def test_no_domain_has_fewer_than_three_spots_unless_there_are_too_many():
+    probabilities = np.tile([0.7, 0.2, 0.1], (12, 1))
+    assert np.bincount(_consensus.occupied(probabilities)).tolist() == [6, 3, 3]
+    assert np.bincount(_consensus.occupied(probabilities[:5])).min() == 1

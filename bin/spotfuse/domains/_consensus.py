@@ -1,0 +1,110 @@
+"""From many labellings to one: which of them vote, what they agree on, and that no domain is left without spots."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+
+from spotfuse.domains._refinement import refine as refined
+from spotfuse.domains._views import LOGARITHMS, RESIDUALS
+
+log = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float32] | Floats  # single precision where many are kept
+Member = tuple[str, Probabilities]  # what was divided, and each spot's probabilities of the domains
+
+_POWER = 2  # of a labelling's mean agreement with all, which is its weight
+_LEAST = 3  # spots of a domain, unless there are too many domains for that
+_REFERENCES = 8  # labellings that are tried as the one whose domains count, until none of these is empty
+
+
+def voting(members: list[Member], told: Callable[[Labels, str], float], many: bool) -> list[Probabilities]:
+    """Give the members that vote: all where spots are many, otherwise those of the components that tell most.
+
+    These are the logarithms, and the residuals where neighbours tell them at least as well; all, where they tell
+    nothing. A labelling with a domain of hardly any spots is no result where another has none such.
+    """
+    of = np.array([key for key, _ in members])
+    labels = [member.argmax(axis=1) for _, member in members]
+    votes = np.ones(len(members), dtype=bool)
+    if not many and LOGARITHMS in of:
+        best = {
+            key: max((told(labels[i], key) for i in np.flatnonzero(of == key)), default=-np.inf)
+            for key in (LOGARITHMS, RESIDUALS)
+        }
+        if best[LOGARITHMS] > 0:
+            votes = (of == LOGARITHMS) | ((of == RESIDUALS) & (best[RESIDUALS] >= best[LOGARITHMS]))
+    least = np.array([np.bincount(found, minlength=members[0][1].shape[1]).min() for found in labels])
+    large = votes & (least >= _least(members[0][1]))
+    return [member for (_, member), vote in zip(members, large if large.any() else votes, strict=True) if vote]
+
+
+def _least(probabilities: Probabilities) -> int:
+    """Fewest spots of a domain."""
+    n_spots, n_domains = probabilities.shape
+    return int(min(_LEAST, n_spots // n_domains))
+
+
+def agreement(members: Sequence[Probabilities]) -> npt.NDArray[np.float64]:
+    """Compute the adjusted Rand index of each pair of labellings."""
+    labels, k = [member.argmax(axis=1) for member in members], members[0].shape[1]
+    agreed = np.eye(len(labels))
+    for i in range(len(labels)):
+        for j in range(i):
+            shared = np.bincount(labels[i] * k + labels[j], minlength=k * k).reshape(k, k)
+            agreed[i, j] = agreed[j, i] = _rand_index(shared)
+    return agreed
+
+
+def _rand_index(shared: Labels) -> float:
+    """Compute the adjusted Rand index from how many spots each pair of domains shares, quicker than from the labels."""
+
+    def pairs(size: Labels) -> float:
+        return float((size * (size - 1.0)).sum())
+
+    rows, columns = pairs(shared.sum(axis=1)), pairs(shared.sum(axis=0))
+    chance = rows * columns / pairs(shared.sum(keepdims=True))
+    most = (rows + columns) / 2
+    return (pairs(shared) - chance) / (most - chance) if most > chance else 1.0
+
+
+def consensus(members: Sequence[Probabilities], graph: sparse.csr_matrix | None) -> Floats:
+    """Mean probabilities, weighted by each labelling's squared agreement with all; corrected by neighbours in `graph`.
+
+    Domains are matched to those of the labelling that agrees most. Where one of these is left with hardly any spots,
+    for the labellings put it in different places, the next best is matched to.
+    """
+    worth = np.maximum(agreement(members).mean(axis=1), 0) ** _POWER
+    found = []
+    for best in np.argsort(-worth, kind="stable")[:_REFERENCES]:
+        total = np.zeros(members[best].shape)
+        for member, weight in zip(members, worth, strict=True):
+            shared = members[best].T @ member
+            total += weight * member[:, linear_sum_assignment(-shared)[1]]
+        total /= total.sum(axis=1, keepdims=True)
+        found.append(total if graph is None else refined(total, graph))
+        if np.bincount(found[-1].argmax(axis=1), minlength=total.shape[1]).min() >= _least(total):
+            return found[-1]
+    log.warning(
+        "%d domains: the labellings agree on fewer, and some have hardly any spots; ask for less", total.shape[1]
+    )
+    return found[0]
+
+
+def occupied(probabilities: Floats) -> Labels:
+    """Most probable domain of each spot; a domain with hardly any spots gets its most probable ones."""
+    labels = probabilities.argmax(axis=1)
+    least = _least(probabilities)
+    for _ in range(least * probabilities.shape[1]):
+        size = np.bincount(labels, minlength=probabilities.shape[1])
+        small = np.flatnonzero(size < least)
+        if not len(small):
+            break
+        free = np.flatnonzero(size[labels] > least)
+        labels[free[probabilities[free, small[0]].argmax()]] = small[0]
+    return labels

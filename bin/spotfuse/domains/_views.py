@@ -1,0 +1,75 @@
+"""What is divided: components at every scale of the tissue, and how well a labelling tells a spot's own."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from anndata import AnnData
+from scipy import sparse
+
+from spotfuse.preparation import averaging, fixed_signs
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+EMBEDDING, RESIDUALS, LOGARITHMS = "", "X_pca", "X_pca_log"
+PLAIN = (RESIDUALS, LOGARITHMS)  # components that vote beside the embedding
+_SCALES = (0, 1, 2, 4, 8, 16)  # steps of averaging over the tissue
+_ENCODER_STEPS = 2  # that an embedding has gone through already
+_DIMENSIONS = (8, 15)  # principal components of the averaged embedding
+_TOLD = 30  # leading components of a spot that its neighbours' domains are to tell
+
+
+def views(adata: AnnData, embedding: Floats, graph: sparse.csr_matrix) -> list[tuple[str, Floats]]:
+    """Leading components of the embedding and of the plain components, at every scale, with what they are of."""
+    average = averaging(graph, self_weight=0.5)
+    views = []
+    for key, values, done in _sources(adata, embedding):
+        averaged = np.asarray(values, dtype=np.float64)
+        scales = [done, *(scale for scale in _SCALES if scale > done)]
+        for before, scale in zip((done, *scales), scales, strict=False):
+            for _ in range(scale - before):
+                averaged = average @ averaged
+            scores = _scores(averaged)
+            views += [(key, scores[:, :d]) for d in sorted({min(d, scores.shape[1]) for d in _DIMENSIONS})]
+    return views
+
+
+def _sources(adata: AnnData, embedding: Floats) -> list[tuple[str, Floats, int]]:
+    """Give what is divided: its key, its values, and the steps that they have been averaged."""
+    return [(EMBEDDING, embedding, _ENCODER_STEPS)] + [(key, adata.obsm[key], 0) for key in PLAIN if key in adata.obsm]
+
+
+def _scores(values: Floats) -> Floats:
+    """Scores on the leading components, with fixed signs."""
+    centred = values - values.mean(axis=0)
+    size, vectors = np.linalg.eigh(centred.T @ centred)
+    order = np.argsort(size)[::-1][: max(_DIMENSIONS)]
+    vectors = vectors[:, order[size[order] > 1e-9 * size.max()]]
+    return np.asarray(centred @ fixed_signs(vectors))
+
+
+def telling(adata: AnnData, graph: sparse.csr_matrix) -> Callable[[Labels, str], float]:
+    """Give what measures how well the domains of a spot's neighbours tell its own expression.
+
+    That is the share of the variance of its components, as they are before any averaging, which the shares of domains
+    among its neighbours explain; each spot is told by a regression without it. Domains that follow noise or a few odd
+    spots tell little.
+    """
+    touching = np.asarray(graph.sum(axis=1)).ravel() > 0
+    average = sparse.csr_matrix(averaging(graph)[touching], dtype=np.float64)
+    own = {}
+    for key in PLAIN:
+        if key not in adata.obsm:
+            continue
+        leading = np.asarray(adata.obsm[key], dtype=np.float64)[touching, :_TOLD]
+        own[key] = leading - leading.mean(axis=0)
+
+    def told(labels: Labels, key: str) -> float:
+        shares = average @ np.eye(labels.max() + 1)[labels]
+        inverse = np.linalg.pinv(shares.T @ shares)
+        leverage = np.minimum(np.einsum("ij,ij->i", shares @ inverse, shares), 0.9)
+        missed = (own[key] - shares @ (inverse @ (shares.T @ own[key]))) / (1 - leverage)[:, None]
+        return float(1 - np.square(missed).sum() / max(np.square(own[key]).sum(), 1e-12))
+
+    return told
