@@ -95,7 +95,7 @@ def single(
     values = np.asarray(values, dtype=np.float64)
     for _ in range(steps):
         values = average @ values
-    view = _views._scores(values)[:, :DIMENSIONS]
+    view = _views._scores(values, DIMENSIONS)
     if own:
         found = _mixtures.mixture(view, n_domains, seed, own=True)[1]
         return np.zeros(len(view), int) if found is None else found.argmax(axis=1)
@@ -115,7 +115,7 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
     members = _consensus.voting(
         _assign._members(_views.views(adata, both, graph), n_domains, seed, []),
         _views.telling(adata, graph),
-        adata.n_obs >= _assign._MANY,
+        adata.n_obs >= domains.Settings().many,
     )
     bare = anndata.AnnData(obs=adata.obs[[]], obsp={"spatial_connectivities": graph})
     bare.obsm["X_pca_log"] = adata.obsm["X_pca_log"]

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = Path(__file__).resolve().parent
@@ -31,8 +30,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
-from spotfuse import embedding, preparation
-from spotfuse.domains import _consensus, _mixtures, _refinement, _views
+from spotfuse import domains, embedding, preparation
+from spotfuse.domains import _consensus, _mixtures, _views
 from threadpoolctl import threadpool_limits
 
 DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
@@ -257,7 +256,7 @@ class Ballot:
         self.members, rows = [], []
         count = dict.fromkeys((of for of, _ in views), -1)
         for (of, view), pair in zip(views, found, strict=True):
-            count[of] += view.shape[1] == min(_views._DIMENSIONS)
+            count[of] += view.shape[1] == min(domains.Settings().dimensions)
             for own, member in enumerate(pair):
                 if member is None:
                     continue
@@ -301,12 +300,8 @@ class Ballot:
     def labels(self, rule: Rule) -> np.ndarray:
         """Domains by a rule."""
         members = [self.members[i] for i in self.voters(rule)]
-        with (
-            mock.patch.object(_consensus, "_LEAST", rule.least),
-            mock.patch.object(_consensus, "_POWER", rule.power),
-            mock.patch.object(_consensus, "refined", partial(_refinement.refine, strength=rule.strength)),
-        ):
-            return _consensus.occupied(_consensus.consensus(members, self.graph))
+        settings = domains.Settings(least=rule.least, power=rule.power, strength=rule.strength)
+        return _consensus.occupied(_consensus.consensus(members, self.graph, settings), settings)
 
     def baselines(self) -> dict[str, np.ndarray]:
         """Labels by one mixture of logarithms after t steps of averaging, and with t chosen without labels."""

@@ -9,7 +9,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
@@ -18,16 +17,13 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from spotfuse._core.errors import InputError
+from spotfuse._core.types import Floats, Floats32, Ints
 from spotfuse.domains import _consensus, _mixtures, _number, _views
+from spotfuse.domains._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 
-_MANY = 2000  # spots: below, residuals and the encoder follow a few odd ones, and a domain has no covariance of its own
-_AS_AGREED = 0.78  # of the agreement with one covariance: own covariances whose labellings agree less have no vote
-_MOST_DOMAINS, _SPOTS_A_DOMAIN = 15, 20  # that `auto` looks at: at most so many, of so many spots on average
 _CURVE_VIEWS = 3  # every third view is enough to compare numbers of domains
 
 
@@ -48,9 +44,9 @@ class Domains:
         (0 or 1); without rows when the number was given.
     """
 
-    labels: Labels
-    confidence: npt.NDArray[np.float32]
-    probabilities: npt.NDArray[np.float32]
+    labels: Ints
+    confidence: Floats32
+    probabilities: Floats32
     curve: pd.DataFrame
 
 
@@ -62,6 +58,7 @@ def assign(
     slices: pd.Series | None = None,
     seed: int = 1,
     refine: bool = True,
+    settings: Settings = SETTINGS,
 ) -> Domains:
     """Divide a slice into domains, or a group of slices.
 
@@ -93,6 +90,8 @@ def assign(
         Of the mixtures' starts.
     refine
         Let a spot's neighbours correct it (`spotfuse.domains`).
+    settings
+        What else decides the domains; above with its defaults.
 
     Raises
     ------
@@ -104,28 +103,31 @@ def assign(
         raise InputError(f"n_domains is {n_domains}; take a number from 1 to {n_spots}, the number of spots, or auto")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
     with threadpool_limits(1):  # sums by several threads differ from run to run
-        views = _views.views(adata, embedding, graph)
+        views = _views.views(adata, embedding, graph, settings)
         if n_domains not in (1, None) and not any(view.size for _, view in views):
             raise InputError(
                 f"n_domains is {n_domains}, but all spots are alike and cannot be divided; take 1, or auto"
             )
         curve = pd.DataFrame(columns=_number.COLUMNS)
         if n_domains is None:
-            most = min(_MOST_DOMAINS, n_spots // _SPOTS_A_DOMAIN)
+            most = min(settings.most_domains, n_spots // settings.spots_a_domain)
             curve = _number.curve([view for _, view in views[::_CURVE_VIEWS]], most, seed)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
         members = _consensus.voting(
-            _members(views, n_domains, seed, _rows(slices)), _views.telling(adata, graph), n_spots >= _MANY
+            _members(views, n_domains, seed, _rows(slices), settings),
+            _views.telling(adata, graph, settings),
+            n_spots >= settings.many,
+            settings,
         )
-        probabilities = _consensus.consensus(members, graph if refine else None)
-    labels = _consensus.occupied(probabilities)
+        probabilities = _consensus.consensus(members, graph if refine else None, settings)
+    labels = _consensus.occupied(probabilities, settings)
     order = _by_size(labels, n_domains)
     labels = np.argsort(order)[labels]
     ordered = probabilities[:, order].astype(np.float32)
     return Domains(labels + 1, ordered[np.arange(n_spots), labels], ordered, curve)
 
 
-def _rows(slices: pd.Series | None) -> list[Labels]:
+def _rows(slices: pd.Series | None) -> list[Ints]:
     """Rows of each of several slices."""
     if slices is None:
         return []
@@ -134,14 +136,14 @@ def _rows(slices: pd.Series | None) -> list[Labels]:
 
 
 def _members(
-    views: list[tuple[str, Floats]], n_domains: int, seed: int, slices: list[Labels]
+    views: list[tuple[str, Floats]], n_domains: int, seed: int, slices: list[Ints], settings: Settings = SETTINGS
 ) -> list[_consensus.Member]:
     """Probabilities of the domains (n_spots, K) by every view in which a mixture with K occupied domains was found."""
     if n_domains == 1:
         return [(views[0][0], np.ones((len(views[0][1]), 1)))]
     kinds: list[list[_consensus.Member]] = [[], []]  # one covariance, and own ones
     for key, view in views:
-        found = _mixtures.mixture(view, n_domains, seed, own=len(view) >= _MANY)
+        found = _mixtures.mixture(view, n_domains, seed, own=len(view) >= settings.many, settings=settings)
         for members, member in zip(kinds, found, strict=True):
             if member is None:
                 continue
@@ -149,31 +151,33 @@ def _members(
             if slices:
                 adapted = member.astype(np.float32)
                 for rows in slices:
-                    adapted[rows] = _adapted(view[rows], member[rows], seed)
+                    adapted[rows] = _adapted(view[rows], member[rows], seed, settings)
                 members.append((key, adapted))
     tied, own = kinds
     agreed, agreed_own = (
         _consensus.agreement([member for _, member in members]).mean() if members else 0 for members in kinds
     )
-    if own and agreed_own >= _AS_AGREED * agreed:
+    if own and agreed_own >= settings.as_agreed * agreed:
         return own
     if tied:
         return tied
     log.warning("no mixture with %d occupied domains was found: k-means decides", n_domains)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer places than domains: _occupied fills them up
-        partition = KMeans(n_domains, n_init=_mixtures.STARTS, random_state=seed).fit(views[0][1]).labels_
+        partition = KMeans(n_domains, n_init=settings.starts, random_state=seed).fit(views[0][1]).labels_
     return [(views[0][0], np.eye(n_domains)[partition])]
 
 
-def _adapted(view: Floats, probabilities: Floats, seed: int) -> Floats:
+def _adapted(view: Floats, probabilities: Floats, seed: int, settings: Settings) -> Floats:
     """Let the mixture of several slices go on in one of them, with the domains that this one has."""
     labels = probabilities.argmax(axis=1)
     present, start = np.unique(labels, return_inverse=True)
     if len(present) < 2 or len(view) <= view.shape[1] + len(present):
         return probabilities
     sample = _mixtures.sample(np.column_stack([view, start]), seed)
-    tied, own = _mixtures.fitted(view, sample[:, :-1], sample[:, -1].astype(np.int64), len(present), own=True)
+    tied, own = _mixtures.fitted(
+        view, sample[:, :-1], sample[:, -1].astype(np.int64), len(present), own=True, settings=settings
+    )
     fitted = tied if own is None else own
     if fitted is None:
         return probabilities
@@ -182,7 +186,7 @@ def _adapted(view: Floats, probabilities: Floats, seed: int) -> Floats:
     return adapted
 
 
-def _by_size(labels: Labels, n_domains: int) -> Labels:
+def _by_size(labels: Ints, n_domains: int) -> Ints:
     """Order domains by falling size, those of equal size by their first spot."""
     first = np.full(n_domains, len(labels))
     np.minimum.at(first, labels, np.arange(len(labels)))

@@ -4,26 +4,25 @@ import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
+from spotfuse._core.types import Floats, Floats32, Ints
 from spotfuse.domains._refinement import refine as refined
+from spotfuse.domains._settings import SETTINGS, Settings
 from spotfuse.domains._views import LOGARITHMS, RESIDUALS
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-Probabilities = npt.NDArray[np.float32] | Floats  # single precision where many are kept
+Probabilities = Floats32 | Floats  # single precision where many are kept
 Member = tuple[str, Probabilities]  # what was divided, and each spot's probabilities of the domains
 
-_POWER = 2  # of a labelling's mean agreement with all, which is its weight
-_LEAST = 3  # spots of a domain, unless there are too many domains for that
 _REFERENCES = 8  # labellings that are tried as the one whose domains count, until none of these is empty
 
 
-def voting(members: list[Member], told: Callable[[Labels, str], float], many: bool) -> list[Probabilities]:
+def voting(
+    members: list[Member], told: Callable[[Ints, str], float], many: bool, settings: Settings = SETTINGS
+) -> list[Probabilities]:
     """Give the members that vote: all where spots are many, otherwise those of the components that tell most.
 
     These are the logarithms, and the residuals where neighbours tell them at least as well; all, where they tell
@@ -40,17 +39,17 @@ def voting(members: list[Member], told: Callable[[Labels, str], float], many: bo
         if best[LOGARITHMS] > 0:
             votes = (of == LOGARITHMS) | ((of == RESIDUALS) & (best[RESIDUALS] >= best[LOGARITHMS]))
     least = np.array([np.bincount(found, minlength=members[0][1].shape[1]).min() for found in labels])
-    large = votes & (least >= _least(members[0][1]))
+    large = votes & (least >= _least(members[0][1], settings))
     return [member for (_, member), vote in zip(members, large if large.any() else votes, strict=True) if vote]
 
 
-def _least(probabilities: Probabilities) -> int:
+def _least(probabilities: Probabilities, settings: Settings) -> int:
     """Fewest spots of a domain."""
     n_spots, n_domains = probabilities.shape
-    return int(min(_LEAST, n_spots // n_domains))
+    return int(min(settings.least, n_spots // n_domains))
 
 
-def agreement(members: Sequence[Probabilities]) -> npt.NDArray[np.float64]:
+def agreement(members: Sequence[Probabilities]) -> Floats:
     """Compute the adjusted Rand index of each pair of labellings."""
     labels, k = [member.argmax(axis=1) for member in members], members[0].shape[1]
     agreed = np.eye(len(labels))
@@ -61,10 +60,10 @@ def agreement(members: Sequence[Probabilities]) -> npt.NDArray[np.float64]:
     return agreed
 
 
-def _rand_index(shared: Labels) -> float:
+def _rand_index(shared: Ints) -> float:
     """Compute the adjusted Rand index from how many spots each pair of domains shares, quicker than from the labels."""
 
-    def pairs(size: Labels) -> float:
+    def pairs(size: Ints) -> float:
         return float((size * (size - 1.0)).sum())
 
     rows, columns = pairs(shared.sum(axis=1)), pairs(shared.sum(axis=0))
@@ -73,13 +72,15 @@ def _rand_index(shared: Labels) -> float:
     return (pairs(shared) - chance) / (most - chance) if most > chance else 1.0
 
 
-def consensus(members: Sequence[Probabilities], graph: sparse.csr_matrix | None) -> Floats:
-    """Mean probabilities, weighted by each labelling's squared agreement with all; corrected by neighbours in `graph`.
+def consensus(
+    members: Sequence[Probabilities], graph: sparse.csr_matrix | None, settings: Settings = SETTINGS
+) -> Floats:
+    """Mean probabilities, weighted by a power of each labelling's agreement; corrected by neighbours in `graph`.
 
     Domains are matched to those of the labelling that agrees most. Where one of these is left with hardly any spots,
     for the labellings put it in different places, the next best is matched to.
     """
-    worth = np.maximum(agreement(members).mean(axis=1), 0) ** _POWER
+    worth = np.maximum(agreement(members).mean(axis=1), 0) ** settings.power
     found = []
     for best in np.argsort(-worth, kind="stable")[:_REFERENCES]:
         total = np.zeros(members[best].shape)
@@ -87,8 +88,8 @@ def consensus(members: Sequence[Probabilities], graph: sparse.csr_matrix | None)
             shared = members[best].T @ member
             total += weight * member[:, linear_sum_assignment(-shared)[1]]
         total /= total.sum(axis=1, keepdims=True)
-        found.append(total if graph is None else refined(total, graph))
-        if np.bincount(found[-1].argmax(axis=1), minlength=total.shape[1]).min() >= _least(total):
+        found.append(total if graph is None else refined(total, graph, settings.strength))
+        if np.bincount(found[-1].argmax(axis=1), minlength=total.shape[1]).min() >= _least(total, settings):
             return found[-1]
     log.warning(
         "%d domains: the labellings agree on fewer, and some have hardly any spots; ask for less", total.shape[1]
@@ -96,10 +97,10 @@ def consensus(members: Sequence[Probabilities], graph: sparse.csr_matrix | None)
     return found[0]
 
 
-def occupied(probabilities: Floats) -> Labels:
+def occupied(probabilities: Floats, settings: Settings = SETTINGS) -> Ints:
     """Most probable domain of each spot; a domain with hardly any spots gets its most probable ones."""
     labels = probabilities.argmax(axis=1)
-    least = _least(probabilities)
+    least = _least(probabilities, settings)
     for _ in range(least * probabilities.shape[1]):
         size = np.bincount(labels, minlength=probabilities.shape[1])
         small = np.flatnonzero(size < least)

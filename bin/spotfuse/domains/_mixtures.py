@@ -3,28 +3,26 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.cluster import KMeans
 
+from spotfuse._core.types import Floats, Ints
 from spotfuse.domains import _mclust
+from spotfuse.domains._settings import SETTINGS, Settings
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-
-STARTS = 8
-_MOST_STARTS, _STARTED_SPOTS = 16, 16_000  # small slices have more: it costs them little, and seeds then agree
-_PRIOR = 20  # spots a dimension that the common covariance counts for: averaged spots are far from independent
 _FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
 
 
-def mixture(view: Floats, n_clusters: int, seed: int, *, own: bool = False) -> tuple[Floats | None, Floats | None]:
+def mixture(
+    view: Floats, n_clusters: int, seed: int, *, own: bool = False, settings: Settings = SETTINGS
+) -> tuple[Floats | None, Floats | None]:
     """Probability of each cluster for each spot, by the likeliest of several starts.
 
     First by one covariance, then, if wished, by a covariance for each cluster; None where clusters stay empty.
     """
     x = sample(view, seed)
-    best = likeliest(x, n_clusters, seed, max(STARTS, min(_MOST_STARTS, _STARTED_SPOTS // len(x))))
-    return (None, None) if best is None else fitted(view, x, best[1], n_clusters, own=own)
+    starts = max(settings.starts, min(settings.most_starts, settings.started_spots // len(x)))
+    best = likeliest(x, n_clusters, seed, starts)
+    return (None, None) if best is None else fitted(view, x, best[1], n_clusters, own=own, settings=settings)
 
 
 def sample(view: Floats, seed: int) -> Floats:
@@ -34,7 +32,7 @@ def sample(view: Floats, seed: int) -> Floats:
     return view[np.sort(np.random.default_rng(seed).choice(len(view), _FITTED_SPOTS, replace=False))]
 
 
-def likeliest(x: Floats, n_clusters: int, seed: int, starts: int = STARTS) -> tuple[float, Labels] | None:
+def likeliest(x: Floats, n_clusters: int, seed: int, starts: int = SETTINGS.starts) -> tuple[float, Ints] | None:
     """Climb from several k-means partitions; the log-likelihood and labels of the likeliest, all clusters occupied."""
     if x.shape[1] < 2 or len(np.unique(x, axis=0)) <= n_clusters:
         return None
@@ -48,7 +46,7 @@ def likeliest(x: Floats, n_clusters: int, seed: int, starts: int = STARTS) -> tu
 
 
 def fitted(
-    view: Floats, x: Floats, labels: Labels, n_clusters: int, *, own: bool = False
+    view: Floats, x: Floats, labels: Ints, n_clusters: int, *, own: bool = False, settings: Settings = SETTINGS
 ) -> tuple[Floats | None, Floats | None]:
     """Go through mclust from a partition of `x`, and apply the fits to all spots; None where clusters stay empty."""
     tied = _mclust.fit(x, labels)
@@ -57,7 +55,7 @@ def fitted(
     found = _occupied(_posterior(view, tied.weights, tied.means, tied.covariance)[1])
     if not own:
         return found, None
-    strength = _PRIOR * x.shape[1]
+    strength = settings.prior * x.shape[1]
     start = _climb_own(x, tied, strength)
     loose = None if start is None else _mclust.loosen(x, tied, strength, start=start)
     if loose is None or len(np.unique(loose.labels)) < n_clusters:
@@ -75,7 +73,7 @@ def bic(x: Floats, n_clusters: int, likelihood: float) -> float:
     return float(2 * likelihood - (n_clusters * (d + 1) - 1 + d * (d + 1) / 2) * np.log(len(x)))
 
 
-def _climb(x: Floats, labels: Labels) -> tuple[float, Labels] | None:
+def _climb(x: Floats, labels: Ints) -> tuple[float, Ints] | None:
     """Run EM from a partition, quickly: it tells which start deserves mclust's. None where it breaks down."""
     square = x.T @ x
 

@@ -4,15 +4,13 @@ import logging
 from statistics import fmean
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from spotfuse._core.types import Floats
 from spotfuse.domains import _mixtures
 from spotfuse.domains._consensus import agreement
 
 log = logging.getLogger(__name__)
-
-Floats = npt.NDArray[np.float64]
 
 COLUMNS = ["n_domains", "stability", "bic", "chosen"]
 _STARTS = 3

@@ -4,16 +4,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from spotfuse._core.types import Floats
+from spotfuse.domains._settings import SETTINGS
 from spotfuse.preparation import averaging
 
-_STRENGTH = 2.0
 _STEPS = 10
 _LEAST = 1e-3  # probability: below, a domain is as good as excluded, and no vote should have to outweigh more
 
 
 def refine(
-    probabilities: npt.NDArray[np.floating], graph: sparse.csr_matrix, strength: float = _STRENGTH
-) -> npt.NDArray[np.float64]:
+    probabilities: npt.NDArray[np.floating], graph: sparse.csr_matrix, strength: float = SETTINGS.strength
+) -> Floats:
     """Combine each spot's probabilities with those of its neighbours (mean field of a Potts model).
 
     Only touching spots vote and the spot's own evidence stays, so that a layer two spots thin survives, which it does

@@ -3,35 +3,32 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from anndata import AnnData
 from scipy import sparse
 
+from spotfuse._core.types import Floats, Ints
+from spotfuse.domains._settings import SETTINGS, Settings
 from spotfuse.preparation import averaging, fixed_signs
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 
 EMBEDDING, RESIDUALS, LOGARITHMS = "", "X_pca", "X_pca_log"
 PLAIN = (RESIDUALS, LOGARITHMS)  # components that vote beside the embedding
-_SCALES = (0, 1, 2, 4, 8, 16)  # steps of averaging over the tissue
 _ENCODER_STEPS = 2  # that an embedding has gone through already
-_DIMENSIONS = (8, 15)  # principal components of the averaged embedding
-_TOLD = 30  # leading components of a spot that its neighbours' domains are to tell
 
 
-def views(adata: AnnData, embedding: Floats, graph: sparse.csr_matrix) -> list[tuple[str, Floats]]:
+def views(
+    adata: AnnData, embedding: Floats, graph: sparse.csr_matrix, settings: Settings = SETTINGS
+) -> list[tuple[str, Floats]]:
     """Leading components of the embedding and of the plain components, at every scale, with what they are of."""
     average = averaging(graph, self_weight=0.5)
     views = []
     for key, values, done in _sources(adata, embedding):
         averaged = np.asarray(values, dtype=np.float64)
-        scales = [done, *(scale for scale in _SCALES if scale > done)]
+        scales = [done, *(scale for scale in settings.scales if scale > done)]
         for before, scale in zip((done, *scales), scales, strict=False):
             for _ in range(scale - before):
                 averaged = average @ averaged
-            scores = _scores(averaged)
-            views += [(key, scores[:, :d]) for d in sorted({min(d, scores.shape[1]) for d in _DIMENSIONS})]
+            scores = _scores(averaged, max(settings.dimensions))
+            views += [(key, scores[:, :d]) for d in sorted({min(d, scores.shape[1]) for d in settings.dimensions})]
     return views
 
 
@@ -40,16 +37,16 @@ def _sources(adata: AnnData, embedding: Floats) -> list[tuple[str, Floats, int]]
     return [(EMBEDDING, embedding, _ENCODER_STEPS)] + [(key, adata.obsm[key], 0) for key in PLAIN if key in adata.obsm]
 
 
-def _scores(values: Floats) -> Floats:
+def _scores(values: Floats, most: int) -> Floats:
     """Scores on the leading components, with fixed signs."""
     centred = values - values.mean(axis=0)
     size, vectors = np.linalg.eigh(centred.T @ centred)
-    order = np.argsort(size)[::-1][: max(_DIMENSIONS)]
+    order = np.argsort(size)[::-1][:most]
     vectors = vectors[:, order[size[order] > 1e-9 * size.max()]]
     return np.asarray(centred @ fixed_signs(vectors))
 
 
-def telling(adata: AnnData, graph: sparse.csr_matrix) -> Callable[[Labels, str], float]:
+def telling(adata: AnnData, graph: sparse.csr_matrix, settings: Settings = SETTINGS) -> Callable[[Ints, str], float]:
     """Give what measures how well the domains of a spot's neighbours tell its own expression.
 
     That is the share of the variance of its components, as they are before any averaging, which the shares of domains
@@ -62,10 +59,10 @@ def telling(adata: AnnData, graph: sparse.csr_matrix) -> Callable[[Labels, str],
     for key in PLAIN:
         if key not in adata.obsm:
             continue
-        leading = np.asarray(adata.obsm[key], dtype=np.float64)[touching, :_TOLD]
+        leading = np.asarray(adata.obsm[key], dtype=np.float64)[touching, : settings.told]
         own[key] = leading - leading.mean(axis=0)
 
-    def told(labels: Labels, key: str) -> float:
+    def told(labels: Ints, key: str) -> float:
         shares = average @ np.eye(labels.max() + 1)[labels]
         inverse = np.linalg.pinv(shares.T @ shares)
         leverage = np.minimum(np.einsum("ij,ij->i", shares @ inverse, shares), 0.9)

@@ -7,7 +7,8 @@ from scipy import sparse
 from scipy.stats import false_discovery_control, norm
 
 from spotfuse._core.types import Floats, Ints
-from spotfuse.patterns._pseudobulk import fold_changes, pseudobulk_counts
+from spotfuse.patterns._fold_changes import fold_changes
+from spotfuse.patterns._pseudobulk import pseudobulk_counts
 from spotfuse.preparation import log_normalised
 
 MARKERS = ["domain", "gene", "log_fold_change", "auc", "p_adjusted", "share_in", "share_out"]

@@ -25,24 +25,3 @@ def pseudobulk_counts(adata: AnnData, domains: pd.Series) -> pd.DataFrame:
     sums = (member @ sparse.csr_matrix(adata.X)).toarray().round().astype(np.int64)
     columns = {str(name): sums[i] for i, name in enumerate(labels.categories)}
     return pd.DataFrame({"gene": adata.var_names.astype(str), **columns})
-
-
-def fold_changes(counts: pd.DataFrame, prior: float) -> pd.DataFrame:
-    """Compare each domain of a slice with the rest of it.
-
-    Parameters
-    ----------
-    counts
-        Genes × domains.
-    prior
-        Counts that are added to both sides.
-
-    Returns
-    -------
-    The logarithm to base 2 of each gene's counts in each domain to those expected of the rest's shares; 0 without a
-    rest.
-    """
-    table = counts.astype(float)
-    rest = (-table).add(table.sum(axis=1), axis=0)
-    expected = (rest / rest.sum() * table.sum()).fillna(table)
-    return np.log2((table + prior) / (expected + prior))

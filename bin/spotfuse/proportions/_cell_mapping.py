@@ -32,9 +32,8 @@ from spotfuse import io
 from spotfuse._core.adam import Adam
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
+from spotfuse._core.types import Floats
 from spotfuse.proportions import _input, _profiles
-
-Array = npt.NDArray[np.float64]
 
 _COMPONENTS = 100
 _EPOCHS, _LEARNING_RATE = 300, 0.01  # of the autoencoder
@@ -223,7 +222,7 @@ def map_cells(
     )
 
 
-def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0) -> Array:
+def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0) -> Floats:
     """Sum a map's largest weights by type.
 
     Parameters
@@ -237,7 +236,7 @@ def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0
 
     Returns
     -------
-    Array of shape (n_spots, n_types); rows sum to 1
+    Floats of shape (n_spots, n_types); rows sum to 1
 
     Raises
     ------
@@ -260,7 +259,7 @@ def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0
     return np.where(total > 0, sums / np.where(total > 0, total, 1), 1 / max(sums.shape[1], 1))
 
 
-def _basis(cells: sparse.csr_matrix) -> Array:
+def _basis(cells: sparse.csr_matrix) -> Floats:
     """Directions along which cells lie, uncentred, of shape (n_components, n_genes)."""
     n_components = min(_COMPONENTS, min(cells.shape) - 1)
     if n_components < 1:
@@ -269,7 +268,7 @@ def _basis(cells: sparse.csr_matrix) -> Array:
     return np.asarray(basis)
 
 
-def _reconstruct(Z: Array, epochs: int, learning_rate: float, seed: int, device: str | torch.device) -> Array:
+def _reconstruct(Z: Floats, epochs: int, learning_rate: float, seed: int, device: str | torch.device) -> Floats:
     """Train an autoencoder on the cells and give their reconstructions."""
     scale = max(float(np.sqrt(np.mean(np.sum(Z**2, axis=1)))), 1e-12)
     width = Z.shape[1]
@@ -292,8 +291,8 @@ def _reconstruct(Z: Array, epochs: int, learning_rate: float, seed: int, device:
 
 
 def _mix(
-    S: Array,
-    Z: Array,
+    S: Floats,
+    Z: Floats,
     codes: npt.NDArray[np.intp],
     graph: sparse.csr_matrix,
     temperature: float,
@@ -351,7 +350,7 @@ def _evenly(n: int, wanted: int) -> npt.NDArray[np.intp]:
 
 def _learn(
     x: Tensor, z: Tensor, start: Tensor, near: Tensor, temperature: float, reconstruction: float, contrast: float
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     """Learn one batch's weights, of shape (n_spots, n_candidates); near has pairs of neighbours, (2, n_pairs)."""
     logits = torch.zeros_like(start, requires_grad=True)
     optimiser = Adam([logits], _STEP)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-Array = npt.NDArray[np.float64]
+from spotfuse._core.types import Floats
 
 SIZE_SHARE = 0.5  # of a type's log size that is believed: library sizes are capture as well as RNA
 _EVEN_TOTALS = 0.2  # coefficient of variation below which spots were scaled to one depth
@@ -34,10 +34,10 @@ class Profiles:
         Mean counts of a cell relative to the other types', of shape (n_types,).
     """
 
-    mean: Array
-    variance: Array
-    n_cells: Array
-    size: Array
+    mean: Floats
+    variance: Floats
+    n_cells: Floats
+    size: Floats
 
 
 def totals_are_even(counts: sparse.csr_matrix) -> bool:
@@ -97,7 +97,7 @@ def twins(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_types: int) 
     return np.asarray(pd.factorize(np.array([row.tobytes().hex() for row in mean], dtype=object))[0], dtype=np.intp)
 
 
-def doubtful(profiles: Profiles) -> Array:
+def doubtful(profiles: Profiles) -> Floats:
     """Find what of the profiles may be chance: where a type's own cells do not tell it from the others.
 
     Of a gene that differs no more between types than the sampling of their cells explains, the empirical Bayes
@@ -106,7 +106,7 @@ def doubtful(profiles: Profiles) -> Array:
 
     Returns
     -------
-    Array of shape (n_types, n_genes), to be taken off the mean
+    Floats of shape (n_types, n_genes), to be taken off the mean
     """
     if len(profiles.mean) < 2:
         return np.zeros_like(profiles.mean)
@@ -120,7 +120,7 @@ def doubtful(profiles: Profiles) -> Array:
     return np.asarray((1 - kept) * away)
 
 
-def support(projected: Array, doubt: Array, weighted: Array, doubted: Array) -> float:
+def support(projected: Floats, doubt: Floats, weighted: Floats, doubted: Floats) -> float:
     """Say how much more of what is doubtful in the profiles the spots show, by least squares without constraints.
 
     Such a fit is at right angles to its residual, so that chance in the abundances adds nothing here, as it would with
@@ -146,7 +146,7 @@ def support(projected: Array, doubt: Array, weighted: Array, doubted: Array) -> 
     return float(np.sum(V * (doubt - V @ cross))) / whole if whole > 0 else 0.0
 
 
-def gene_weights(observed: Array, profiles: Profiles, mix: Array | None = None) -> Array:
+def gene_weights(observed: Floats, profiles: Profiles, mix: Floats | None = None) -> Floats:
     """Weights that give genes about one variance: that of counting, and that between cells of one type.
 
     Parameters
@@ -160,7 +160,7 @@ def gene_weights(observed: Array, profiles: Profiles, mix: Array | None = None) 
 
     Returns
     -------
-    Array of shape (n_genes,)
+    Floats of shape (n_genes,)
     """
     counting = observed / observed.sum()
     between = profiles.variance.mean(axis=0)
@@ -172,7 +172,7 @@ def gene_weights(observed: Array, profiles: Profiles, mix: Array | None = None) 
     return np.asarray(1 / np.sqrt(noise + _COMMON_NOISE * noise.mean()))
 
 
-def platform_factors(observed: Array, mix: Array, means: Array, profiles: Profiles, n_spots: int) -> Array:
+def platform_factors(observed: Floats, mix: Floats, means: Floats, profiles: Profiles, n_spots: int) -> Floats:
     """Estimate how much more or less of each gene the slice's platform catches than the reference's.
 
     What goes with the level of expression alone (rounding, background, saturation) is fitted over all genes and
@@ -193,7 +193,7 @@ def platform_factors(observed: Array, mix: Array, means: Array, profiles: Profil
 
     Returns
     -------
-    Array of shape (n_genes,)
+    Floats of shape (n_genes,)
     """
     expected = mix @ means
     expected = expected * observed.sum() / max(float(expected.sum()), np.finfo(float).tiny)

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 from spotfuse import domains, preparation
 from spotfuse._core.errors import InputError
-from spotfuse.domains import _assign, _consensus, _views
+from spotfuse.domains import _consensus, _views
 from spotfuse.domains._refinement import refine
 
 
@@ -77,10 +77,10 @@ def test_an_impossible_number_is_refused(n_domains):
         domains.assign(adata, embedding, n_domains)
 
 
-def test_auto_finds_the_bands_and_shows_its_curve(monkeypatch):
-    monkeypatch.setattr(_assign, "_MOST_DOMAINS", 7)
+def test_auto_finds_the_bands_and_shows_its_curve():
     adata, embedding, _ = bands(n_bands=4, side=20)
-    found = domains.assign(adata, embedding, None)
+    found = domains.assign(adata, embedding, None, settings=domains.Settings(most_domains=7))
+    assert found.curve["n_domains"].max() == 7
     assert found.curve["chosen"].sum() == 1
     assert abs(int(found.curve.loc[found.curve["chosen"] == 1, "n_domains"].iloc[0]) - 4) <= 1
     assert found.curve["stability"].between(-1, 1).all()
@@ -93,11 +93,10 @@ def test_auto_asks_for_twenty_spots_a_domain():
     assert domains.assign(adata, embedding, None).curve["n_domains"].tolist() == [1]
 
 
-def test_auto_says_how_sure_it_is(monkeypatch, caplog):
-    monkeypatch.setattr(_assign, "_MOST_DOMAINS", 5)
+def test_auto_says_how_sure_it_is(caplog):
     adata, embedding, _ = bands(n_bands=4, side=20)
     with caplog.at_level("INFO"):
-        found = domains.assign(adata, embedding, None)
+        found = domains.assign(adata, embedding, None, settings=domains.Settings(most_domains=5))
     chosen = found.curve[found.curve["chosen"] == 1].iloc[0]
     said = next(line for line in caplog.messages if "domains, " in line)
     assert said.startswith(f"{int(chosen['n_domains'])} domains, ")

@@ -1,0 +1,54 @@
+"""What decides the domains, beside the arguments that users have."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the domains.
+
+    Attributes
+    ----------
+    scales
+        Steps of averaging over the tissue, by each of which the components are divided.
+    dimensions
+        Numbers of leading components of an average that are clustered.
+    many
+        Spots from which on all components vote, and each domain has a covariance of its own: below, residuals and the
+        encoder follow a few odd spots.
+    as_agreed
+        Share of the agreement with one covariance: own covariances whose labellings agree less have no vote.
+    told
+        Leading components of a spot that its neighbours' domains are to tell.
+    starts, most_starts, started_spots
+        Of a mixture: at least ``starts``, and in small slices, where it costs little and lets seeds agree, as many as
+        together have ``started_spots``, up to ``most_starts``.
+    prior
+        Spots a dimension that the common covariance counts for: averaged spots are far from independent.
+    power
+        Of a labelling's mean agreement with all, which is its weight.
+    least
+        Spots of a domain, unless there are too many domains for that.
+    strength
+        Log-odds that unanimous neighbours give in the refinement.
+    most_domains, spots_a_domain
+        Numbers of domains that `auto` looks at: at most so many, of at least so many spots on average.
+    """
+
+    scales: tuple[int, ...] = (0, 1, 2, 4, 8, 16)
+    dimensions: tuple[int, ...] = (8, 15)
+    many: int = 2000
+    as_agreed: float = 0.78
+    told: int = 30
+    starts: int = 8
+    most_starts: int = 16
+    started_spots: int = 16_000
+    prior: float = 20.0
+    power: float = 2.0
+    least: int = 3
+    strength: float = 2.0
+    most_domains: int = 15
+    spots_a_domain: int = 20
+
+
+SETTINGS = Settings()
