@@ -319,6 +319,29 @@ def test_joined_slices_are_those_of_the_pipelines_groups(bundled: Path, tmp_path
         sf.tl.markers(adata)
 
 
+def test_joined_slices_are_the_same_whatever_the_order_of_their_rows(bundled: Path) -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for shuffled in (False, True):
+        slices = {name: sf.read(bundled / f"starmap_{name}.h5ad") for name in ("left", "right")}
+        if shuffled:
+            slices = {name: slices[name][rng.permutation(slices[name].n_obs)].copy() for name in ("right", "left")}
+        for adata in slices.values():
+            sf.pp.qc(adata)
+            sf.pp.prepare(adata)
+        joined = sf.tl.join(slices)
+        sf.tl.embed(joined, epochs=5, device="cpu")
+        sf.tl.domains(joined, 4)
+        sf.tl.split(joined, slices)
+        found.append((joined, slices))
+    (one, apart), (other, others) = found
+    at = other.obs_names.get_indexer(one.obs_names)
+    for key in ("X_pca", "X_spotfuse", "domain_probabilities"):
+        np.testing.assert_array_equal(other.obsm[key][at], one.obsm[key], err_msg=key)
+    for name, adata in apart.items():
+        assert others[name].obs.loc[adata.obs_names, "domain"].tolist() == adata.obs["domain"].tolist()
+
+
 def test_scores_have_public_names(walked: AnnData) -> None:
     assert sf.metrics.domains(walked.obs["domain"], walked.obs["domain"].astype(str))["ari"] == 1
     assert sf.metrics.proportions(walked.obsm["proportions"], walked.obsm["proportions"])["RMSE"] < 1e-12
