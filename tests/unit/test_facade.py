@@ -144,6 +144,17 @@ def prepared(small: AnnData) -> AnnData:
     return small
 
 
+def test_a_spot_that_quality_control_left_without_genes_goes_on_as_in_the_pipeline(small: AnnData) -> None:
+    counts = small.X.toarray()
+    counts[:, -1] = counts[0] = 0
+    counts[0, -1] = 5  # of a gene that no other spot has
+    small.X = sparse.csr_matrix(counts)
+    sf.pp.qc(small)
+    assert small.shape == (200, 299) and small.X[0].nnz == 0
+    sf.pp.prepare(small, n_components=10)
+    assert np.isfinite(small.obsm["X_pca"]).all()
+
+
 def cells_of(adata: AnnData) -> AnnData:
     """Make a reference of two types, half of the spots each."""
     cells = AnnData(adata.X.copy(), obs=pd.DataFrame(index=adata.obs_names), var=adata.var[[]].copy())

@@ -64,7 +64,7 @@ class InOrder:
         X = place = None
         if counts or not known:
             X, place = counts_of(adata), io.coordinates_of(adata, "adata", Notes())
-            _check(X, place)
+            _check(X, place, judged=keys.QC in adata.uns.get(keys.NOTE, {}))
         if known:
             rows = np.lexsort((adata.obs_names.to_numpy(str), adata.obs[keys.ORDER].to_numpy()))
         else:
@@ -115,8 +115,10 @@ def counts_of(adata: AnnData) -> sparse.csr_matrix:
     return sparse.csr_matrix(found.X, dtype=np.float32)
 
 
-def _check(counts: sparse.csr_matrix, place: npt.NDArray[np.float64]) -> None:
-    for bad, what in ((~np.isfinite(place).all(axis=1), "coordinates"), (np.diff(counts.indptr) == 0, "counts")):
+def _check(counts: sparse.csr_matrix, place: npt.NDArray[np.float64], *, judged: bool) -> None:
+    """Refuse spots that nothing can be said of; quality control has judged by all genes, of which it dropped some."""
+    empty = np.zeros(len(place), dtype=bool) if judged else np.diff(counts.indptr) == 0
+    for bad, what in ((~np.isfinite(place).all(axis=1), "coordinates"), (empty, "counts")):
         if bad.any():
             raise InputError(f"adata: {bad.sum()} of its spots have no {what}; call sf.pp.qc first")
 
