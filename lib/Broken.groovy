@@ -25,12 +25,12 @@ class Broken {
             last[[row.process, row.tag]] = row
         }
         last.values().findAll { row -> row.status == 'FAILED' }.collect { row ->
-            [sample: row.tag == '-' ? 'cohort' : row.tag, step: row.process.tokenize(':')[-1].toLowerCase(), ended: reason(row)]
+            def step = row.process.tokenize(':')[-1].toLowerCase()
+            [sample: row.tag == '-' ? 'cohort' : row.tag, step: step, ended: reason(step, row)]
         }
     }
 
-    private static String reason(Map row) {
-        def step = row.process.tokenize(':')[-1].toLowerCase()
+    private static String reason(String step, Map row) {
         if (row.exit.isInteger() && row.exit.toInteger() in KILLED) {
             return "killed or out of memory in ${step}".toString()
         }

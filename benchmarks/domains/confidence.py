@@ -5,29 +5,17 @@ Run from the repository with the environment of `make setup`: `python benchmarks
 names the folder with the slices. Truth is read here for scores alone.
 """
 
-import os
-import sys
 from itertools import pairwise
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT / "bin"))
+from ablation import DATA, HERE, SLICES
 
+# isort: split
 import numpy as np
 import pandas as pd
 import spotfuse as sf
 
-DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
-SLICES = {
-    "151673": "dlpfc/151673.h5ad",
-    "151674": "dlpfc/151674.h5ad",
-    "A1": "her2st/A1.h5ad",
-    "E1": "her2st/E1.h5ad",
-    "H1": "her2st/H1.h5ad",
-    "visual cortex": "starmap_visual_cortex/BY3_1k.h5ad",
-}
+NAMES = ("151673", "151674", "A1", "E1", "H1", "visual cortex")
 EDGES = [0, 0.6, 0.8, 0.95, 1]
 
 
@@ -48,8 +36,8 @@ def main() -> None:
     """Write the table."""
     lines = ["slice | " + " | ".join(f"{low:g} to {high:g}" for low, high in pairwise(EDGES))]
     lines.append("---|" * 4 + "---")
-    for name, file in SLICES.items():
-        spots = in_region(DATA / file)
+    for name in NAMES:
+        spots = in_region(DATA / SLICES[name][0])
         groups = spots.groupby(pd.cut(spots["confidence"], EDGES, include_lowest=True), observed=False)["right"]
         cells = [f"{np.mean(part):.0%} of {len(part)}" if len(part) else "–" for _, part in groups]
         lines.append(f"{name} | " + " | ".join(cells))

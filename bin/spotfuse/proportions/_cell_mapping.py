@@ -236,7 +236,7 @@ def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0
 
     Returns
     -------
-    Floats of shape (n_spots, n_types); rows sum to 1
+    Array of shape (n_spots, n_types); rows sum to 1
 
     Raises
     ------

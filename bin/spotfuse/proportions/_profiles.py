@@ -106,7 +106,7 @@ def doubtful(profiles: Profiles) -> Floats:
 
     Returns
     -------
-    Floats of shape (n_types, n_genes), to be taken off the mean
+    Array of shape (n_types, n_genes), to be taken off the mean
     """
     if len(profiles.mean) < 2:
         return np.zeros_like(profiles.mean)
@@ -160,7 +160,7 @@ def gene_weights(observed: Floats, profiles: Profiles, mix: Floats | None = None
 
     Returns
     -------
-    Floats of shape (n_genes,)
+    Array of shape (n_genes,)
     """
     counting = observed / observed.sum()
     between = profiles.variance.mean(axis=0)
@@ -193,7 +193,7 @@ def platform_factors(observed: Floats, mix: Floats, means: Floats, profiles: Pro
 
     Returns
     -------
-    Floats of shape (n_genes,)
+    Array of shape (n_genes,)
     """
     expected = mix @ means
     expected = expected * observed.sum() / max(float(expected.sum()), np.finfo(float).tiny)
