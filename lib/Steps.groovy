@@ -1,16 +1,16 @@
-import groovy.json.JsonSlurper
+import groovy.json.JsonSlurperClassic
 import java.nio.file.Path
 
 /** The pipeline's steps, as bin/spotfuse/pipeline/steps.json tells them to the commands too (steps.py says what is what). */
 class Steps {
 
-    @Lazy
-    private static Map told = new JsonSlurper().parse(nextflow.Global.session.baseDir.resolve('bin/spotfuse/pipeline/steps.json'))
+    // operators ask at once, from several threads: the newer parser's maps fill when first asked, one half full for another
+    private static final Map TOLD = new JsonSlurperClassic().parseText(nextflow.Global.session.baseDir.resolve('bin/spotfuse/pipeline/steps.json').text)
 
     /** Whether a step runs for a slice of the sheet; who is alone in a group has none. */
     static boolean runs(String step, Map slice) {
         def columns = slice.given + [group: slice.group]
-        told.runs[told.steps[step].runs].any { names -> names.every { name -> columns[name] } }
+        TOLD.runs[TOLD.steps[step].runs].any { names -> names.every { name -> columns[name] } }
     }
 
     /** How many steps a step waits for, of those that run for a slice. */
@@ -36,6 +36,6 @@ class Steps {
     }
 
     private static Collection<String> taken(String step) {
-        told.steps[step].takes ?: told.steps[step].needs.flatten().unique(false)
+        TOLD.steps[step].takes ?: TOLD.steps[step].needs.flatten().unique(false)
     }
 }
