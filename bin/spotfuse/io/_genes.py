@@ -20,6 +20,9 @@ SYMBOLS = (
 )
 IDS = ("geneids", "geneid", "ensemblid", "ensemblids", "ensemblgeneid", "ensembl", "featureid", "featureids", "id")
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}")
+# symbol and id in one name, as files of several sources have it: NPY|ENSG00000122585, ENSG00000122585.4_NPY
+_BOTH = re.compile(r"(?P<symbol>[^|:;,\s]+?)[|_:;, ]+(?P<id>ENS[A-Z]*G\d{6,}(\.\d+)?)")
+_BOTH_TURNED = re.compile(r"(?P<id>ENS[A-Z]*G\d{6,}(\.\d+)?)[|_:;, ]+(?P<symbol>[^|:;,\s]+)")
 _GENOME = re.compile(r"(GRC[hmz]\d+|hg\d+|mm\d+|Rnor\d+|mRatBN7|rn\d+|BDGP6|(?i:human|mouse|rat)(?=_))[-_.]+")
 _SPECIES = {"human": ("grch", "hg", "human"), "mouse": ("grcm", "mm", "mouse"), "rat": ("rnor", "mratbn", "rn", "rat")}
 _NUMBER = re.compile(r"\d+(\.0+)?")
@@ -149,6 +152,7 @@ def name_genes(
             f"{path}: no column '{symbol_column}' in var for the genes' symbols; there "
             + (f"are {listed(var)}" if len(var.columns) else "is none")
         )
+    names = _symbol_and_id(var, names, notes)
     numbers, bare = are_row_numbers(names), genomes(names)[1]
     coded = numbers or np.mean([bool(_ENSEMBL.match(name) or _NUMBER.fullmatch(name)) for name in bare]) > 0.5
     column = symbol_column
@@ -179,6 +183,19 @@ def name_genes(
     adata.var_names = names
     if of_slice:
         adata.var_names_make_unique()
+
+
+def _symbol_and_id(var: pd.DataFrame, names: pd.Index, notes: Notes) -> pd.Index:
+    """Name genes by symbol where most names hold the id as well, which goes to a column of its own."""
+    found = [_BOTH.fullmatch(name) or _BOTH_TURNED.fullmatch(name) for name in names]
+    symbols = [match["symbol"] for match in found if match]
+    if 2 * len(set(symbols)) <= len(names) or not symbols:  # one symbol for all is a genome's name
+        return names
+    if not gene_columns(var, IDS):
+        var["gene_ids"] = [match["id"] if match else name for match, name in zip(found, names, strict=True)]
+    first = next(name for name, match in zip(names, found, strict=True) if match)
+    notes.append(f"genes' names hold symbol and id ('{first:.99}'); they are named by symbol")
+    return pd.Index([match["symbol"] if match else name for match, name in zip(found, names, strict=True)], dtype=object)
 
 
 def _without_none(var: pd.DataFrame, names: pd.Index, notes: Notes) -> pd.Index:

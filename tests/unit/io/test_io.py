@@ -952,6 +952,19 @@ def test_genes_without_a_symbol_keep_their_id(missing: object, slice_: AnnData, 
     np.testing.assert_array_equal(found.X.toarray(), slice_.X.toarray())
 
 
+@pytest.mark.parametrize("form", ["{symbol}|{id}", "{id}_{symbol}", "{symbol}_{id}.12", "{id}.3: {symbol}"])
+def test_genes_of_symbol_and_id_are_named_by_symbol(form: str, slice_: AnnData, tmp_path: Path) -> None:
+    names = [form.format(symbol=symbol, id=id_) for symbol, id_ in zip(SYMBOLS, ENSEMBL, strict=True)]
+    names[0] = form.format(symbol="nan", id=ENSEMBL[0])
+    found = named(slice_, tmp_path / "both", [*names[:-1], "ERCC-00002"])
+    version = re.search(r"\.\d+", form)
+    assert list(found.var_names[1:]) == [*SYMBOLS[1:-1], "ERCC-00002"]
+    assert found.var_names[0] == found.var["gene_ids"].iloc[0] == ENSEMBL[0] + (version[0] if version else "")
+    assert f"genes' names hold symbol and id ('{names[0]}'); they are named by symbol" in found.uns["spotfuse"]["notes"]
+    genome = named(slice_, tmp_path / "genome", [f"GRCh38_{id_}" for id_ in ENSEMBL])
+    assert list(genome.var_names) == ENSEMBL
+
+
 def test_genes_that_other_programs_called_nan_get_their_id(slice_: AnnData, tmp_path: Path) -> None:
     names = ["nan", "nan-1", "", "-1", *SYMBOLS[4:]]
     found = named(slice_, tmp_path / "a", names, gene_ids=ENSEMBL)
