@@ -21,7 +21,7 @@ from spotfuse._core.naming import text_index
 from spotfuse._core.notes import Notes
 from spotfuse.io import _genes, _images, _sections
 from spotfuse.io._common import Choice, check_size, check_sizes, nearest, read_parquet, reading
-from spotfuse.io._coordinates import coordinate_columns, coordinate_pairs, coordinates, coordinates_from
+from spotfuse.io._coordinates import coordinate_columns, coordinate_pairs, coordinates, coordinates_from, planes
 from spotfuse.io._counts import is_whole, raw_counts
 
 # in lower case, without what is no letter
@@ -89,6 +89,9 @@ def _add_places(path: Path, file: Group, adata: AnnData, asked: str | None, note
         check_sizes(path, file["obsm"][key])
         values = read_elem(file["obsm"][key])
         adata.obsm["spatial"] = coordinates(path, f"obsm['{key}']", values, adata.n_obs, notes)
+        z = planes(values)
+        if z is not None and "z" not in adata.obs:
+            adata.obs["z"] = z
     if "spatial" not in adata.obsm and "spatialdata_attrs" in file.get("uns", {}):
         _from_elements(path, adata, read_elem(file["uns/spatialdata_attrs"]), notes)
     if "spatial" not in adata.obsm:

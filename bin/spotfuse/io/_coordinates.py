@@ -89,6 +89,29 @@ def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes
     return in_range(np.ascontiguousarray(xy), source, notes)
 
 
+def planes(values: Any) -> npt.NDArray[np.float64] | None:
+    """Give the third coordinate where it has few values, as sections have that were stacked; None where it has not.
+
+    Parameters
+    ----------
+    values
+        An array or a table, as `coordinates` takes it.
+
+    Returns
+    -------
+    ndarray of shape (n_spots,) or None
+    """
+    frame = _as_frame(values)
+    pair = None if frame is None else xy_columns(frame)
+    if frame is None or pair is None or frame.shape[1] != 3:
+        return None
+    third = next(name for name in frame if name not in pair)
+    if not _is_number(frame[third]):
+        return None
+    z: npt.NDArray[np.float64] = _numbers(frame[[third]])[:, 0]
+    return z if 1 < len(np.unique(z[np.isfinite(z)])) <= len(z) / 10 else None
+
+
 def in_range(xy: npt.NDArray[np.float64], source: str, notes: Notes) -> npt.NDArray[np.float64]:
     """Move and scale coordinates of which no distances could be computed: no double holds the square of 1e200.
 

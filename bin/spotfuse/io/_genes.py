@@ -195,7 +195,9 @@ def _symbol_and_id(var: pd.DataFrame, names: pd.Index, notes: Notes) -> pd.Index
         var["gene_ids"] = [match["id"] if match else name for match, name in zip(found, names, strict=True)]
     first = next(name for name, match in zip(names, found, strict=True) if match)
     notes.append(f"genes' names hold symbol and id ('{first:.99}'); they are named by symbol")
-    return pd.Index([match["symbol"] if match else name for match, name in zip(found, names, strict=True)], dtype=object)
+    return pd.Index(
+        [match["symbol"] if match else name for match, name in zip(found, names, strict=True)], dtype=object
+    )
 
 
 def _without_none(var: pd.DataFrame, names: pd.Index, notes: Notes) -> pd.Index:

@@ -25,8 +25,10 @@ _OTHER = (
 )
 _ENDING = "(?:ids?|names?|labels?|numbers?)?(?:[^a-z]|$)"
 # a slice by itself has one value of these in any one place
-_NAMED = re.compile(f"(?:^|[^a-z])(?:{_SECTION}|{_OTHER}){_ENDING}", re.IGNORECASE)
+_NAMED = re.compile(f"(?:^|[^a-z])(?:{_SECTION}|{_OTHER}){_ENDING}|^z$", re.IGNORECASE)
 _NAMED_SECTION = re.compile(f"(?:^|[^a-z])(?:{_SECTION}){_ENDING}", re.IGNORECASE)
+# what sections' names are told by where no column does, as joining them leaves it: AAACATTTCCCGGATT-1-b, s2_cell17
+_IN_NAMES = {"name_ending": r"[-_.:]([^-_.:]+)$", "name_beginning": r"^([^-_.:]+)[-_.:]"}
 _FIELD = re.compile(r"(?:^|[^a-z])(?:fov|tile)", re.IGNORECASE)
 _SAMPLE = 20_000  # spots whose neighbours are looked at
 _NEIGHBOURS = 24
@@ -49,8 +51,9 @@ _LEAST_NEAR = 10  # spots that would
 
 def take(path: Path, adata: AnnData, section: str, notes: Notes) -> AnnData:
     """Keep the spots of one section, ``column:value``, and its own image."""
-    column, value = _named_by(path, adata.obs, section)
-    kept = _is(adata.obs[column], value)
+    obs = _with_names(adata.obs)
+    column, value = _named_by(path, obs, section)
+    kept = _is(obs[column], value)
     notes.append(f"{kept.sum()} of {adata.n_obs} spots taken: the section {column}:{value}")
     taken = adata[kept].copy()
     images = taken.uns.get("spatial", {})
@@ -67,6 +70,7 @@ def take(path: Path, adata: AnnData, section: str, notes: Notes) -> AnnData:
 
 def rows(path: Path, obs: pd.DataFrame, section: str) -> npt.NDArray[np.bool_]:
     """Tell which rows of `obs` are of a section, ``column:value``."""
+    obs = _with_names(obs)
     column, value = _named_by(path, obs, section)
     return _is(obs[column], value)
 
@@ -75,8 +79,9 @@ def check(path: Path, adata: AnnData, notes: Notes) -> None:
     """Refuse sections that lie on each other; tell of those that lie side by side."""
     columns, twice = told_apart(adata), adata.obs_names.has_duplicates
     if columns:
-        shown = " or ".join(f"{name} ({_list(_texts(adata.obs[name])[1], 4)})" for name in columns[:2])
-        example = f"{columns[0]}:{_texts(adata.obs[columns[0]])[1][0]}"
+        obs = _with_names(adata.obs)
+        shown = " or ".join(f"{name} ({_list(_texts(obs[name])[1], 4)})" for name in columns[:2])
+        example = f"{columns[0]}:{_texts(obs[columns[0]])[1][0]}"
         if _FIELD.search(columns[0]) and not twice:
             raise InputError(
                 f"{path}: fields of view lie on each other, by column {shown}: each has coordinates of its own; give "
@@ -121,7 +126,7 @@ def told_apart(adata: AnnData) -> list[str]:
 def named(adata: AnnData) -> list[str]:
     """Name the sections of a file that have to be read one by one, as ``column:value``; none where it is one slice."""
     columns = told_apart(adata)
-    return [f"{columns[0]}:{value}" for value in _texts(adata.obs[columns[0]])[1]] if columns else []
+    return [f"{columns[0]}:{value}" for value in _texts(_with_names(adata.obs)[columns[0]])[1]] if columns else []
 
 
 def lying_on_each_other(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> list[str]:
@@ -157,11 +162,19 @@ def lying_on_each_other(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> list[
 def _levels(obs: pd.DataFrame) -> dict[str, Integers]:
     """Give numbers to the levels of each column that has some, but not too many; -1 where none is known."""
     levels = {}
+    obs = _with_names(obs)
     for name in obs.columns.difference([column for names in _ARRAYS for column in names], sort=False):
         codes, values = pd.factorize(obs[name], use_na_sentinel=True)
         if 1 < len(values) <= _most_levels(len(obs)):
             levels[str(name)] = codes
     return levels
+
+
+def _with_names(obs: pd.DataFrame) -> pd.DataFrame:
+    """Add how spots' names begin and end, which are columns for whoever asks."""
+    names = pd.Series(obs.index.astype(str), index=obs.index)
+    parts = {column: names.str.extract(pattern, expand=False) for column, pattern in _IN_NAMES.items()}
+    return obs.assign(**{column: part for column, part in parts.items() if column not in obs and part.notna().all()})
 
 
 def _most_levels(n_spots: int) -> int:

@@ -155,6 +155,8 @@ def read_obs(path: Path | str, **choice: Any) -> pd.DataFrame:
         with _anndata.opened(path, Choice(**choice)) as file:
             obs = _anndata.frame(path, file, "obs")
         section = choice.get("section")
+        if section and section.startswith("z:") and "z" not in obs:  # of the coordinates
+            return _read(path, Notes(), Choice(**choice))[1].obs
         if section:
             obs = obs.loc[_sections.rows(path, obs, section)]
         return obs.set_axis(pd.Index(naming.plain(obs.index), dtype=object))

@@ -165,6 +165,32 @@ def test_sections_of_any_kind_are_told_apart_by_their_column_alone(name: str, co
     assert _sections.told_apart(adata) == [column]
 
 
+@pytest.mark.parametrize("name", ON_EACH_OTHER)
+@pytest.mark.parametrize("column", ["name_ending", "name_beginning", "z"])
+def test_sections_are_told_apart_by_names_and_by_a_third_coordinate(name: str, column: str, tmp_path: Path) -> None:
+    adata = joined(*ON_EACH_OTHER[name], column="section")
+    section = adata.obs.pop("section").reset_index(drop=True)
+    if column == "z":
+        section = section.str[1:].astype(float) * 10
+        adata.obsm["spatial"] = np.column_stack([adata.obsm["spatial"], section])
+        section = section.astype(int).astype(str)
+    else:
+        form = "ACGT{0}-1-{1}" if column == "name_ending" else "{1}_ACGT{0}-1"
+        adata.obs_names = [form.format(i, value) for i, value in enumerate(section)]
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match=f"several sections lie on each other; column {column} "):
+        io.read_slice(tmp_path / "a.h5ad")
+    named = io.find_sections(tmp_path / "a.h5ad")
+    assert sorted(named) == sorted(f"{column}:{value}" for value in section.unique())
+    for value in section.unique():
+        each = f"{column}:{value}"
+        found = io.read_slice(tmp_path / "a.h5ad", section=each)
+        own = (section == value).to_numpy()
+        assert list(found.obs_names) == list(adata.obs_names[own])
+        known = io.read_annotation(tmp_path / "a.h5ad", "cell_type", section=each)
+        assert list(known) == list(adata.obs.loc[own, "cell_type"])
+
+
 def test_array_places_that_come_again_are_refused_without_a_column(tmp_path: Path) -> None:
     for shift, array in ((0, ARRAY), (27, ARRAY), (0, None)):
         adata = joined(HEXAGONS, HEXAGONS + shift, array=array)
@@ -300,7 +326,7 @@ def test_barcodes_that_come_again_are_places_that_do(tmp_path: Path) -> None:
     barcodes = ["".join("ACGT"[i // 4**k % 4] for k in range(16)) for i in range(len(place))]
     adata.obs = pd.DataFrame(index=[f"{name}-{i}" for i in (1, 2) for name in barcodes])
     adata.write_h5ad(tmp_path / "both.h5ad")
-    with pytest.raises(InputError, match="several sections lie on each other, for places come again"):
+    with pytest.raises(InputError, match=r"several sections lie on each other; column name_ending \(1, 2\) tells them"):
         io.read_slice(tmp_path / "both.h5ad")
 
 
