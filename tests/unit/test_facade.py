@@ -199,6 +199,7 @@ def test_arguments_are_checked(prepared: AnnData) -> None:
         (lambda: sf.tl.embed(prepared, encoder="best"), "encoder is 'best'; it must be one of spotfuse, published"),
         (lambda: sf.tl.domains(prepared, "many", key="X_pca"), "n_domains is 'many'; take a whole number, or 'auto'"),
         (lambda: sf.tl.proportions(prepared, cells_of(prepared), "kind"), "reference: no column 'kind' in obs"),
+        (lambda: sf.tl.proportions(prepared, cells_of(prepared).to_df()), "reference is a DataFrame; give a file"),
         (lambda: sf.tl.proportions(prepared, cells_of(prepared), method="guess"), "method is 'guess'; it must be one"),
         (
             lambda: sf.tl.proportions(prepared, cells_of(prepared), temperature=2),

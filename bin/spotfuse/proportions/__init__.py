@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from spotfuse.metrics import evaluate
     from spotfuse.proportions._cell_mapping import map_cells, project
     from spotfuse.proportions._gene_matching import match_genes
-    from spotfuse.proportions._methods import Proportions, as_reference, estimate, options_of
-    from spotfuse.proportions._reference import read_reference
+    from spotfuse.proportions._methods import Proportions, estimate, options_of
+    from spotfuse.proportions._reference import as_reference, read_reference
     from spotfuse.proportions.regression._model import AttentionRegressionDeconv
 
 __all__ = [
@@ -33,9 +33,9 @@ __getattr__, __dir__ = lazily(
         "METHODS": "spotfuse.proportions._registry",
         "AttentionRegressionDeconv": "spotfuse.proportions.regression._model",
         "evaluate": "spotfuse.metrics",
-        **dict.fromkeys(("Proportions", "as_reference", "estimate", "options_of"), "spotfuse.proportions._methods"),
+        **dict.fromkeys(("Proportions", "estimate", "options_of"), "spotfuse.proportions._methods"),
         **dict.fromkeys(("map_cells", "project"), "spotfuse.proportions._cell_mapping"),
         "match_genes": "spotfuse.proportions._gene_matching",
-        "read_reference": "spotfuse.proportions._reference",
+        **dict.fromkeys(("as_reference", "read_reference"), "spotfuse.proportions._reference"),
     },
 )

@@ -33,7 +33,7 @@ from spotfuse._core.adam import Adam
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
 from spotfuse._core.types import Floats
-from spotfuse.proportions import _input, _profiles
+from spotfuse.proportions import _input, _profiles, _reference
 
 _COMPONENTS = 100
 _EPOCHS, _LEARNING_RATE = 300, 0.01  # of the autoencoder
@@ -181,7 +181,9 @@ def map_cells(
         raise InputError("n_candidates, k_neighbors and epochs must be at least 1")
     notes = Notes()
     st = io.counts_of(st, "st", notes)
-    data = _input.match(st, _input.reference_cells(sc, cell_type_key, max_cells_per_type, seed))
+    data = _input.match(
+        st, _reference.as_reference(sc, cell_type_key, max_cells_per_type=max_cells_per_type, seed=seed)
+    )
     notes += data.notes
     profiles = _profiles.type_profiles(data.cells, data.codes, len(data.types))
     spots, cells = _profiles.shares(data.counts), _profiles.shares(data.cells)

@@ -75,22 +75,6 @@ class Matched:
         }
 
 
-def reference_cells(sc: AnnData, cell_type_key: str, max_cells_per_type: int, seed: int) -> AnnData:
-    """Clean a reference that was read already (`clean_reference`); `InputError` without the column."""
-    notes = Notes(map(str, sc.uns.get("spotfuse", {}).get("notes", [])))
-    found = io.counts_of(sc, "sc", notes)
-    if cell_type_key not in sc.obs:
-        raise InputError(f"the reference has no column '{cell_type_key}' for the cell types")
-    return _reference.clean_reference(
-        sparse.csr_matrix(found.X),
-        sc.obs[cell_type_key],
-        found.var,
-        notes=notes,
-        max_cells_per_type=max_cells_per_type,
-        seed=seed,
-    )
-
-
 def match(st: AnnData, cells: AnnData) -> Matched:
     """Keep the genes that both sides have counts of, and the cells that have some of these.
 

@@ -3,18 +3,14 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import io
 from spotfuse._core import backend
 from spotfuse._core.errors import InputError
-from spotfuse._core.notes import Notes
-from spotfuse.proportions import _reference
 from spotfuse.proportions._registry import METHODS
 
 
@@ -133,53 +129,6 @@ def options_of(method: str) -> dict[str, Any]:
     shared = inspect.signature(estimate).parameters
     own = inspect.signature(_run(method)).parameters
     return {name: parameter.default for name, parameter in own.items() if name not in shared}
-
-
-def as_reference(
-    reference: AnnData | Path | str,
-    cell_type_key: str = "cell_type",
-    *,
-    max_cells_per_type: int = 1000,
-    min_cells_per_type: int = 1,
-    seed: int = 1,
-) -> AnnData:
-    """Clean a reference, from its file or in memory; see `read_reference`, which says what is given back.
-
-    Parameters
-    ----------
-    reference
-        A file, or an AnnData of shape (n_cells, n_genes), which stays as it is.
-    cell_type_key
-        Its column of cell types; for a file also a table of cell and type.
-    max_cells_per_type, min_cells_per_type, seed
-        As for `read_reference`.
-
-    Raises
-    ------
-    InputError
-        As `read_reference` does.
-    """
-    limits = {"max_cells_per_type": max_cells_per_type, "min_cells_per_type": min_cells_per_type, "seed": seed}
-    if not isinstance(reference, AnnData):
-        return _reference.read_reference(reference, cell_type_key, **limits)
-    notes = Notes(map(str, reference.uns.get("spotfuse", {}).get("notes", [])))
-    found = io.counts_of(reference, "reference", notes)
-    if cell_type_key not in reference.obs:
-        raise InputError(
-            f"reference: no column '{cell_type_key}' in obs for the cell types; give it as cell_type_key: "
-            + io.nearest(cell_type_key, reference.obs)
-        )
-    named = AnnData(obs=found.obs, var=found.var)
-    io.name_genes(Path("reference"), named, notes, of_slice=False)
-    return _reference.clean_reference(
-        sparse.csr_matrix(found.X),
-        found.obs[cell_type_key],
-        named.var,
-        notes=notes,
-        source=f"reference: column '{cell_type_key}'",
-        obs=found.obs.drop(columns=cell_type_key),
-        **limits,
-    )
 
 
 def attention_regression(
