@@ -2,17 +2,29 @@ import java.nio.file.Files
 import java.nio.file.Path
 import nextflow.file.FileHelper
 
-/** Tasks that ended without a word of their command, as Nextflow's trace has them, and the last that was written of why. */
+/** What failed: by the notes of steps and, of tasks that ended without a word of their command, by Nextflow's trace. */
 class Broken {
 
     /** What a signal leaves; 137 is the kernel's, for memory. */
     private static final KILLED = (130..145)
 
+    /** How steps went, in one order: notes as [sample: 'A', step: 'train', failure: null or '...'], and the broken tasks. */
+    static List<Map> steps(Collection<Map> notes) {
+        def rows = notes.collect { note -> note.subMap(['sample', 'step', 'failure']) } + tasks()
+        rows.sort { row -> "${row.sample} ${row.step}".toString() }
+    }
+
+    /** The rows of failures.tsv, its head first, from how steps went. */
+    static List<List> failures(Collection<Map> steps) {
+        def failed = steps.findAll { step -> step.failure ?: step.ended }
+        [['sample', 'step', 'reason']] + failed.collect { step -> [step.sample, step.step, step.failure ?: step.ended] }
+    }
+
     /**
      * [[sample: 'A', step: 'train', ended: '...'], ...], where sample is what the task was for: a slice, a group, a
      * reference's name, or the cohort. Empty where the trace cannot be read back, as in a bucket.
      */
-    static List<Map> tasks() {
+    private static List<Map> tasks() {
         def trace = FileHelper.asPath(nextflow.Global.session.config.trace.file.toString())
         if (!Files.exists(trace)) {
             return []

@@ -118,13 +118,12 @@ class Run {
             println("report: ${cohort.resolve('report.html').toUriString()}")
         } else {
             // report_cohort, whose tables these would be, failed or was never reached
-            def rows = notes.findAll { note -> note.failure }.collect { note -> note.subMap(['sample', 'step']) + [ended: note.failure] } + Broken.tasks()
-            rows.sort { row -> "${row.sample} ${row.step}".toString() }
-            rows.each { row -> println("${row.sample}: ${row.step}: ${row.ended}") }
-            def why = rows.any { row -> row.step == 'report_cohort' } ? 'report_cohort failed' : 'the run ended before it; -resume goes on from here'
+            def rows = Broken.failures(Broken.steps(notes))
+            rows.drop(1).each { sample, step, reason -> println("${sample}: ${step}: ${reason}") }
+            def why = rows.any { row -> row[1] == 'report_cohort' } ? 'report_cohort failed' : 'the run ended before it; -resume goes on from here'
             println("there is no report of this run: ${why}")
             Files.createDirectories(cohort)
-            failures.setText(table([['sample', 'step', 'reason']] + rows*.values()), 'UTF-8')
+            failures.setText(table(rows), 'UTF-8')
         }
         if (failures.readLines().size() > 1) {
             println("failures: ${failures.toUriString()}")
@@ -175,8 +174,7 @@ class Run {
 
     /** How all steps went, [[slice, note], ...], as JSON: a step that slices share went so for each of them. */
     static String told(List<List> notes) {
-        def rows = notes.collect { sample, note -> [sample: sample] + new JsonSlurper().parse(note).subMap(['step', 'failure']) }
-        JsonOutput.toJson((rows + Broken.tasks()).sort { row -> "${row.sample} ${row.step}".toString() })
+        JsonOutput.toJson(Broken.steps(notes.collect { sample, note -> new JsonSlurper().parse(note) + [sample: sample] }))
     }
 
     static String toJson(Object value) {

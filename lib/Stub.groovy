@@ -9,7 +9,6 @@ class Stub {
 
     /** The table of what failed, from how the steps went as report_cohort takes it. */
     static String failures(String notes) {
-        def rows = new groovy.json.JsonSlurper().parseText(notes).findAll { note -> note.failure ?: note.ended }
-        ['sample\tstep\treason', *rows.collect { note -> "${note.sample}\t${note.step}\t${note.failure ?: note.ended}" }].join('\n    ')
+        Broken.failures(new groovy.json.JsonSlurper().parseText(notes))*.join('\t').join('\n    ')
     }
 }
