@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,13 @@ from spotfuse._core import guard
 from spotfuse._core.errors import InputError
 from spotfuse._core.naming import text_index
 from spotfuse._core.notes import Notes
+from spotfuse._core.types import Floats
 from spotfuse.io import _genes, _images, _sections
 from spotfuse.io._common import Choice, check_size, check_sizes, nearest, read_parquet, reading
 from spotfuse.io._coordinates import coordinate_columns, coordinate_pairs, coordinates, coordinates_from, planes
-from spotfuse.io._counts import is_whole, raw_counts
+from spotfuse.io._counts import Candidate, choose
 
 # in lower case, without what is no letter
-_COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw", "umi", "umis", "umicounts", "umicount")
-_PARTS = {"spliced", "unspliced", "ambiguous", "mature", "nascent"}  # of RNA velocity: none of them is all counts
 _COORDINATE_KEYS = ("spatial", "xspatial", "spatialcoords", "coords", "coordinates", "spatialcoordinates")
 _EMBEDDING = re.compile(
     r"pca|umap|tsne|t_sne|phate|diffmap|draw_graph|pacmap|densmap|trimap|ivis|mde|distortion|force|_fr$|_fa2?$|som|"
@@ -261,75 +260,40 @@ def _has_places(table: Group) -> bool:
     return "spatial" in table.get("obsm", {}) or "spatialdata_attrs" in table.get("uns", {})
 
 
-class _Place(NamedTuple):
-    """Where a matrix lies, where its genes, and what it is called in messages."""
-
-    key: str
-    var_key: str
-    source: str
-
-
 def _find_counts(
     path: Path, file: Group, layer: str | None, spatial: bool, notes: Notes
 ) -> tuple[sparse.csr_matrix, str, str]:
-    """Give the matrix of counts, its genes' key and its name.
+    """Give the matrix of counts, its genes' key and its name: the layer asked for, or what `choose` takes."""
+    layers = {str(name): f"layers/{name}" for name in file.get("layers", {})}
 
-    Whole numbers come before what counts may be won back from, and of these a layer called counts before X, X before
-    raw. A layer of another name is taken where nothing else can be and it alone holds counts.
-    """
-    layers = {str(name): _Place(f"layers/{name}", "var", f"layers['{name}']") for name in file.get("layers", {})}
-    raw = _Place("raw/X", "raw/var", "raw.X")
-    every = {"X": _Place("X", "var", "X"), "raw": raw, "raw.X": raw, **layers}
-    # an X that is None is written as a dataset without a shape
-    there = {
-        name: at for name, at in every.items() if at.key in file and getattr(file[at.key], "shape", ()) is not None
-    }
+    def present(key: str) -> bool:  # an X that is None is written as a dataset without a shape
+        return key in file and getattr(file[key], "shape", ()) is not None
 
-    def read(at: _Place) -> sparse.csr_matrix:
-        logged = "log1p" in file.get("uns", {}) and not at.key.startswith("layers/")
-        return raw_counts(path, _matrix(path, file[at.key], at.source), at.source, logged, notes)
+    def candidate(key: str) -> Candidate:
+        kind, _, name = key.partition("/")
+        source = {"layers": f"layers['{name}']", "raw": "raw.X"}.get(kind, "X")
+        return Candidate(source, lambda: _peek(file[key]), lambda: _matrix(path, file[key], source))
 
+    logged = "log1p" in file.get("uns", {})
     if layer is not None:
+        every = {"X": "X", "raw": "raw/X", "raw.X": "raw/X", **layers}
+        there = {name: key for name, key in every.items() if present(key)}
         if layer not in there:
             raise InputError(f"{path}: no layer '{layer}'; {nearest(layer, there)}")
-        notes.append(f"counts taken from {there[layer].source}, as asked")
-        return read(there[layer]), there[layer].var_key, there[layer].source
-    # of two spellings that in lower case
-    named = {re.sub(r"[^a-z]", "", name.lower()): name for name in sorted(layers, key=str.islower) if name in there}
-    usual = [there[name] for name in ("X", *(named[n] for n in _COUNT_LAYERS if n in named)) if name in there]
-    usual += [raw] if raw in there.values() and raw not in usual else []
-    values = {at: _peek(file[at.key]) for at in usual}
-    whole = [at for at in usual if is_whole(values[at])]
-    whole.sort(key=lambda at: (not (values[at] > 1).any(), not at.key.startswith("layers/")))
-    refusal = None
-    for at in (*whole, *(at for at in usual if at not in whole)):
-        try:
-            X = read(at)
-        except InputError as error:
-            refusal = refusal or error
-            continue
-        if at.key != "X" and there.get("X") not in whole:
-            notes.append(f"counts taken from {at.source}, X has none")
-        elif at.key != "X" and (at == raw or (_matrix(path, file["X"], "X") != X).nnz):
-            notes.append(f"counts taken from {at.source}; X holds other whole numbers")
-        return X, at.var_key, at.source
-    others = [name for name in layers if name in there and there[name] not in usual]
-    found = {}
-    for name in others:
-        part_of_several = name in _PARTS and len(_PARTS & set(layers)) > 1
-        if not part_of_several and is_whole(_peek(file[there[name].key])):
-            with suppress(InputError):
-                found[name] = read(there[name])
-    if len(found) == 1:
-        ((name, X),) = found.items()
-        notes.append(f"counts taken from layers['{name}'], which alone holds whole numbers")
-        return X, "var", f"layers['{name}']"
-    message = str(refusal or f"{path}: no counts; X, layers['counts'] and raw are all absent")
-    if others:
-        how = "name the one of counts as layer" if spatial else "call that of counts counts"
-        message = f"{path}: several layers may be the counts" if found else message.split(" (h5ad:")[0]
-        message += f"; there are {', '.join(list(found or layers)[:8])}: {how}"
-    raise InputError(message)
+        taken = candidate(there[layer])
+        notes.append(f"counts taken from {taken.source}, as asked")
+        X, source = taken.counts(path, logged, notes), taken.source
+    else:
+        X, source = choose(
+            path,
+            candidate("X") if present("X") else None,
+            {name: candidate(key) for name, key in layers.items() if present(key)},
+            candidate("raw/X") if present("raw/X") else None,
+            logged=logged,
+            how="name the one of counts as layer" if spatial else "call that of counts counts",
+            notes=notes,
+        )
+    return X, "raw/var" if source == "raw.X" else "var", source
 
 
 def _peek(node: Any, n: int = 100_000) -> npt.NDArray[Any]:
@@ -422,7 +386,7 @@ def _element(path: Path, region: str) -> pd.DataFrame:
     )
 
 
-def _middle(wkb: bytes) -> npt.NDArray[np.float64]:
+def _middle(wkb: bytes) -> Floats:
     """Give the centroid of a point, polygon or multipolygon in well-known binary (OGC 06-103r4), holes left aside."""
     order = "<" if wkb[0] == 1 else ">"
     kind = struct.unpack_from(f"{order}I", wkb, 1)[0]
@@ -444,7 +408,7 @@ def _middle(wkb: bytes) -> npt.NDArray[np.float64]:
     return np.average(middles, axis=0, weights=weights if any(weights) else None)
 
 
-def _centroid(corners: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+def _centroid(corners: Floats) -> tuple[float, Floats]:
     """Give area and centroid of a closed ring; its first corner comes again as the last."""
     near = corners - corners[0]
     cross = near[:-1, 0] * near[1:, 1] - near[1:, 0] * near[:-1, 1]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 
 from spotfuse._core import naming
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
+from spotfuse._core.types import Floats
 
 POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _COORDINATE_COLUMNS = (
@@ -59,7 +59,7 @@ _NO_COORDINATES = {"z", "index", "id", "level_0", "unnamed: 0", "in_tissue", "ti
 _IN_NAMES = (r"[Xx]?(\d+(?:\.\d+)?)[xX_](\d+(?:\.\d+)?)", r"x(\d+(?:\.\d+)?)_?y(\d+(?:\.\d+)?)")
 
 
-def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes) -> npt.NDArray[np.float64]:
+def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes) -> Floats:
     """Give x and y of each spot, of an array or a table; NaN where one is not known."""
     frame = _as_frame(values)
     pair = None if frame is None else xy_columns(frame)
@@ -89,7 +89,7 @@ def coordinates(path: Path, source: str, values: Any, n_spots: int, notes: Notes
     return in_range(np.ascontiguousarray(xy), source, notes)
 
 
-def planes(values: Any) -> npt.NDArray[np.float64] | None:
+def planes(values: Any) -> Floats | None:
     """Give the third coordinate where it has few values, as sections have that were stacked; None where it has not.
 
     Parameters
@@ -108,11 +108,11 @@ def planes(values: Any) -> npt.NDArray[np.float64] | None:
     third = next(name for name in frame if name not in pair)
     if not _is_number(frame[third]):
         return None
-    z: npt.NDArray[np.float64] = _numbers(frame[[third]])[:, 0]
+    z: Floats = _numbers(frame[[third]])[:, 0]
     return z if 1 < len(np.unique(z[np.isfinite(z)])) <= len(z) / 10 else None
 
 
-def in_range(xy: npt.NDArray[np.float64], source: str, notes: Notes) -> npt.NDArray[np.float64]:
+def in_range(xy: Floats, source: str, notes: Notes) -> Floats:
     """Move and scale coordinates of which no distances could be computed: no double holds the square of 1e200.
 
     Parameters
@@ -159,8 +159,8 @@ def _nameless(frame: pd.DataFrame) -> bool:
     return all(str(name).isdecimal() for name in frame)
 
 
-def _numbers(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    numbers: npt.NDArray[np.float64] = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+def _numbers(frame: pd.DataFrame) -> Floats:
+    numbers: Floats = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     return numbers
 
 
@@ -325,7 +325,7 @@ def fit_image(adata: AnnData, notes: Notes) -> None:
             return
 
 
-def _grid(adata: AnnData) -> npt.NDArray[np.float64] | None:
+def _grid(adata: AnnData) -> Floats | None:
     """Give where a step of one array column, and of one array row, leads in x and y."""
     if not {"array_row", "array_col"} <= set(adata.obs):
         return None

@@ -1,6 +1,9 @@
 """Raw counts: told from what is none, and won back from what was made of them."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,11 @@ from scipy import sparse
 
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
-from spotfuse._core.types import Floats
+from spotfuse._core.types import Floats, Floats32
 
+# in lower case, without what is no letter
+_COUNT_LAYERS = ("counts", "rawcounts", "count", "rawcount", "raw", "countsraw", "umi", "umis", "umicounts", "umicount")
+_PARTS = {"spliced", "unspliced", "ambiguous", "mature", "nascent"}  # of RNA velocity: none of them is all counts
 _INVERSES: tuple[tuple[str, Callable[[Floats], Floats]], ...] = (
     ("log-transformed", np.expm1),
     ("log-transformed to base 2", lambda x: np.expm1(x * np.log(2))),
@@ -32,6 +38,86 @@ _LEAST_SPAN = 1.3  # between the means of genes, times
 _LARGEST_ROUNDED = (
     20  # of logarithms and z-scores; markers of rare cells may be counted oftener than what all cells have
 )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A matrix that may be the counts, read when it is asked for.
+
+    Attributes
+    ----------
+    source
+        What it is called in messages: ``X``, ``layers['counts']``, ``raw.X``.
+    peek, matrix
+        Give some of its values, and all of it.
+    """
+
+    source: str
+    peek: Callable[[], npt.NDArray[Any]]
+    matrix: Callable[[], sparse.csr_matrix]
+
+    def counts(self, path: Path, logged: bool, notes: Notes) -> sparse.csr_matrix:
+        """Read it as `raw_counts` takes it; what a file says of having been logged is not of its layers."""
+        logged = logged and not self.source.startswith("layers")
+        return raw_counts(path, self.matrix(), self.source, logged, notes)
+
+    def values(self) -> npt.NDArray[Any]:
+        """Peek; NaN where it holds no numbers."""
+        try:
+            return self.peek()
+        except InputError:
+            return np.array([np.nan])
+
+
+def choose(
+    path: Path,
+    X: Candidate | None,
+    layers: Mapping[str, Candidate],
+    raw: Candidate | None,
+    *,
+    logged: bool,
+    how: str,
+    notes: Notes,
+) -> tuple[sparse.csr_matrix, str]:
+    """Give the counts, and what the matrix is called that they are.
+
+    Whole numbers come before what counts may be won back from, and of these a layer called counts before X, X before
+    raw. A layer of another name is taken where nothing else can be and it alone holds counts.
+    """
+    # of two spellings that in lower case
+    named = {re.sub(r"[^a-z]", "", name.lower()): name for name in sorted(layers, key=str.islower)}
+    usual = [at for at in (X, *(layers[named[name]] for name in _COUNT_LAYERS if name in named), raw) if at is not None]
+    values = {at.source: at.values() for at in usual}
+    whole = [at for at in usual if is_whole(values[at.source])]
+    whole.sort(key=lambda at: (not (values[at.source] > 1).any(), not at.source.startswith("layers")))
+    refusal = None
+    for at in (*whole, *(at for at in usual if at not in whole)):
+        try:
+            found = at.counts(path, logged, notes)
+        except InputError as error:
+            refusal = refusal or error
+            continue
+        if at != X and X not in whole:
+            notes.append(f"counts taken from {at.source}, X has none")
+        elif at != X and X is not None and (at == raw or (X.matrix() != found).nnz):
+            notes.append(f"counts taken from {at.source}; X holds other whole numbers")
+        return found, at.source
+    others = {name: at for name, at in layers.items() if at not in usual}
+    counts = {}
+    for name, at in others.items():
+        part_of_several = name in _PARTS and len(_PARTS & set(layers)) > 1
+        if not part_of_several and is_whole(at.values()):
+            with suppress(InputError):
+                counts[name] = at.counts(path, logged, notes)
+    if len(counts) == 1:
+        ((name, found),) = counts.items()
+        notes.append(f"counts taken from {others[name].source}, which alone holds whole numbers")
+        return found, others[name].source
+    message = str(refusal or f"{path}: no counts; X, layers['counts'] and raw are all absent")
+    if others:
+        message = f"{path}: several layers may be the counts" if counts else message.split(" (h5ad:")[0]
+        message += f"; there are {', '.join(list(counts or layers)[:8])}: {how}"
+    raise InputError(message)
 
 
 def is_whole(values: npt.NDArray[Any]) -> bool:
@@ -87,9 +173,7 @@ def _sample(X: sparse.csr_matrix) -> sparse.csr_matrix:
     return X[np.unique(np.linspace(0, X.shape[0] - 1, _SAMPLE).astype(int))] if X.shape[0] > _SAMPLE else X
 
 
-def _won_back(
-    X: sparse.csr_matrix, inverse: Callable[[Floats], Floats], scaled: bool
-) -> npt.NDArray[np.float32] | None:
+def _won_back(X: sparse.csr_matrix, inverse: Callable[[Floats], Floats], scaled: bool) -> Floats32 | None:
     """Give whole numbers, of rows that were scaled as multiples of each one's smallest value; None unless they are."""
     if not X.nnz:
         return None

@@ -1,20 +1,19 @@
 """What a caller has in memory, judged as the files of a slice are."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
-from spotfuse.io._anndata import _COUNT_LAYERS, _usual_key
+from spotfuse._core.types import Floats
+from spotfuse.io._anndata import _usual_key
 from spotfuse.io._coordinates import coordinate_columns, coordinates
-from spotfuse.io._counts import is_whole, raw_counts
+from spotfuse.io._counts import Candidate, choose, raw_counts
 
 
 def matrix(values: Any, name: str) -> sparse.csr_matrix:
@@ -128,35 +127,30 @@ def counts_of(adata: AnnData, name: str, notes: Notes) -> AnnData:
         return adata
     if adata.isbacked:
         adata = adata.to_memory()
-    layers = {re.sub(r"[^a-z]", "", str(key).lower()): key for key in adata.layers}
-    usual = [layers[key] for key in _COUNT_LAYERS if key in layers]
-    places = [("X", adata.X, adata.var), *((f"layers['{key}']", adata.layers[key], adata.var) for key in usual)]
-    if adata.raw is not None:
-        places.append(("raw.X", adata.raw.X, adata.raw.var))
-    given = {source: (matrix(X, f"{name}: {source}"), var) for source, X, var in places if X is not None}
-    if not given:
-        raise InputError(f"{name}: no counts; X, layers['counts'] and raw are all absent")
-
-    def rank(source: str) -> tuple[bool, bool, bool]:
-        values = given[source][0].data
-        # a layer called counts that is whole is right beside an X that was rounded or made 0 and 1
-        return not is_whole(values), not (values > 1).any(), not source.startswith("layers")
-
-    refusal = None
-    for source in sorted(given, key=rank):
-        X, var = given[source]
-        try:
-            X = counts_in(X, name, source, notes, "log1p" in adata.uns and not source.startswith("layers"))
-        except InputError as error:
-            refusal = refusal or error
-            continue
-        if source != "X" and not ("X" in given and given["X"][0].shape == X.shape and (given["X"][0] != X).nnz == 0):
-            notes.append(f"{name}: counts taken from {source}")
-        return AnnData(X, obs=adata.obs, var=var, obsm=dict(adata.obsm))
-    raise refusal or InputError(f"{name}: no counts")
+    told = Notes()
+    X, source = choose(
+        Path(name),
+        None if adata.X is None else _candidate(adata.X, name, "X"),
+        {str(key): _candidate(values, name, f"layers['{key}']") for key, values in adata.layers.items()},
+        None if adata.raw is None else _candidate(adata.raw.X, name, "raw.X"),
+        logged="log1p" in adata.uns,
+        how="call that of counts counts",
+        notes=told,
+    )
+    if not X.nnz:
+        raise InputError(f"{name}: all counts are 0")
+    notes += [f"{name}: {note}" for note in told]
+    return AnnData(X, obs=adata.obs, var=adata.raw.var if source == "raw.X" else adata.var, obsm=dict(adata.obsm))
 
 
-def coordinates_of(adata: AnnData, name: str, notes: Notes) -> npt.NDArray[np.float64]:
+def _candidate(values: Any, name: str, source: str) -> Candidate:
+    def read() -> sparse.csr_matrix:
+        return matrix(values, f"{name}: {source}")
+
+    return Candidate(source, lambda: read().data, read)
+
+
+def coordinates_of(adata: AnnData, name: str, notes: Notes) -> Floats:
     """Find x and y of the spots of an AnnData, in `obsm` or in columns of `obs`.
 
     Parameters

@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
+from spotfuse._core.types import Floats
 from spotfuse.io._common import nearest
 
 type Integers = npt.NDArray[np.intp]
@@ -129,7 +130,7 @@ def named(adata: AnnData) -> list[str]:
     return [f"{columns[0]}:{value}" for value in _texts(_with_names(adata.obs)[columns[0]])[1]] if columns else []
 
 
-def lying_on_each_other(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> list[str]:
+def lying_on_each_other(obs: pd.DataFrame, xy: Floats) -> list[str]:
     """Give the columns of `obs` that tell apart sections which lie on each other, the best first.
 
     A column does when pairs of spots on one array place, or far nearer to each other than to the next one, join its
@@ -181,7 +182,7 @@ def _most_levels(n_spots: int) -> int:
     return min(max(2, n_spots // 10), _MOST_LEVELS)
 
 
-def _neighbours(place: npt.NDArray[np.float64], some: Integers) -> tuple[Integers, npt.NDArray[np.float64]]:
+def _neighbours(place: Floats, some: Integers) -> tuple[Integers, Floats]:
     """Give the nearest others of some spots, and how far they are."""
     width = min(_NEIGHBOURS + 1, len(place))
     distance, near = cKDTree(place).query(place[some], k=width)
@@ -191,7 +192,7 @@ def _neighbours(place: npt.NDArray[np.float64], some: Integers) -> tuple[Integer
 
 
 def _telling_pairs(
-    obs: pd.DataFrame, some: Integers, near: Integers, distance: npt.NDArray[np.float64]
+    obs: pd.DataFrame, some: Integers, near: Integers, distance: Floats
 ) -> Iterator[tuple[Pairs, float]]:
     """Give pairs of spots that one section would not have, each with the most of them that may be of one level."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -220,9 +221,7 @@ def _join_levels(codes: Integers, pairs: Pairs, most: float) -> bool:
     return by_chance >= _LEAST_PAIRS and int((one == other).sum()) <= most * by_chance
 
 
-def _covered_levels(
-    codes: Integers, place: npt.NDArray[np.float64], some: Integers, near: Integers
-) -> npt.NDArray[np.float64]:
+def _covered_levels(codes: Integers, place: Floats, some: Integers, near: Integers) -> Floats:
     """Give the share of each level that lies on the one it meets most, or of that on it, whichever is less."""
     covered = np.zeros(codes.max() + 1)
     for level in np.flatnonzero(np.bincount(codes[codes >= 0]) >= _LEAST_SPOTS):
@@ -235,7 +234,7 @@ def _covered_levels(
     return covered
 
 
-def _covered(place: npt.NDArray[np.float64], by: npt.NDArray[np.float64]) -> float:
+def _covered(place: Floats, by: Floats) -> float:
     """Give the share of spots that lie among others, not farther from them than these from each other."""
     tree = cKDTree(by)
     spacing = np.median(tree.query(by[:: max(1, len(by) // 2000)], k=min(7, len(by)))[0][:, -1])
@@ -258,18 +257,18 @@ def _barcodes(obs: pd.DataFrame) -> Integers | None:
     return pd.factorize(np.array([match.group(1) for match in found if match]))[0] if all(found) else None
 
 
-def _is_array(distance: npt.NDArray[np.float64]) -> bool:
+def _is_array(distance: Floats) -> bool:
     """Tell from the distances of spots to their nearest others whether they are an even array."""
     return distance.shape[1] > 3 and bool((distance[:, 3] <= _EVEN * distance[:, 0]).mean() >= _ON_ARRAY)
 
 
-def _are_arrays(codes: Integers, place: npt.NDArray[np.float64]) -> bool:
+def _are_arrays(codes: Integers, place: Floats) -> bool:
     """Tell whether each level by itself is an even array."""
     parts = [place[codes == level][:_SAMPLE] for level in range(codes.max() + 1)]
     return all(len(part) >= _LEAST_SPOTS and _is_array(_neighbours(part, np.arange(len(part)))[1]) for part in parts)
 
 
-def _keep_distance(codes: Integers, place: npt.NDArray[np.float64]) -> bool:
+def _keep_distance(codes: Integers, place: Floats) -> bool:
     """Tell whether spots of different levels keep the distance that those of one level do, as in one section.
 
     Spots of two sections know nothing of each other: of so many per area some lie within half of the distance that
@@ -288,7 +287,7 @@ def _keep_distance(codes: Integers, place: npt.NDArray[np.float64]) -> bool:
     return expected >= _LEAST_NEAR and near < _BY_CHANCE * expected
 
 
-def _come_again(obs: pd.DataFrame, xy: npt.NDArray[np.float64]) -> bool:
+def _come_again(obs: pd.DataFrame, xy: Floats) -> bool:
     """Tell whether places come again, those of an array or all equally often, where their spots lie on each other."""
     known = np.isfinite(xy).all(axis=1)
     if known.sum() < 2 * _LEAST_SPOTS:

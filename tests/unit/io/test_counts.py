@@ -120,6 +120,9 @@ def read(door: str, path: Path) -> tuple[AnnData, list[str]]:
         found = io.read_slice(path)
         return found, found.uns["spotfuse"]["notes"]
     notes: list[str] = []
+    if door == "memory":
+        found = io.counts_of(anndata.read_h5ad(path), "adata", notes)
+        return found, [note.removeprefix("adata: ") for note in notes]
     return io.read_counts(path, notes), notes
 
 
@@ -130,7 +133,7 @@ def write(adata: AnnData, X: Matrix, path: Path, dense: bool = False) -> Path:
     return path
 
 
-@pytest.mark.parametrize("door", ["slice", "reference"])
+@pytest.mark.parametrize("door", ["slice", "reference", "memory"])
 @pytest.mark.parametrize("how", WON_BACK)
 def test_counts_are_won_back(how: str, door: str, cortex: AnnData, tmp_path: Path) -> None:
     found, notes = read(door, write(cortex, WON_BACK[how](cortex.X.toarray().astype(float)), tmp_path / "a.h5ad"))
@@ -143,7 +146,7 @@ def test_counts_are_won_back(how: str, door: str, cortex: AnnData, tmp_path: Pat
         ]
 
 
-@pytest.mark.parametrize("door", ["slice", "reference"])
+@pytest.mark.parametrize("door", ["slice", "reference", "memory"])
 @pytest.mark.parametrize("how", REFUSED)
 def test_what_is_no_counts_is_refused(how: str, door: str, cortex: AnnData, tmp_path: Path) -> None:
     path = write(cortex, REFUSED[how](cortex.X.toarray().astype(float)), tmp_path / "a.h5ad")
@@ -152,7 +155,7 @@ def test_what_is_no_counts_is_refused(how: str, door: str, cortex: AnnData, tmp_
     assert len(str(refusal.value).removeprefix(str(path))) < 250
 
 
-@pytest.mark.parametrize("door", ["slice", "reference"])
+@pytest.mark.parametrize("door", ["slice", "reference", "memory"])
 @pytest.mark.parametrize("correct", [soupx, decontx, cellbender], ids=lambda how: how.__name__)
 def test_counts_corrected_for_ambient_rna_pass(correct: Callable, door: str, cortex: AnnData, tmp_path: Path) -> None:
     X = correct(cortex.X.toarray().astype(float)).astype(np.float32)
@@ -212,7 +215,7 @@ def test_a_layer_called_counts_comes_before_a_whole_x_that_is_none(cortex: AnnDa
             lambda x: np.round(np.clip(z_scores(x), 0, 9)),
         ):
             for layer in ("counts", "Counts", "raw_counts", "UMI"):
-                for door in ("slice", "reference"):
+                for door in ("slice", "reference", "memory"):
                     given = adata.copy()
                     given.layers[layer] = raw
                     found, notes = read(door, write(given, how(raw.toarray()), tmp_path / "a.h5ad"))
@@ -245,7 +248,7 @@ def test_a_layer_that_is_binarised_is_not_taken_for_its_name(cortex: AnnData, tm
     np.testing.assert_array_equal(found.X.toarray(), cortex.X.toarray())
 
 
-@pytest.mark.parametrize("door", ["slice", "reference"])
+@pytest.mark.parametrize("door", ["slice", "reference", "memory"])
 def test_the_one_layer_of_counts_is_taken_whatever_its_name(door: str, cortex: AnnData, tmp_path: Path) -> None:
     counts = cortex.X.toarray()
     given = cortex.copy()

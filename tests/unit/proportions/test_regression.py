@@ -548,7 +548,7 @@ def test_anndata_brings_coordinates_and_types(small):
     layered.layers["counts"] = layered.X
     layered.X = np.log1p(1e4 * layered.X / layered.X.sum(axis=1, keepdims=True))
     model = AttentionRegressionDeconv(cells, layered, celltype="kind", n_iter=1)
-    assert model.notes_ == ["st_data: counts taken from layers['counts']"]
+    assert model.notes_ == ["st_data: counts taken from layers['counts'], X has none"]
     np.testing.assert_allclose(model.run()[0], expected, atol=1e-12)
     np.testing.assert_array_equal(spots.X, before)
     with pytest.raises(InputError, match=r"sc_data\.obs has no column 'kimd'; did you mean 'kind'\?"):
