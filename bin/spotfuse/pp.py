@@ -88,7 +88,13 @@ def qc(
 
 
 def prepare(
-    adata: AnnData, *, n_top_genes: int = 3000, n_components: int = 50, n_neighbors: int = 6, copy: bool = False
+    adata: AnnData,
+    *,
+    n_top_genes: int = 3000,
+    n_components: int = 50,
+    n_neighbors: int = 6,
+    settings: preparation.Settings | None = None,
+    copy: bool = False,
 ) -> AnnData | None:
     """Add variable genes, principal components and the two graphs that all later steps share.
 
@@ -103,6 +109,8 @@ def prepare(
         Principal components; fewer where spots or genes are fewer.
     n_neighbors
         Spatial neighbours of a spot that lies on no array.
+    settings
+        What else decides them (`spotfuse.preparation.Settings`); None for the defaults.
     copy
         Leave `adata` as it is and give a changed copy.
 
@@ -135,7 +143,7 @@ def prepare(
     sizes: dict[str, Any] = {"n_top_genes": n_top_genes, "n_components": n_components, "n_neighbors": n_neighbors}
     work = preparation.InOrder.of(adata, counts=True, anew=True)
     with at_work():
-        preparation.prepare(work.adata, **sizes)
+        preparation.prepare(work.adata, **sizes, settings=settings or preparation.Settings())
     if keys.ORDER not in adata.obs:  # a highly_variable that is there is not ours
         adata.var = tables.make_room(adata.var, [keys.HIGHLY_VARIABLE])
     adata.var[keys.HIGHLY_VARIABLE] = work.adata.var[keys.HIGHLY_VARIABLE].reindex(adata.var_names)

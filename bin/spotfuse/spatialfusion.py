@@ -20,7 +20,6 @@ import warnings
 from contextlib import nullcontext
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from anndata import AnnData
@@ -31,8 +30,8 @@ from spotfuse import domains, embedding, io, preparation, proportions
 from spotfuse._core import backend, keys, naming, progress
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
-from spotfuse.embedding import ENCODERS
-from spotfuse.embedding._published import Published  # torch-geometric comes with it, so it is not at the door
+from spotfuse._core.types import Ints
+from spotfuse.embedding import ENCODERS, Published
 
 log = logging.getLogger(__name__)
 
@@ -408,7 +407,7 @@ def _counts(adata: AnnData) -> AnnData:
     return kept
 
 
-def _order(adata: AnnData) -> npt.NDArray[np.int64]:
+def _order(adata: AnnData) -> Ints:
     """Give the pipeline's order of spots, in which sums, draws and starts do not hang on their names or rows."""
     values = sparse.csr_matrix(adata.layers["counts"] if adata.X is None else adata.X)
     common = np.flatnonzero(values.getnnz(axis=0) >= 3)  # what quality control keeps

@@ -7,7 +7,7 @@ columns, and the names of spots, change no result.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,11 @@ from spotfuse._core import keys
 from spotfuse._core.errors import InputError
 from spotfuse._facade import at_work, begin, tell, write_obs
 from spotfuse.preparation import InOrder
+
+if TYPE_CHECKING:
+    from spotfuse import domains as _domains
+    from spotfuse import embedding
+    from spotfuse import group as _group
 
 __all__ = ["domains", "embed", "join", "markers", "neighbourhoods", "proportions", "spatial_genes", "split"]
 
@@ -34,6 +39,7 @@ def embed(
     seed: int = 1,
     device: str = "auto",
     threads: int = 1,
+    settings: "embedding.Settings | None" = None,
     copy: bool = False,
 ) -> AnnData | None:
     """Learn an embedding of the spots, without labels.
@@ -52,6 +58,8 @@ def embed(
         ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     threads
         Processor threads. The same number gives the same bytes.
+    settings
+        What else decides the encoder ``spotfuse`` (`spotfuse.embedding.Settings`); None for the defaults.
     copy
         Leave `adata` as it is and give a changed copy.
 
@@ -71,14 +79,15 @@ def embed(
     Raises
     ------
     InputError
-        Before `spotfuse.pp.prepare`, for an unknown encoder, ``cuda`` without a GPU, and numbers out of range.
+        Before `spotfuse.pp.prepare`, for an unknown encoder, settings with another one than ``spotfuse``, ``cuda``
+        without a GPU, and numbers out of range.
 
     Examples
     --------
     >>> sf.tl.embed(adata, seed=1)  # doctest: +SKIP
     >>> sc.pp.neighbors(adata, use_rep="X_spotfuse")  # doctest: +SKIP
     """
-    from spotfuse import embedding  # torch, which takes seconds
+    from spotfuse.embedding import train  # torch, which takes seconds
 
     adata = begin(adata, copy)
     obsm, obsp = _PREPARED
@@ -87,7 +96,15 @@ def embed(
     keys.need(adata, "var", keys.HIGHLY_VARIABLE)
     work = InOrder.of(adata, counts=encoder != "spotfuse", obsm=[keys.SPATIAL, *obsm], obsp=obsp)
     with at_work():
-        learned = embedding.train(work.adata, encoder=encoder, epochs=epochs, seed=seed, device=device, threads=threads)
+        learned = train(
+            work.adata,
+            encoder=encoder,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            threads=threads,
+            settings=settings,
+        )
     adata.obsm[keys.X_SPOTFUSE] = work.back(learned.values)
     adata.obsm[keys.ATTENTION] = work.back(learned.attention)
     keys.note_of(adata).update({keys.LOSS: learned.losses, "seed": seed, "encoder": encoder})
@@ -101,6 +118,7 @@ def domains(
     key: str = keys.X_SPOTFUSE,
     seed: int = 1,
     refine: bool = True,
+    settings: "_domains.Settings | None" = None,
     copy: bool = False,
 ) -> AnnData | None:
     """Divide a slice, or joined slices, into domains.
@@ -121,6 +139,8 @@ def domains(
         Of the mixtures' starts.
     refine
         Let a spot's neighbours in the tissue correct it.
+    settings
+        What else decides them (`spotfuse.domains.Settings`); None for the defaults.
     copy
         Leave `adata` as it is and give a changed copy.
 
@@ -148,7 +168,7 @@ def domains(
     >>> sf.tl.domains(adata, n_domains=7)  # doctest: +SKIP
     >>> adata.obs["domain"].value_counts()  # doctest: +SKIP
     """
-    from spotfuse.domains import PLAIN, assign
+    from spotfuse.domains import PLAIN, Settings, assign
 
     adata = begin(adata, copy)
     if n_domains is not None and n_domains != "auto" and not isinstance(n_domains, int | np.integer):
@@ -168,6 +188,7 @@ def domains(
             slices=work.adata.obs["slice"] if "group" in note else None,
             seed=seed,
             refine=refine,
+            settings=settings or Settings(),
         )
     spots, names = work.adata.obs_names, [str(number) for number in range(1, found.labels.max() + 1)]
     columns = {
@@ -300,7 +321,9 @@ def proportions(
     return adata if copy else None
 
 
-def markers(adata: AnnData, *, n_genes: int = 100, copy: bool = False) -> AnnData | None:
+def markers(
+    adata: AnnData, *, n_genes: int = 100, settings: patterns.Settings | None = None, copy: bool = False
+) -> AnnData | None:
     """Give the genes that mark each domain: higher in it than in all the others, by Wilcoxon's rank-sum test.
 
     Only genes with an adjusted p below 0.05 that are at least 1.5 times as high inside as outside, without those that
@@ -312,6 +335,8 @@ def markers(adata: AnnData, *, n_genes: int = 100, copy: bool = False) -> AnnDat
         Slice of n_spots × n_genes after `domains`, with raw counts where `spotfuse.pp.qc` finds them.
     n_genes
         Genes of each domain that are given, at most.
+    settings
+        What else decides them (`spotfuse.patterns.Settings`); None for the defaults.
     copy
         Leave `adata` as it is and give a changed copy.
 
@@ -336,7 +361,7 @@ def markers(adata: AnnData, *, n_genes: int = 100, copy: bool = False) -> AnnDat
     domains = _numbers(adata)
     work = InOrder.of(adata, counts=True)
     with at_work():
-        found = patterns.markers(work.adata, domains, n_genes=n_genes)
+        found = patterns.markers(work.adata, domains, n_genes=n_genes, settings=settings or patterns.Settings())
     keys.note_of(adata)[keys.MARKERS] = found.assign(domain=found["domain"].astype(str))
     return adata if copy else None
 
@@ -375,13 +400,15 @@ def spatial_genes(adata: AnnData, *, copy: bool = False) -> AnnData | None:
     return adata if copy else None
 
 
-def neighbourhoods(adata: AnnData, *, copy: bool = False) -> AnnData | None:
+def neighbourhoods(adata: AnnData, *, settings: patterns.Settings | None = None, copy: bool = False) -> AnnData | None:
     """Compare what lies beside what, domains and cell types, with what chance would put there.
 
     Parameters
     ----------
     adata
         Slice of n_spots after `domains`, `proportions` or both.
+    settings
+        What else decides them (`spotfuse.patterns.Settings`); None for the defaults.
     copy
         Leave `adata` as it is and give a changed copy.
 
@@ -408,7 +435,7 @@ def neighbourhoods(adata: AnnData, *, copy: bool = False) -> AnnData | None:
     if keys.PROPORTIONS in adata.obsm:
         work.adata.obsm[keys.PROPORTIONS] = keys.proportions_of(adata).iloc[work.rows]
     with at_work():
-        found = patterns.neighbourhoods(work.adata)
+        found = patterns.neighbourhoods(work.adata, settings or patterns.Settings())
     keys.note_of(adata)[keys.NEIGHBOURHOODS] = found
     return adata if copy else None
 
@@ -419,6 +446,7 @@ def join(
     group: str = "group",
     frame: str = "own",
     z: Mapping[str, float] | None = None,
+    settings: "_group.Settings | None" = None,
 ) -> AnnData:
     """Join slices, to be learned together: one encoder and one set of domains for all, batch differences taken out.
 
@@ -434,6 +462,8 @@ def join(
         before it by optimal transport.
     z
         Place of each slice along the third axis, in the unit of its coordinates; None: slices follow by name.
+    settings
+        What else decides how they are joined and laid on each other (`spotfuse.group.Settings`); None for the defaults.
 
     Returns
     -------
@@ -462,7 +492,7 @@ def join(
     >>> sf.tl.embed(joined); sf.tl.domains(joined, n_domains=7)  # doctest: +SKIP
     >>> sf.tl.split(joined, {"A": a, "B": b})  # doctest: +SKIP
     """
-    from spotfuse.group import join_in_frame
+    from spotfuse.group import Settings, join_in_frame
 
     if not isinstance(slices, Mapping) or len(slices) < 2:
         raise InputError("slices: give two or more, in a dict by name")
@@ -483,7 +513,7 @@ def join(
         work.adata.obs["input_row"] = work.rows
         prepared[str(name)] = work.adata
     with at_work():
-        joined, aligned = join_in_frame(group, prepared, frame, z)
+        joined, aligned = join_in_frame(group, prepared, frame, z, settings or Settings())
     joined.obs[keys.ORDER] = np.arange(joined.n_obs)
     joined = joined[np.argsort(joined.obs.pop("input_row").to_numpy())].copy()
     if aligned is not None:

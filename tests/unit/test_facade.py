@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import anndata
@@ -13,6 +14,7 @@ import spotfuse as sf
 from anndata import AnnData
 from commands import run
 from scipy import sparse
+from spotfuse import domains, embedding, group, patterns, preparation
 from spotfuse._core import keys, tables
 from threadpoolctl import threadpool_limits
 
@@ -357,3 +359,34 @@ def test_joined_slices_are_the_same_whatever_the_order_of_their_rows(bundled: Pa
 def test_scores_have_public_names(walked: AnnData) -> None:
     assert sf.metrics.domains(walked.obs["domain"], walked.obs["domain"].astype(str))["ari"] == 1
     assert sf.metrics.proportions(walked.obsm["proportions"], walked.obsm["proportions"])["RMSE"] < 1e-12
+
+
+def test_settings_reach_each_stage(walked: AnnData) -> None:
+    for call, what, usual, other in (
+        (sf.pp.prepare, lambda adata: adata.obsm["X_pca"], preparation.Settings(), preparation.Settings(clip=0.5)),
+        (
+            partial(sf.tl.embed, epochs=1),
+            lambda adata: adata.obsm["X_spotfuse"],
+            embedding.Settings(),
+            embedding.Settings(steps=0),
+        ),
+        (
+            partial(sf.tl.domains, n_domains=3),
+            lambda adata: adata.obsm["domain_probabilities"],
+            domains.Settings(),
+            domains.Settings(scales=(0,)),
+        ),
+        (sf.tl.markers, lambda adata: adata.uns["spotfuse"]["markers"], patterns.Settings(), patterns.Settings(fold=8)),
+        (
+            sf.tl.neighbourhoods,
+            lambda adata: adata.uns["spotfuse"]["neighbourhoods"]["log2_ratio"],
+            patterns.Settings(),
+            patterns.Settings(pseudo_share=0.5),
+        ),
+    ):
+        found = [what(call(walked, settings=settings, copy=True)) for settings in (None, usual, other)]
+        assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
+    with pytest.raises(sf.InputError, match="1000 are needed to learn them together"):
+        sf.tl.join({"A": walked, "B": walked}, settings=group.Settings(least_genes=1000))
+    with pytest.raises(sf.InputError, match=r"^settings: they are those of the encoder 'spotfuse'"):
+        sf.tl.embed(walked, encoder="published", settings=embedding.Settings())

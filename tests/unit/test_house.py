@@ -1,11 +1,14 @@
 """How the package is built: which room may import which, what its messages say, and what its front door costs."""
 
 import ast
+import dataclasses
+import inspect
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,30 @@ def test_no_door_imports_the_pipeline() -> None:
     for path in MODULES:
         if room_of(path) in DOORS:
             assert not set(imported(path)) & set(COMMANDS), path
+
+
+def test_what_is_private_to_a_room_stays_there() -> None:
+    for path in MODULES:
+        own = room_of(path)
+        for room, private in re.findall(
+            r"spotfuse\.([a-z]+)(?:\.[a-z_]+)*(?:\.| import )(_[a-z]\w*)", path.read_text()
+        ):
+            assert room == own, f"{path} takes {private} of {room}"
+
+
+def test_tests_stand_in_the_packages_tree() -> None:
+    inside = {path.parent.relative_to(BIN / "spotfuse").parts[:1] for path in MODULES} - {()}
+    assert {(path.parent.name,) for path in Path(__file__).parent.glob("*/test_*.py")} == inside
+
+
+def test_a_stages_settings_are_frozen_and_each_is_told() -> None:
+    for room in ("preparation", "embedding", "domains", "patterns", "group", "cohort"):
+        settings = import_module(f"spotfuse.{room}").Settings()
+        told = re.findall(r"^(\w[\w, ]*)$", inspect.getdoc(settings), re.M)
+        names = [field.name for field in dataclasses.fields(settings)]
+        assert [name for line in told if line != "Attributes" for name in line.split(", ")] == names
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(settings, names[0], 0)
 
 
 def said(path: Path) -> Iterator[str]:

@@ -2,14 +2,14 @@
 
 from spotfuse.cohort._compare import compare
 from spotfuse.cohort._composition import composition
-from spotfuse.cohort._design import FEWEST
 from spotfuse.cohort._differences import DIFFERENCES, differences
 from spotfuse.cohort._differential_expression import DIFFERENTIAL_EXPRESSION, differential_expression
 from spotfuse.cohort._markers import RECURRING_MARKERS, recurring_markers
-from spotfuse.cohort._matched_domains import LEAST_SCORE, cohort_names, learned_together, match_domains, read_counts
+from spotfuse.cohort._matched_domains import cohort_names, learned_together, match_domains, read_counts
 from spotfuse.cohort._metrics import flatten, metrics
 from spotfuse.cohort._mixing import MIXING, join_mixing
 from spotfuse.cohort._neighbourhoods import NEIGHBOURHOODS, mean_neighbourhoods, neighbourhoods
+from spotfuse.cohort._settings import FEWEST, LEAST_SCORE, Settings
 from spotfuse.cohort._sheet import SHEET, Row, metadata
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "RECURRING_MARKERS",
     "SHEET",
     "Row",
+    "Settings",
     "cohort_names",
     "compare",
     "composition",

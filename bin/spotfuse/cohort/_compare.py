@@ -12,10 +12,13 @@ from spotfuse.cohort._markers import recurring_markers
 from spotfuse.cohort._matched_domains import cohort_names, learned_together, match_domains, read_counts
 from spotfuse.cohort._mixing import join_mixing
 from spotfuse.cohort._neighbourhoods import mean_neighbourhoods, neighbourhoods
+from spotfuse.cohort._settings import SETTINGS, Settings
 from spotfuse.cohort._sheet import Row
 
 
-def compare(sheet: Sequence[Row], slices: Mapping[str, Path], mixing: Sequence[Path] = ()) -> dict[str, pd.DataFrame]:
+def compare(
+    sheet: Sequence[Row], slices: Mapping[str, Path], mixing: Sequence[Path] = (), settings: Settings = SETTINGS
+) -> dict[str, pd.DataFrame]:
     """Compare the slices of a run: domains, composition, neighbourhoods, markers, and expression between conditions.
 
     Parameters
@@ -26,6 +29,8 @@ def compare(sheet: Sequence[Row], slices: Mapping[str, Path], mixing: Sequence[P
         Folder of each finished slice, by its name; only its tables are read.
     mixing
         How groups mix, a table each.
+    settings
+        What else decides the tables.
 
     Returns
     -------
@@ -38,15 +43,15 @@ def compare(sheet: Sequence[Row], slices: Mapping[str, Path], mixing: Sequence[P
         When a table cannot be read.
     """
     counts = read_counts(slices)
-    matched = match_domains(counts, learned_together(sheet, slices))
+    matched = match_domains(counts, learned_together(sheet, slices), settings)
     shares = composition(sheet, slices, cohort_names(matched))
     beside = neighbourhoods(slices, matched)
     return {
         "matched_domains": matched,
         "mixing": join_mixing(mixing),
         "composition": shares,
-        "neighbourhoods": mean_neighbourhoods(sheet, beside),
-        "differences": differences(sheet, shares, matched, beside),
-        "markers": recurring_markers(slices, counts, matched),
-        "differential_expression": differential_expression(sheet, counts, matched),
+        "neighbourhoods": mean_neighbourhoods(sheet, beside, settings),
+        "differences": differences(sheet, shares, matched, beside, settings),
+        "markers": recurring_markers(slices, counts, matched, settings),
+        "differential_expression": differential_expression(sheet, counts, matched, settings),
     }

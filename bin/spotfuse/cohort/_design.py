@@ -9,7 +9,6 @@ import pandas as pd
 from spotfuse._core.order import natural
 from spotfuse.cohort._sheet import Row, metadata
 
-FEWEST = 3  # donors on a side that say anything of chance
 _DONORS = ("donor", "patient", "subject", "individual")
 # levels that others are compared with; without one of them the first by name
 _REFERENCES = ("control", "ctrl", "healthy", "normal", "untreated", "wildtype", "wt", "baseline")
@@ -39,7 +38,7 @@ def compared_columns(facts: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     facts
-        From `facts`.
+        From `sheet_metadata`.
 
     Returns
     -------
@@ -102,10 +101,10 @@ class Design:
         shared = () if paired else (name for name in levels[1:] if donor[level == name].isin(reference).any())
         return cls(matrix, level.value_counts().to_dict(), paired, frozenset(shared))
 
-    def note(self, level: str, reference: str) -> str:
-        """Say what of a comparison is to be doubted."""
+    def note(self, level: str, reference: str, least: int) -> str:
+        """Say what of a comparison is to be doubted; `least` donors on a side tell a difference from chance."""
         notes = []
-        if (fewest := min(self.n[level], self.n[reference])) < FEWEST:
+        if (fewest := min(self.n[level], self.n[reference])) < least:
             notes.append(f"{'only one' if fewest == 1 else 'two'} on a side: too few to tell a difference from chance")
         if level in self.shared:
             notes.append("some donors stand on both sides and are taken as independent")

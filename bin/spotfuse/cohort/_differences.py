@@ -9,6 +9,7 @@ from scipy.stats import false_discovery_control
 
 from spotfuse._core.order import natural
 from spotfuse.cohort._design import Design, compared_columns, donors, ordered_levels, sheet_metadata
+from spotfuse.cohort._settings import SETTINGS, Settings
 from spotfuse.cohort._sheet import Row
 
 DIFFERENCES = [
@@ -16,11 +17,14 @@ DIFFERENCES = [
     *("effect", "low", "high", "p", "p_adjusted", "note"),
 ]
 _FIGURES = DIFFERENCES[7:12]
-PSEUDO_SHARE = 1e-3  # added to every share, so that none is 0
 
 
 def differences(
-    sheet: Sequence[Row], composition: pd.DataFrame, matched: pd.DataFrame, beside: pd.DataFrame | None = None
+    sheet: Sequence[Row],
+    composition: pd.DataFrame,
+    matched: pd.DataFrame,
+    beside: pd.DataFrame | None = None,
+    settings: Settings = SETTINGS,
 ) -> pd.DataFrame:
     """Compare shares of matched domains and of cell types, and neighbourhoods, between levels of the sheet's columns.
 
@@ -39,6 +43,8 @@ def differences(
         From `spotfuse.cohort`.
     beside
         From `spotfuse.cohort.neighbourhoods`.
+    settings
+        What is added to shares, and how many donors tell a difference from chance.
 
     Returns
     -------
@@ -61,8 +67,11 @@ def differences(
     for kind, table in measured.items():
         of = sheet_metadata(sheet, list(table.index))
         for column in compared_columns(of):
-            values = _log_ratios(table, of[column].dropna()) if kind in ("domain", "cell_type") else table
-            found = pd.DataFrame(compare(values, of, column), columns=[*DIFFERENCES[2:11], "note", "name"])
+            if kind in ("domain", "cell_type"):
+                values = _log_ratios(table, of[column].dropna(), settings.pseudo_share)
+            else:
+                values = table
+            found = pd.DataFrame(compare(values, of, column, settings), columns=[*DIFFERENCES[2:11], "note", "name"])
             found["p_adjusted"] = np.nan
             tested = found["p"].notna()
             if tested.any():
@@ -96,18 +105,20 @@ def _shares(part: pd.DataFrame, matched: pd.DataFrame | None) -> pd.DataFrame:
     return table.loc[:, table.notna().mean() > 0.5].dropna()
 
 
-def _log_ratios(shares: pd.DataFrame, level: pd.Series) -> pd.DataFrame:
+def _log_ratios(shares: pd.DataFrame, level: pd.Series, pseudo: float) -> pd.DataFrame:
     """Give the centred log-ratios of the names that half of the slices of a level have at least."""
     shares = shares.loc[level.index]
     shares = shares.loc[:, (shares > 0).groupby(level).mean().ge(0.5).any()]
     shares = shares[shares.sum(axis=1) > 0]
     if shares.shape[1] < 2:
         return shares.iloc[:, :0]
-    logs = np.log(shares.div(shares.sum(axis=1), axis=0) + PSEUDO_SHARE)
+    logs = np.log(shares.div(shares.sum(axis=1), axis=0) + pseudo)
     return logs.sub(logs.mean(axis=1), axis=0)
 
 
-def compare(values: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[tuple[Any, ...]]:
+def compare(
+    values: pd.DataFrame, facts: pd.DataFrame, column: str, settings: Settings = SETTINGS
+) -> list[tuple[Any, ...]]:
     """Compare each column of values between the levels of a column of the sheet.
 
     Parameters
@@ -118,6 +129,8 @@ def compare(values: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[tupl
         From `spotfuse.cohort.sheet_metadata`.
     column
         What is compared.
+    settings
+        How many donors tell a difference from chance.
 
     Returns
     -------
@@ -141,7 +154,7 @@ def compare(values: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[tupl
         fits = _fits(design.matrix.to_numpy(float), ratios.to_numpy(float), len(present) - 1)
         for place, name in enumerate(present[1:]):
             sides = (column, name, levels[0], design.n[name], design.n[levels[0]])
-            note = design.note(name, levels[0])
+            note = design.note(name, levels[0], settings.fewest)
             rows += [(*sides, *figures, note, part) for part, figures in zip(ratios, fits[place], strict=True)]
     return rows
 

@@ -9,19 +9,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from spotfuse._core.types import Floats
-from spotfuse.cohort._design import FEWEST, Design, compared_columns, donors, ordered_levels, sheet_metadata
+from spotfuse.cohort._design import Design, compared_columns, donors, ordered_levels, sheet_metadata
+from spotfuse.cohort._settings import SETTINGS, Settings
 from spotfuse.cohort._sheet import Row
 
 DIFFERENTIAL_EXPRESSION = [
     *("domain", "gene", "column", "level", "reference_level", "n", "n_reference"),
     *("mean_count", "log2_fold_change", "low", "high", "p", "p_adjusted", "note"),
 ]
-_LEAST_COUNT = 10  # of a gene, in as many donors as the smaller side has (Chen et al. 2016, F1000Research 5:1438)
-_LEAST_SHARE = 0.75  # of the slices that hold a gene; the others had it in too few spots, and count as without
 
 
 def differential_expression(
-    sheet: Sequence[Row], counts: Mapping[str, pd.DataFrame], matched: pd.DataFrame
+    sheet: Sequence[Row],
+    counts: Mapping[str, pd.DataFrame],
+    matched: pd.DataFrame,
+    settings: Settings = SETTINGS,
 ) -> pd.DataFrame:
     """Compare the expression of each matched domain between the levels of the sheet's columns.
 
@@ -39,6 +41,8 @@ def differential_expression(
         Genes × domains of each slice, by sample, as `spotfuse.cohort.read_counts` gives them.
     matched
         From `spotfuse.cohort`: only domains that are the same in several slices are compared.
+    settings
+        Which genes are compared, and with how many donors.
 
     Returns
     -------
@@ -59,17 +63,18 @@ def differential_expression(
     for number in numbers:
         there = [name for name in samples if (number, name) in own.index]
         table = pd.DataFrame({name: counts[name][own[number, name]] for name in there}).T
-        table = table.loc[:, table.notna().mean() >= _LEAST_SHARE].fillna(0)
+        table = table.loc[:, table.notna().mean() >= settings.least_share].fillna(0)
         for column in columns:
             frames += [
-                frame.assign(domain=str(number), column=column) for frame in _compared(table, of.loc[there], column)
+                frame.assign(domain=str(number), column=column)
+                for frame in _compared(table, of.loc[there], column, settings)
             ]
     if not frames:
         return pd.DataFrame(columns=DIFFERENTIAL_EXPRESSION)
     return pd.concat(frames, ignore_index=True)[DIFFERENTIAL_EXPRESSION]
 
 
-def _compared(counts: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[pd.DataFrame]:
+def _compared(counts: pd.DataFrame, facts: pd.DataFrame, column: str, settings: Settings) -> list[pd.DataFrame]:
     """Compare slices × genes between each level of a column and the reference."""
     known = facts[column].notna()
     level, donor = facts.loc[known, column], donors(facts)[known]
@@ -84,17 +89,17 @@ def _compared(counts: pd.DataFrame, facts: pd.DataFrame, column: str) -> list[pd
             continue
         design = Design.of(both.index, [levels[0], name])
         n, n_reference = design.n[name], design.n[levels[0]]
-        both = both.loc[:, (both >= _LEAST_COUNT).sum() >= min(n, n_reference)]
+        both = both.loc[:, (both >= settings.least_count).sum() >= min(n, n_reference)]
         if not both.shape[1]:
             continue
         values = both.to_numpy()
         scale = _size_factors(values)
-        if min(n, n_reference) < FEWEST:
+        if min(n, n_reference) < settings.fewest:
             found = _fold_changes(values / scale[:, None], both.index.get_level_values(0) == name)
         else:
             found = _tested(both, design.matrix)
         found = found.assign(gene=list(both.columns), level=name, reference_level=levels[0], n=n)
-        found = found.assign(n_reference=n_reference, note=design.note(name, levels[0]))
+        found = found.assign(n_reference=n_reference, note=design.note(name, levels[0], settings.fewest))
         found["size"] = -found["log2_fold_change"].abs()
         frames.append(found.sort_values(["p", "size", "gene"], kind="stable"))
     return frames

@@ -1,4 +1,4 @@
-"""What comes again in slice after slice: neighbourhoods, and the markers of domains."""
+"""The markers of domains that come again in slice after slice."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,16 @@ from spotfuse import patterns
 from spotfuse._core import tables
 from spotfuse._core.order import natural
 from spotfuse.cohort import _matched_domains
+from spotfuse.cohort._settings import SETTINGS, Settings
 
 RECURRING_MARKERS = ["domain", "gene", "n_slices", "n_marker", "log_fold_change", "lowest", "highest"]
-_ALPHA = 0.05  # adjusted p up to which a gene counts as a slice's marker
-_PRIOR = 1.0  # counts added to both sides of a fold change
 
 
 def recurring_markers(
-    slices: Mapping[str, Path], counts: Mapping[str, pd.DataFrame], matched: pd.DataFrame
+    slices: Mapping[str, Path],
+    counts: Mapping[str, pd.DataFrame],
+    matched: pd.DataFrame,
+    settings: Settings = SETTINGS,
 ) -> pd.DataFrame:
     """Give the genes that mark a domain in one slice after another.
 
@@ -28,6 +30,8 @@ def recurring_markers(
         Genes × domains of each slice, by sample, as `spotfuse.cohort.read_counts` gives them.
     matched
         From `spotfuse.cohort`: only domains that are the same in several slices have rows.
+    settings
+        What makes a gene a marker.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def recurring_markers(
     for sample, of in called.items():
         if (path := slices[sample] / "markers.tsv").exists():
             table = tables.read_back(path)
-            table = table[table["p_adjusted"] <= _ALPHA]
+            table = table[table["p_adjusted"] <= settings.alpha]
             named = [of.get(name) for name in table["domain"]]
             found.append(table[["gene"]].assign(sample=sample, domain=named).dropna(subset=["domain"]))
     if not found:
@@ -51,7 +55,7 @@ def recurring_markers(
     changes = []
     for sample, of in called.items():
         if sample in counts:
-            change = patterns.fold_changes(counts[sample], _PRIOR)
+            change = patterns.fold_changes(counts[sample], settings.marker_prior)
             change = change.reindex(columns=list(of)).rename(columns=of).rename_axis(columns="domain")
             changes.append(change.stack().reindex(n_marker.index).rename(sample))
     every = pd.concat(changes, axis=1) if changes else pd.DataFrame(index=n_marker.index)

@@ -11,18 +11,14 @@ from spotfuse import patterns
 from spotfuse._core import tables
 from spotfuse._core.tables import read_back
 from spotfuse._core.types import Floats
+from spotfuse.cohort._settings import SETTINGS, Settings
 from spotfuse.cohort._sheet import Row
 
-LEAST_SCORE = 0.6  # mean correlation below which domains stay apart
-N_GENES = 500  # that two slices are compared by, at most
-# of so few genes a correlation by chance reaches the score above in one pair of domains of some 4,000
-_LEAST_GENES = 30
-_PRIOR = 20.0  # counts added to both sides of a fold change: a gene with fewer in a domain says little of it
 _COLUMNS = ["sample", "domain", "matched", "score"]
 
 
 def read_counts(slices: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
-    """Read the tables of `counts` of finished slices.
+    """Read the summed counts of finished slices.
 
     Parameters
     ----------
@@ -41,13 +37,15 @@ def read_counts(slices: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     }
 
 
-def match_domains(counts: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None = None) -> pd.DataFrame:
+def match_domains(
+    counts: Mapping[str, pd.DataFrame], together: Mapping[str, str] | None = None, settings: Settings = SETTINGS
+) -> pd.DataFrame:
     """Match the domains of slices one to one.
 
     Domains of slices that were learned together match by their numbers. Else, two are as alike as their fold changes
-    correlate over the genes that differ between domains in both slices: the `N_GENES` whose lower rank of the two by
+    correlate over the genes that differ between domains in both slices: the `n_genes` whose lower rank of the two by
     variance over domains is highest. Sets of domains, of each slice one at most, grow from the most alike (average
-    linkage) as long as the mean correlation between two of them is `LEAST_SCORE` or more.
+    linkage) as long as the mean correlation between two of them is `least_score` or more.
 
     Parameters
     ----------
@@ -55,6 +53,8 @@ def match_domains(counts: Mapping[str, pd.DataFrame], together: Mapping[str, str
         Genes × domains of each slice, as `read_counts` gives them; the order of slices changes nothing.
     together
         Group of each slice that was learned together with others.
+    settings
+        How alike domains must be, and by which genes.
 
     Returns
     -------
@@ -72,9 +72,12 @@ def match_domains(counts: Mapping[str, pd.DataFrame], together: Mapping[str, str
     sample = np.array([name for name, _ in labels])
     at = {name: np.flatnonzero(sample == name) for name in samples}
     genes = pd.Index(sorted(set().union(*(counts[name].index for name in samples))))
-    laid = {name: _laid_out(counts[name][[str(labels[i][1]) for i in at[name]]], genes) for name in samples}
+    laid = {
+        name: _laid_out(counts[name][[str(labels[i][1]) for i in at[name]]], genes, settings.matching_prior)
+        for name in samples
+    }
     for one, other in combinations(samples, 2):
-        scores = _correlations(laid[one], laid[other])
+        scores = _correlations(laid[one], laid[other], settings)
         alike[np.ix_(at[one], at[other])] = scores
         alike[np.ix_(at[other], at[one])] = scores.T
     alone = sample[:, None] == sample
@@ -87,7 +90,8 @@ def match_domains(counts: Mapping[str, pd.DataFrame], together: Mapping[str, str
     if len(set(learned.values())) == 1 < len(samples):
         sets = [start.get((learned[samples[0]], k), []) for k in range(1, max(domain for _, domain in labels) + 1)]
     else:
-        sets = [group for group in _grown(_between(alike, start), list(start.values())) if len(group) > 1]
+        grown = _grown(_between(alike, start), list(start.values()), settings.least_score)
+        sets = [group for group in grown if len(group) > 1]
         # a slice's domains are numbered by size
         sets.sort(key=lambda group: (-len(group), sum(labels[i][1] for i in group) / len(group), labels[group[0]]))
     number = {i: k for k, group in enumerate(sets, 1) for i in group}
@@ -107,7 +111,7 @@ def cohort_names(matched: pd.DataFrame) -> dict[str, dict[str, str]]:
     Parameters
     ----------
     matched
-        From `match`.
+        From `match_domains`.
 
     Returns
     -------
@@ -123,19 +127,19 @@ def cohort_names(matched: pd.DataFrame) -> dict[str, dict[str, str]]:
     return called
 
 
-def _laid_out(counts: pd.DataFrame, genes: pd.Index) -> tuple[Floats, Floats]:
+def _laid_out(counts: pd.DataFrame, genes: pd.Index, prior: float) -> tuple[Floats, Floats]:
     """Give fold changes as domains × genes, and each gene's rank by how they vary, 0 to 1; 0 where it is not known."""
-    changes = patterns.fold_changes(counts, _PRIOR)
+    changes = patterns.fold_changes(counts, prior)
     rank = changes.var(axis=1, ddof=0).round(9).rank(pct=True)
     return changes.reindex(genes).fillna(0).to_numpy().T, rank.reindex(genes).fillna(0).to_numpy()
 
 
-def _correlations(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> Floats:
+def _correlations(one: tuple[Floats, Floats], other: tuple[Floats, Floats], settings: Settings) -> Floats:
     """Correlate the domains of two slices; 0 where that says nothing."""
     rank = np.minimum(one[1], other[1])
-    genes = np.argsort(-rank, kind="stable")[:N_GENES]
+    genes = np.argsort(-rank, kind="stable")[: settings.n_genes]
     genes = genes[rank[genes] > 0]
-    if len(genes) < _LEAST_GENES:
+    if len(genes) < settings.least_genes:
         return np.zeros((len(one[0]), len(other[0])))
     units = []
     for values in (one[0][:, genes], other[0][:, genes]):
@@ -155,13 +159,13 @@ def _between(alike: Floats, sets: Mapping[tuple[tuple[str, str], int], list[int]
     return np.where(same, -np.inf, member @ alike @ member.T)
 
 
-def _grown(alike: Floats, sets: list[list[int]]) -> list[list[int]]:
+def _grown(alike: Floats, sets: list[list[int]], least: float) -> list[list[int]]:
     """Merge the most alike sets until none are alike enough; minus infinity: never together."""
     alike = alike.copy()
     sets = [list(group) for group in sets]
     while True:
         i, j = sorted(divmod(int(alike.argmax()), len(alike)))
-        if alike[i, j] < LEAST_SCORE:
+        if alike[i, j] < least:
             return [sorted(group) for group in sets if group]
         weights = len(sets[i]), len(sets[j])
         alike[i] = alike[:, i] = (weights[0] * alike[i] + weights[1] * alike[j]) / sum(weights)

@@ -9,8 +9,9 @@ from scipy import stats
 
 from spotfuse._core import tables
 from spotfuse._core.order import natural
-from spotfuse.cohort._design import FEWEST, compared_columns, donors, sheet_metadata
+from spotfuse.cohort._design import compared_columns, donors, sheet_metadata
 from spotfuse.cohort._markers import _named
+from spotfuse.cohort._settings import SETTINGS, Settings
 from spotfuse.cohort._sheet import Row
 
 NEIGHBOURHOODS = [
@@ -49,7 +50,7 @@ def neighbourhoods(slices: Mapping[str, Path], matched: pd.DataFrame) -> pd.Data
     return pd.DataFrame(rows, columns=["sample", "kind", "name", "neighbour", "log2_ratio"])
 
 
-def mean_neighbourhoods(sheet: Sequence[Row], beside: pd.DataFrame) -> pd.DataFrame:
+def mean_neighbourhoods(sheet: Sequence[Row], beside: pd.DataFrame, settings: Settings = SETTINGS) -> pd.DataFrame:
     """Average neighbourhoods over the donors of the cohort, and of each level of the sheet's columns.
 
     Parameters
@@ -58,6 +59,8 @@ def mean_neighbourhoods(sheet: Sequence[Row], beside: pd.DataFrame) -> pd.DataFr
         The sample sheet, a mapping a row.
     beside
         From `neighbourhoods`.
+    settings
+        How many donors tell a mean from chance.
 
     Returns
     -------
@@ -76,20 +79,20 @@ def mean_neighbourhoods(sheet: Sequence[Row], beside: pd.DataFrame) -> pd.DataFr
     for kind, part in beside.groupby("kind", sort=False):
         table = part.pivot(index=["name", "neighbour"], columns="sample", values="log2_ratio")
         for column, level, names in wanted:
-            found = _averaged(table.reindex(columns=names), donor)
+            found = _averaged(table.reindex(columns=names), donor, settings.fewest)
             frames.append(found.assign(kind=kind, column=column, level=level))
     if not frames:
         return pd.DataFrame(columns=NEIGHBOURHOODS)
     return pd.concat(frames, ignore_index=True)[NEIGHBOURHOODS]
 
 
-def _averaged(table: pd.DataFrame, donor: pd.Series) -> pd.DataFrame:
+def _averaged(table: pd.DataFrame, donor: pd.Series, least: int) -> pd.DataFrame:
     """Average pairs × samples over samples of a donor and then over donors."""
     table = table.dropna(how="all")
     values = table.T.groupby(donor[table.columns]).mean().T
     n = values.notna().sum(axis=1)
     mean, error = values.mean(axis=1), values.std(axis=1) / np.sqrt(n)
-    known = (n >= FEWEST) & (error > 1e-12)
+    known = (n >= least) & (error > 1e-12)
     half = (error * stats.t.ppf(0.975, (n - 1).clip(lower=1))).where(known)
     tails = 2 * stats.t.sf((mean / error.where(known)).abs(), (n - 1).clip(lower=1))
     p = pd.Series(tails, index=table.index).where(known)
@@ -98,7 +101,7 @@ def _averaged(table: pd.DataFrame, donor: pd.Series) -> pd.DataFrame:
         adjusted[known] = stats.false_discovery_control(p[known].to_numpy(float))
     figures = {"n": n, "n_slices": table.notna().sum(axis=1), "log2_ratio": mean}
     figures |= {"low": mean - half, "high": mean + half, "p": p, "p_adjusted": adjusted}
-    notes = np.where(n < FEWEST, f"fewer than {FEWEST} donors: too few to tell from chance", "")
+    notes = np.where(n < least, f"fewer than {least} donors: too few to tell from chance", "")
     found = pd.DataFrame({**figures, "note": notes}).reset_index()
     order = sorted(range(len(found)), key=lambda i: (natural(found["name"][i]), natural(found["neighbour"][i])))
     return found.iloc[order]

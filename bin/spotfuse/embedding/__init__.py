@@ -8,9 +8,10 @@ from spotfuse.embedding._encoders import ENCODERS
 if TYPE_CHECKING:
     from spotfuse.embedding._base import Embedding, Encoder
     from spotfuse.embedding._published import Published
+    from spotfuse.embedding._spotfuse import Settings
     from spotfuse.embedding._training import train
 
-__all__ = ["ENCODERS", "Embedding", "Encoder", "Published", "train"]
+__all__ = ["ENCODERS", "Embedding", "Encoder", "Published", "Settings", "train"]
 
 # torch takes seconds to be imported: who only wants to know which encoders there are does not wait
 __getattr__, __dir__ = lazily(
@@ -20,6 +21,7 @@ __getattr__, __dir__ = lazily(
         "Embedding": "spotfuse.embedding._base",
         "Encoder": "spotfuse.embedding._base",
         "Published": "spotfuse.embedding._published",
+        "Settings": "spotfuse.embedding._spotfuse",
         "train": "spotfuse.embedding._training",
     },
 )

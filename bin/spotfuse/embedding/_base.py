@@ -4,12 +4,12 @@ import logging
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from anndata import AnnData
 from torch import Tensor
+
+from spotfuse._core.types import Floats32
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,6 @@ class Embedding:
         Columns ``epoch`` (from 1), ``loss``, then the terms of the encoder.
     """
 
-    values: npt.NDArray[np.float32]
-    attention: npt.NDArray[np.float32]
+    values: Floats32
+    attention: Floats32
     losses: pd.DataFrame

@@ -10,7 +10,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from anndata import AnnData
 from scipy import sparse
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spotfuse._core import keys
+from spotfuse._core.types import Floats, Floats32
 from spotfuse.embedding._base import Encoder
 from spotfuse.preparation import averaging, tiles
 
@@ -75,10 +75,10 @@ class Spotfuse(Encoder):
 
     def __init__(
         self,
-        spatial: npt.NDArray[np.float32],
-        feature: npt.NDArray[np.float32],
+        spatial: Floats32,
+        feature: Floats32,
         graph: sparse.csr_matrix,
-        place: npt.NDArray[np.float64],
+        place: Floats,
         seed: int,
         settings: Settings = SETTINGS,
     ) -> None:

@@ -17,6 +17,7 @@ from spotfuse._core.adam import Adam
 from spotfuse._core.errors import InputError
 from spotfuse.embedding._base import Embedding, Encoder
 from spotfuse.embedding._encoders import ENCODERS
+from spotfuse.embedding._spotfuse import Settings, Spotfuse
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def train(
     seed: int = 1,
     device: str = "auto",
     threads: int = 1,
+    settings: Settings | None = None,
 ) -> Embedding:
     """Train an encoder on a prepared slice.
 
@@ -51,6 +53,8 @@ def train(
         ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     threads
         Processor threads.
+    settings
+        What else decides the encoder ``spotfuse``.
 
     Returns
     -------
@@ -60,10 +64,12 @@ def train(
     Raises
     ------
     InputError
-        For an unknown encoder, an impossible number of epochs, or ``cuda`` without a GPU.
+        For an unknown encoder, an impossible number of epochs, settings of another encoder, or ``cuda`` without a GPU.
     """
     if isinstance(encoder, str) and encoder not in ENCODERS:
         raise InputError(f"encoder is {encoder!r}; it must be one of {', '.join(ENCODERS)}")
+    if settings is not None and encoder != "spotfuse":
+        raise InputError("settings: they are those of the encoder 'spotfuse'; leave them out")
     place = torch.device(backend.device(device))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -75,7 +81,7 @@ def train(
     filling = memory.fill_uninitialized_memory
     memory.fill_uninitialized_memory = False  # a debugging aid that takes a third of the time
     try:
-        model = _build(encoder, adata, seed).to(place)
+        model = _build(encoder, adata, seed, settings).to(place)
         steps = model.epochs if epochs is None else epochs
         if steps < 1:
             raise InputError(f"epochs is {epochs}; it must be 1 or more")
@@ -94,9 +100,13 @@ def train(
     return Embedding(values.cpu().numpy(), attention.cpu().numpy(), losses)
 
 
-def _build(encoder: str | Callable[[AnnData, int], Encoder], adata: AnnData, seed: int) -> Encoder:
+def _build(
+    encoder: str | Callable[[AnnData, int], Encoder], adata: AnnData, seed: int, settings: Settings | None
+) -> Encoder:
     if not isinstance(encoder, str):
         return encoder(adata, seed)
+    if settings is not None:
+        return Spotfuse.from_slice(adata, seed, settings)
     return ENCODERS[encoder]().from_slice(adata, seed)
 
 

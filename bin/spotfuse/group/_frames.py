@@ -13,19 +13,20 @@ from spotfuse import preparation
 from spotfuse._core.errors import InputError
 from spotfuse.group import _joining, _placement
 from spotfuse.group._placement import Spots
+from spotfuse.group._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
-_COMPONENTS, _SMOOTHING = 15, 4  # of the expression that slices are compared by, and steps of averaging it
 _ARRAYS = ("st", "visium", "visium_hd")  # whose spots are always as far apart
-_UNITS = 1.5  # ratio of their spacings, above which coordinates are in different units
-
-
 FRAMES = ("own", "common", "transport")
 
 
 def join_in_frame(
-    group: str, prepared: Mapping[str, Path | AnnData], frame: str = "own", z: Mapping[str, float] | None = None
+    group: str,
+    prepared: Mapping[str, Path | AnnData],
+    frame: str = "own",
+    z: Mapping[str, float] | None = None,
+    settings: Settings = SETTINGS,
 ) -> tuple[AnnData, pd.DataFrame | None]:
     """Join prepared slices, side by side or on each other.
 
@@ -40,6 +41,8 @@ def join_in_frame(
         transport finds.
     z
         Place of each slice along the third axis; None: slices follow by name.
+    settings
+        What else decides how slices are joined and laid on each other.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def join_in_frame(
     """
     if frame not in FRAMES:
         raise InputError(f"frame is {frame!r}; it must be one of {', '.join(FRAMES)}")
-    common = _joining.Common.of(group, prepared)
+    common = _joining.Common.of(group, prepared, settings)
     aligned = None if frame == "own" else align(common, z, transport=frame == "transport")
     return _joining.join(common, aligned), aligned
 
@@ -95,11 +98,13 @@ def align(common: _joining.Common, z: Mapping[str, float] | None, *, transport: 
             if i:
                 onto, below, above, runner_up = names[i - 1], slices[i - 1], slices[i], np.nan
                 if transport:
-                    found, runner_up = _placement.place_on(below, above)
-                    slices[i] = above = above.moved(found)
+                    found, runner_up = _placement.place_on(below, above, common.settings)
+                    slices[i] = above = above.placed(found)
                 elif platforms[i - 1] == platforms[i] and platforms[i] in _ARRAYS:
-                    _check_units(common.group, dict(zip((onto, name), (below, above), strict=True)))
-                quality = (*_placement.agreement(below, above), runner_up)
+                    _check_units(
+                        common.group, dict(zip((onto, name), (below, above), strict=True)), common.settings.units
+                    )
+                quality = (*_placement.agreement(below, above, common.settings), runner_up)
                 log.info("%s on %s: overlap %.2f, similarity %.2f, runner-up %.2f", name, onto, *quality)
             rows.append((name, z[name] if z else np.nan, *found.numbers(), onto, *quality))
     table = pd.DataFrame(
@@ -123,20 +128,20 @@ def _compared(common: _joining.Common, names: list[str]) -> tuple[list[Spots], l
         averages.append(preparation.averaging(adata.obsp["spatial_connectivities"], self_weight=0.5))
         places.append(np.asarray(adata.obsm["spatial"], dtype=float)[:, :2])
         platforms.append(str(adata.uns["spotfuse"]["platform"]))
-    components = preparation.principal_components(parts, _COMPONENTS, preparation.residual)
+    components = preparation.principal_components(parts, common.settings.components, preparation.residual)
     slices = []
     ends = np.cumsum([len(place) for place in places])[:-1]
     for place, features, average in zip(places, np.split(components, ends), averages, strict=True):
         both = np.hstack([features, place])
-        for _ in range(_SMOOTHING):
+        for _ in range(common.settings.smoothing):
             both = average @ both
         slices.append(Spots(place, both[:, :-2], both[:, -2:]))
     return slices, platforms
 
 
-def _check_units(group: str, slices: Mapping[str, Spots]) -> None:
+def _check_units(group: str, slices: Mapping[str, Spots], most: float) -> None:
     spacings = {name: preparation.spacing(spots.place) for name, spots in slices.items()}
-    if max(spacings.values()) > _UNITS * min(spacings.values()):
+    if max(spacings.values()) > most * min(spacings.values()):
         said = " and ".join(f"{value:.3g} in {name}" for name, value in spacings.items())
         raise InputError(
             f"spots of group {group} are {said} apart, on arrays of one kind: coordinates are in different units; give "

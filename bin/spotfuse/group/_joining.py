@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
@@ -15,16 +14,12 @@ from scipy import sparse
 from spotfuse import preparation
 from spotfuse._core import tables
 from spotfuse._core.errors import InputError
-from spotfuse._core.types import Floats
+from spotfuse._core.types import Floats, Ints
 from spotfuse.group import _placement, _shared_tissue
+from spotfuse.group._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
-LEAST_GENES, LEAST_SHARED = 20, 0.25  # that slices must share, the latter of the smaller one's
-# of its tissue that a slice should have in common with the others. Measured: .93 of neighbouring DLPFC slices, .84
-# where one lacks the white matter; .83 of two mice's cortex, .75 to .80 where one of them lacks a sixth of it or less,
-# .57 to .66 where it lacks a quarter or more, .37 to .52 where it is about half or more
-LEAST_IN_COMMON = 0.7
 _GAP = 0.1  # of a slice's width, between it and the next
 
 
@@ -46,6 +41,8 @@ class Common:
         Genes that all have, and which of them are variable in most.
     n_components
         As the slices were prepared.
+    settings
+        What else decides how they are joined and laid on each other.
     """
 
     group: str
@@ -53,20 +50,21 @@ class Common:
     names: list[str]
     left_out: dict[str, str]
     genes: list[str]
-    variable: npt.NDArray[np.int64]
+    variable: Ints
     n_components: int
+    settings: Settings = SETTINGS
 
     @classmethod
-    def of(cls, group: str, prepared: Mapping[str, Path | AnnData]) -> "Common":
+    def of(cls, group: str, prepared: Mapping[str, Path | AnnData], settings: Settings = SETTINGS) -> "Common":
         """Look into the prepared slices of a group, in any order; `InputError` when no two share enough genes."""
         genes = {name: _opened(prepared[name], counts=False).var_names for name in sorted(prepared)}
-        names, left_out = _fitting(group, genes)
+        names, left_out = _fitting(group, genes, settings)
         common = sorted(set.intersection(*(set(genes[name]) for name in names)))
-        settings = _opened(prepared[names[0]], counts=False).uns["spotfuse"]["prepare"]
-        n_top_genes = int(settings["n_top_genes"])
+        sizes = _opened(prepared[names[0]], counts=False).uns["spotfuse"]["prepare"]
+        n_top_genes = int(sizes["n_top_genes"])
         ranks = np.stack([_ranks(_slice(prepared[name], common), n_top_genes) for name in names])
         variable = _most_variable(ranks, n_top_genes)
-        return cls(group, prepared, names, left_out, common, variable, int(settings["n_components"]))
+        return cls(group, prepared, names, left_out, common, variable, int(sizes["n_components"]), settings)
 
     def read(self, name: str) -> AnnData:
         """Give a prepared slice with the common genes."""
@@ -130,7 +128,7 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
         "platform": platforms.pop() if len(platforms) == 1 else "other",
         "n_genes_shared": len(common.genes),
         "left_out": json.dumps(common.left_out),
-        "in_common": json.dumps(_in_common(common.group, joined)),
+        "in_common": json.dumps(_in_common(common.group, joined, common.settings)),
     }
     log.info(
         "%d slices, %d spots, %d of %d shared genes",
@@ -149,15 +147,15 @@ def _side_by_side(places: Mapping[str, Floats]) -> Floats:
     return np.vstack(row)
 
 
-def _in_common(group: str, joined: AnnData) -> dict[str, float]:
+def _in_common(group: str, joined: AnnData, settings: Settings) -> dict[str, float]:
     """Give the share of its tissue that each slice has in common with the others, and warn where it is small."""
     slices = joined.obs["slice"].cat
     shares = _shared_tissue.shared_tissue(
-        preparation.smoothed(joined, joined.obsm["X_pca"]), slices.codes.to_numpy(np.int64)
+        preparation.smoothed(joined, joined.obsm["X_pca"]), slices.codes.to_numpy(np.int64), settings
     )
     found = {str(name): round(float(share), 3) for name, share in zip(slices.categories, shares, strict=True)}
     for name, share in found.items():
-        if share < LEAST_IN_COMMON:
+        if share < settings.least_in_common:
             log.warning(
                 "slice %s seems to have %.0f %% of its tissue in common with the rest of group %s: if its domains look "
                 "wrong, learn it without a group",
@@ -178,7 +176,7 @@ def _slice(prepared: Path | AnnData, genes: list[str]) -> AnnData:
     return adata
 
 
-def _fitting(group: str, genes: Mapping[str, pd.Index]) -> tuple[list[str], dict[str, str]]:
+def _fitting(group: str, genes: Mapping[str, pd.Index], settings: Settings) -> tuple[list[str], dict[str, str]]:
     """Give the slices that share enough genes, sorted, and what is to be said of the others."""
     number = pd.Series(np.concatenate([names.to_numpy(str) for names in genes.values()])).value_counts()
     usual = set(number.index[number > len(genes) / 2])
@@ -186,7 +184,7 @@ def _fitting(group: str, genes: Mapping[str, pd.Index]) -> tuple[list[str], dict
     kept, common, left_out = [order[0]], set(genes[order[0]]), {}
     for name in order[1:]:
         shared = common.intersection(genes[name])
-        least = max(LEAST_GENES, int(np.ceil(LEAST_SHARED * min(len(common), len(genes[name])))))
+        least = max(settings.least_genes, int(np.ceil(settings.least_shared * min(len(common), len(genes[name])))))
         if len(shared) >= least:
             kept.append(name)
             common = shared
@@ -202,7 +200,7 @@ def _fitting(group: str, genes: Mapping[str, pd.Index]) -> tuple[list[str], dict
     return sorted(kept), left_out
 
 
-def _ranks(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.int64]:
+def _ranks(adata: AnnData, n_top_genes: int) -> Ints:
     """Give the place of each gene among the most variable ones of a slice; all others are last."""
     ranks = np.full(adata.n_vars, n_top_genes)
     best = preparation.most_variable(adata, n_top_genes)
@@ -210,7 +208,7 @@ def _ranks(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.int64]:
     return ranks
 
 
-def _most_variable(ranks: npt.NDArray[np.int64], n_top_genes: int) -> npt.NDArray[np.int64]:
+def _most_variable(ranks: Ints, n_top_genes: int) -> Ints:
     """Choose genes that are variable in most slices, of those the ones that are it most; columns in their order."""
     n_slices = (ranks < n_top_genes).sum(axis=0)
     return np.sort(np.lexsort((ranks.mean(axis=0), -n_slices))[:n_top_genes])

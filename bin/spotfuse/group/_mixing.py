@@ -12,20 +12,21 @@ from sklearn.neighbors import NearestNeighbors
 
 from spotfuse._core import sampling
 from spotfuse._core.types import Floats
-from spotfuse.group._joining import LEAST_IN_COMMON
+from spotfuse.group._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
-_PERPLEXITY = 30
 _QUERIES = 10_000  # spots whose neighbours tell how slices mix
 
 
-def mixing(found: AnnData) -> pd.DataFrame:
+def mixing(found: AnnData, settings: Settings = SETTINGS) -> pd.DataFrame:
     """Tell how the slices of a group mix.
 
     Parameters
     ----------
     found
         From `learned`.
+    settings
+        How many neighbours tell how slices mix, and of which slice's tissue too little is in common.
 
     Returns
     -------
@@ -45,16 +46,20 @@ def mixing(found: AnnData) -> pd.DataFrame:
         "n_spots": found.n_obs,
         "n_genes_shared": found.uns["spotfuse"]["n_genes_shared"],
         "n_domains": found.obsm["domain_probabilities"].shape[1],
-        "ilisi": lisi(found.obsm["X_spotfuse"], codes).mean(),
+        "ilisi": lisi(found.obsm["X_spotfuse"], codes, settings.perplexity).mean(),
         "ilisi_at_random": 1 / np.square(shares).sum(),
         "ari": adjusted_rand_score(codes, found.obs["domain"]),
         "in_common": min(common.values()),
-        "unlike": ", ".join(f"{name} ({share:g})" for name, share in common.items() if share < LEAST_IN_COMMON),
+        "unlike": ", ".join(
+            f"{name} ({share:g})" for name, share in common.items() if share < settings.least_in_common
+        ),
     }
     return pd.DataFrame([row])
 
 
-def lisi(points: npt.NDArray[np.floating], codes: npt.NDArray[np.integer], perplexity: float = _PERPLEXITY) -> Floats:
+def lisi(
+    points: npt.NDArray[np.floating], codes: npt.NDArray[np.integer], perplexity: float = SETTINGS.perplexity
+) -> Floats:
     """Give the effective number of categories around points: the local inverse Simpson's index.
 
     Neighbours (three times the perplexity) are weighted by a Gaussian whose width gives their weights the perplexity

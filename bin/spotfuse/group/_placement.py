@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
@@ -13,17 +12,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from spotfuse import preparation
-from spotfuse._core.types import Floats
-
-_ALPHA = 0.1  # weight of distances in the transport; the rest is that of expression
-_TRANSPORTED, _ABOVE, _BELOW = 256, 1024, 4096  # pieces of a slice at most: in the transport, and in the fit
-_MASSES = (1.0, 0.5, 0.25)  # of the smaller slice, that are transported: how much slices overlap is not known
-_SAME_SCALE = 0.02
-_TURNS = (0, 90, 180, 270)  # degrees, from which the fit also starts
-_SAME_TURN = 30  # degrees: placements that differ by less are one
-_MIRRORED = 0.95  # that the score of a mirrored placement counts: many tissues are nearly symmetric
-_REACH = 3  # spacings
-_LEAST_SHARED = 50  # spots, of which a mean is taken
+from spotfuse._core.types import Floats, Ints
+from spotfuse.group._settings import SETTINGS, Settings
 
 
 @dataclass(frozen=True)
@@ -50,7 +40,7 @@ class Spots:
         values = (self.place, self.features, self.source)
         return Spots(*(np.stack([each[piece].mean(axis=0) for piece in cut]) for each in values))
 
-    def moved(self, placement: "Placement") -> "Spots":
+    def placed(self, placement: "Placement") -> "Spots":
         """Give them at other places."""
         return Spots(placement(self.place), self.features, placement(self.source))
 
@@ -111,7 +101,7 @@ NUMBERS = ("rotation", "mirrored", "scale", "shift_x", "shift_y")
 STAY = Placement(np.eye(2), np.zeros(2))
 
 
-def place_on(below: Spots, above: Spots) -> tuple[Placement, float]:
+def place_on(below: Spots, above: Spots, settings: Settings = SETTINGS) -> tuple[Placement, float]:
     """Lay a slice on another, so that what lies on each other expresses the same.
 
     A plan between at most 256 pieces of each slice comes from fused Gromov–Wasserstein optimal transport (PASTE: Zeira
@@ -124,6 +114,8 @@ def place_on(below: Spots, above: Spots) -> tuple[Placement, float]:
     ----------
     below, above
         The slice that stays, and the one that is laid on it.
+    settings
+        What decides where.
 
     Returns
     -------
@@ -131,30 +123,34 @@ def place_on(below: Spots, above: Spots) -> tuple[Placement, float]:
     reaches of its score, the similarity summed over all that overlaps: near 1 there is no telling which is right.
     """
     ratio = preparation.spacing(below.place) / preparation.spacing(above.place)
-    scales = [1.0] if abs(ratio - 1) < _SAME_SCALE else [1.0, ratio]
-    fit = _Fit(below, above, whole=True)
-    first = [placement for scale in scales for placement in _planned(below, above, scale)]
+    scales = [1.0] if abs(ratio - 1) < settings.same_scale else [1.0, ratio]
+    fit = _Fit(below, above, settings, whole=True)
+    first = [placement for scale in scales for placement in _planned(below, above, scale, settings)]
     planned = fit(max(first, key=fit.worth))
     found = [planned]
-    found += [fit(fit.turned(planned, turn, mirror)) for turn in _TURNS for mirror in (False, True) if turn or mirror]
+    found += [
+        fit(fit.turned(planned, turn, mirror)) for turn in settings.turns for mirror in (False, True) if turn or mirror
+    ]
     best = max(found, key=fit.worth)
-    runner_up = max((fit.score(other) for other in found if not _same(other, best)), default=0.0)
+    runner_up = max((fit.score(other) for other in found if not _same(other, best, settings.same_turn)), default=0.0)
     share = runner_up / max(fit.score(best), 1e-12)
     # of a part of a slice the mean expression is another than of the whole: once it is known, compare by what is shared
     for _ in range(2):
-        middle = _middles(below, above.moved(best))
-        fit = _Fit(below.less(middle[0]), above.less(middle[1]), whole=False)
+        middle = _middles(below, above.placed(best), settings.least_touching)
+        fit = _Fit(below.less(middle[0]), above.less(middle[1]), settings, whole=False)
         best = fit(best)
     return best, share
 
 
-def agreement(below: Spots, above: Spots) -> tuple[float, float]:
+def agreement(below: Spots, above: Spots, settings: Settings = SETTINGS) -> tuple[float, float]:
     """Tell how well a slice lies on another.
 
     Parameters
     ----------
     below, above
         Both in one frame.
+    settings
+        Of how many spots a mean is taken.
 
     Returns
     -------
@@ -162,7 +158,7 @@ def agreement(below: Spots, above: Spots) -> tuple[float, float]:
     their features with it: 1 where both are equal, 0 as at random.
     """
     near, nearest = _touching(below, above)
-    middle = _middles(below, above)
+    middle = _middles(below, above, settings.least_touching)
     cosine = (below.less(middle[0]).directions()[nearest] * above.less(middle[1]).directions()[near]).sum(axis=1)
     return len(near) / len(above.place), float(cosine.mean()) if len(near) else float("nan")
 
@@ -193,9 +189,9 @@ def join_frames(joined: AnnData, places: Mapping[str, Floats], alignment: pd.Dat
 class _Fit:
     """Moves a slice until its expression is most like that below it."""
 
-    def __init__(self, below: Spots, above: Spots, *, whole: bool) -> None:
-        self.whole = whole
-        below, above = below.pieces(_BELOW), above.pieces(_ABOVE)
+    def __init__(self, below: Spots, above: Spots, settings: Settings, *, whole: bool) -> None:
+        self.settings, self.whole = settings, whole
+        below, above = below.pieces(settings.ground), above.pieces(settings.laid)
         self.spacing = preparation.spacing(below.place)
         self.tree, self.below, self.above = cKDTree(below.source), below.directions(), above.directions()
         self.place = above.source
@@ -205,7 +201,7 @@ class _Fit:
     def score(self, placement: Placement) -> float:
         """Mean cosine with what lies below, 0 where nothing does; smooth in the placement."""
         distance, nearest = self.tree.query(
-            placement(self.place), k=min(3, self.tree.n), distance_upper_bound=_REACH * self.spacing
+            placement(self.place), k=min(3, self.tree.n), distance_upper_bound=self.settings.reach * self.spacing
         )
         weights = np.where(np.isfinite(distance), np.exp(-np.square(distance / self.spacing)), 0)
         total = weights.sum(axis=1)
@@ -216,25 +212,25 @@ class _Fit:
 
     def worth(self, placement: Placement) -> float:
         """By which placements are chosen."""
-        return self.score(placement) * (_MIRRORED if placement.mirrored else 1)
+        return self.score(placement) * (self.settings.mirrored if placement.mirrored else 1)
 
     def __call__(self, start: Placement) -> Placement:
         """Climb from a placement by small turns and shifts."""
-        step = _REACH * self.spacing
+        step = self.settings.reach * self.spacing
         size = np.sqrt(abs(np.linalg.det(start.matrix))) * self.radius
 
-        def moved(by: Floats) -> Placement:
+        def shifted(by: Floats) -> Placement:
             turned = self.turned(start, np.degrees(by[0] / size), mirror=False)
             return Placement(turned.matrix, turned.shift + by[1:])
 
         simplex = np.vstack([np.zeros(3), step * np.eye(3)])
         found = minimize(
-            lambda by: -self.score(moved(by)),
+            lambda by: -self.score(shifted(by)),
             np.zeros(3),
             method="Nelder-Mead",
             options={"initial_simplex": simplex, "xatol": 0.01 * self.spacing, "fatol": 1e-6, "maxfev": 300},
         )
-        return moved(found.x)
+        return shifted(found.x)
 
     def turned(self, placement: Placement, turn: float, mirror: bool) -> Placement:
         """Turn the slice where it lies, around its middle."""
@@ -242,11 +238,11 @@ class _Fit:
         return Placement(matrix, placement(self.middle) - self.middle @ matrix)
 
 
-def _planned(below: Spots, above: Spots, scale: float) -> Iterator[Placement]:
+def _planned(below: Spots, above: Spots, scale: float, settings: Settings) -> Iterator[Placement]:
     """Placements by transport plans of several masses, each as it is and as a mirror image."""
     import ot
 
-    pieces = [spots.pieces(_TRANSPORTED) for spots in (below, above)]
+    pieces = [spots.pieces(settings.transported) for spots in (below, above)]
     cost = 1 - pieces[0].directions() @ pieces[1].directions().T
     lower, upper = pieces[0].source, scale * pieces[1].source
     inside = [cdist(place, place) for place in (lower, upper)]
@@ -254,14 +250,14 @@ def _planned(below: Spots, above: Spots, scale: float) -> Iterator[Placement]:
     areas = np.array([below.area(), scale**2 * above.area()])
     areas /= areas.max()
     weights = [np.full(len(spots.place), area / len(spots.place)) for spots, area in zip(pieces, areas, strict=True)]
-    for mass in _MASSES:
+    for mass in settings.masses:
         plan = ot.gromov.partial_fused_gromov_wasserstein(
             cost / cost.mean(),
             inside[0] / size,
             inside[1] / size,
             *weights,
             m=mass * min(share.sum() for share in weights),
-            alpha=_ALPHA,
+            alpha=settings.distances,
             symmetric=True,
         )
         for mirror in (False, True):
@@ -278,17 +274,17 @@ def _procrustes(below: Floats, above: Floats, plan: Floats, mirror: bool) -> Pla
     return Placement(matrix, middle[0] - middle[1] @ matrix)
 
 
-def _touching(below: Spots, above: Spots) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _touching(below: Spots, above: Spots) -> tuple[Ints, Ints]:
     """Spots of a slice within a spacing of one of the other slice, and the nearest one there of each."""
     distance, nearest = cKDTree(below.place).query(above.place)
     near = np.flatnonzero(distance <= max(preparation.spacing(below.place), preparation.spacing(above.place)))
     return near, nearest[near]
 
 
-def _middles(below: Spots, above: Spots) -> tuple[Floats, ...]:
+def _middles(below: Spots, above: Spots, least: int) -> tuple[Floats, ...]:
     """Mean features of both slices where they lie on each other."""
     near, nearest = _touching(below, above)
-    if len(near) < _LEAST_SHARED:
+    if len(near) < least:
         return np.zeros(below.features.shape[1]), np.zeros(above.features.shape[1])
     return below.features[np.unique(nearest)].mean(axis=0), above.features[near].mean(axis=0)
 
@@ -299,6 +295,6 @@ def _rotation(degrees: float) -> Floats:
     return np.array([[cos, sin], [-sin, cos]])
 
 
-def _same(one: Placement, other: Placement) -> bool:
+def _same(one: Placement, other: Placement, turn: float) -> bool:
     apart = abs((one.turn - other.turn + 180) % 360 - 180)
-    return one.mirrored == other.mirrored and apart < _SAME_TURN
+    return one.mirrored == other.mirrored and apart < turn

@@ -10,12 +10,12 @@ import pandas as pd
 from anndata import AnnData
 
 from spotfuse._core import tables
-from spotfuse.group._joining import LEAST_IN_COMMON
+from spotfuse.group._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
 
-def split(joined: AnnData, learned: Path, folder: Path) -> dict[str, str]:
+def split(joined: AnnData, learned: Path, folder: Path, settings: Settings = SETTINGS) -> dict[str, str]:
     """Write of each slice what train and assign_domains would have written of it alone, and in_common.json.
 
     Parameters
@@ -26,6 +26,8 @@ def split(joined: AnnData, learned: Path, folder: Path) -> dict[str, str]:
         Folder with what these steps wrote of it.
     folder
         Where the slices' folders are made.
+    settings
+        Of which slice's tissue too little is in common.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def split(joined: AnnData, learned: Path, folder: Path) -> dict[str, str]:
         own.mkdir(parents=True)
         rows = slices == name
         tables.write(part.drop(columns="slice"), own / "domains.tsv")
-        told = {"in_common": common[name], "unlike": common[name] < LEAST_IN_COMMON}
+        told = {"in_common": common[name], "unlike": common[name] < settings.least_in_common}
         (own / "in_common.json").write_text(json.dumps(told) + "\n")
         for file, arrays in files.items():
             mine = {key: values[rows] for key, values in arrays.items()}

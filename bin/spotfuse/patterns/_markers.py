@@ -7,18 +7,15 @@ from scipy import sparse
 from scipy.stats import false_discovery_control, norm
 
 from spotfuse._core.types import Floats, Ints
-from spotfuse.patterns._fold_changes import fold_changes
+from spotfuse.patterns._fold_changes import fold_changes, marker_score
 from spotfuse.patterns._pseudobulk import pseudobulk_counts
+from spotfuse.patterns._settings import SETTINGS, Settings
 from spotfuse.preparation import log_normalised
 
 MARKERS = ["domain", "gene", "log_fold_change", "auc", "p_adjusted", "share_in", "share_out"]
-_ALPHA = 0.05  # adjusted p below which a gene is a marker
-_LEAST = np.log2(1.5)  # fold change from which it is one
-_LARGER = 0.1  # share of the spots by which it is found in more of them
-_PRIOR = 1.0  # counts added to both sides of a fold change, as in the cohort's tables
 
 
-def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.DataFrame:
+def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100, settings: Settings = SETTINGS) -> pd.DataFrame:
     """Give the genes that mark a domain: higher in it than in all the others, by Wilcoxon's rank-sum test.
 
     The normal approximation, corrected for ties, on log-normalised counts; p values are adjusted over all genes by
@@ -28,7 +25,7 @@ def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.Dat
     A marker has an adjusted p below 0.05, is at least 1.5 times as high inside as outside, and has 1.5 times as many
     counts in a spot too, or is found in a larger share of the spots, by a tenth of them: in a domain of few counts,
     what every spot has makes up more of them and marks nothing. The best markers are both higher and so in most spots:
-    they are ranked by ``log_fold_change`` × (2 ``auc`` - 1).
+    they are ranked by `spotfuse.patterns.marker_score`.
 
     Parameters
     ----------
@@ -38,6 +35,8 @@ def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.Dat
         The domain of each spot, 1…K, indexed by spot.
     n_genes
         Genes of each domain that are given, at most.
+    settings
+        What else decides the markers.
 
     Returns
     -------
@@ -59,13 +58,13 @@ def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.Dat
     deviation = np.sqrt(ties * sizes * outside * (n_spots + 1) / 12)
     z = np.divide(above, deviation, out=np.zeros_like(above), where=deviation > 0)
     counts = pseudobulk_counts(adata, domains).drop(columns="gene")
-    fold = fold_changes(counts, _PRIOR).to_numpy().T
+    fold = fold_changes(counts, settings.prior).to_numpy().T
     sums = counts.to_numpy(float).T
     with np.errstate(divide="ignore", invalid="ignore"):  # of a domain of all spots, which is not tested
         share_in, share_out = there / sizes, (there.sum(axis=0) - there) / outside
-        more = sums / sizes >= 2**_LEAST * (sums.sum(axis=0) - sums) / outside
+        more = sums / sizes >= settings.fold * (sums.sum(axis=0) - sums) / outside
         auc = 0.5 + above / (sizes * outside)
-    frames = []
+    frames, least = [], np.log2(settings.fold)
     for k, number in enumerate(numbers):
         if not 1 < sizes[k, 0] < n_spots:
             continue
@@ -78,11 +77,11 @@ def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100) -> pd.Dat
                 "p_adjusted": false_discovery_control(2 * norm.sf(np.abs(z[k]))),
                 "share_in": share_in[k],
                 "share_out": share_out[k],
-                "score": (fold[k] * (2 * auc[k] - 1)).astype(np.float32),  # what differs by rounding alone is equal
+                "score": marker_score(fold[k], auc[k]).astype(np.float32),  # what differs by rounding alone is equal
             }
         )
-        marks = (auc[k] > 0.5) & (fold[k] >= _LEAST) & (more[k] | (share_in[k] - share_out[k] >= _LARGER))
-        frame = frame[marks & (frame["p_adjusted"] < _ALPHA)]
+        marks = (auc[k] > 0.5) & (fold[k] >= least) & (more[k] | (share_in[k] - share_out[k] >= settings.larger))
+        frame = frame[marks & (frame["p_adjusted"] < settings.alpha)]
         frame = frame.sort_values(["score", "gene"], ascending=[False, True], kind="stable")
         frames.append(frame.head(n_genes)[MARKERS])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=MARKERS)

@@ -11,13 +11,12 @@ from scipy import sparse
 from spotfuse._core import keys
 from spotfuse._core.types import Floats
 from spotfuse.patterns._permutation_moments import Sums, moments
+from spotfuse.patterns._settings import SETTINGS, Settings
 
 NEIGHBOURHOODS = ["kind", "name", "neighbour", "observed", "expected", "log2_ratio", "z"]
-_PSEUDO_EDGES = 1.0  # added to observed and expected edges, so that none is 0
-_PSEUDO_SHARE = 1e-4  # and to shares
 
 
-def neighbourhoods(adata: AnnData) -> pd.DataFrame:
+def neighbourhoods(adata: AnnData, settings: Settings = SETTINGS) -> pd.DataFrame:
     """Compare what lies beside what in a slice with what chance would put there.
 
     Parameters
@@ -25,6 +24,8 @@ def neighbourhoods(adata: AnnData) -> pd.DataFrame:
     adata
         A slice with its spatial graph and, if known, ``obs['domain']`` and ``obsm['proportions']``, a DataFrame or an
         array whose columns ``uns['spotfuse']['cell_types']`` names.
+    settings
+        What is added so that no ratio is to 0.
 
     Returns
     -------
@@ -42,23 +43,23 @@ def neighbourhoods(adata: AnnData) -> pd.DataFrame:
     """
     graph = sparse.csr_matrix(adata.obsp[keys.SPATIAL_GRAPH])
     domains = adata.obs[keys.DOMAIN].astype(int).to_numpy() if keys.DOMAIN in adata.obs else None
-    frames = [] if domains is None else [_domain_contacts(graph, domains)]
+    frames = [] if domains is None else [_domain_contacts(graph, domains, settings.pseudo_edges)]
     if keys.PROPORTIONS in adata.obsm:
         table = keys.proportions_of(adata)
         types, proportions = list(table), table.to_numpy()
         known = ~np.isnan(proportions).any(axis=1)
         proportions = proportions[known]
         if known.sum() > 3:
-            frames.append(_type_contacts(graph[known][:, known], proportions, types))
+            frames.append(_type_contacts(graph[known][:, known], proportions, types, settings.pseudo_share))
             if domains is not None:
-                frames.append(_types_in_domains(domains[known], proportions, types))
+                frames.append(_types_in_domains(domains[known], proportions, types, settings.pseudo_share))
     frames = [frame for frame in frames if len(frame)]
     if not frames:
         return pd.DataFrame(columns=NEIGHBOURHOODS)
     return pd.concat(frames, ignore_index=True)[NEIGHBOURHOODS]
 
 
-def _domain_contacts(graph: sparse.csr_matrix, domains: np.ndarray) -> pd.DataFrame:
+def _domain_contacts(graph: sparse.csr_matrix, domains: np.ndarray, pseudo: float) -> pd.DataFrame:
     names, codes = np.unique(domains, return_inverse=True)
     member = sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))))
     edges = (member @ (graph != 0).astype(float) @ member.T).toarray()
@@ -76,13 +77,13 @@ def _domain_contacts(graph: sparse.csr_matrix, domains: np.ndarray) -> pd.DataFr
             "neighbour": [str(names[j]) for _, j in pairs],
             "observed": observed,
             "expected": expected,
-            "log2_ratio": np.log2((observed + _PSEUDO_EDGES) / (expected + _PSEUDO_EDGES)),
+            "log2_ratio": np.log2((observed + pseudo) / (expected + pseudo)),
             "z": np.nan,
         }
     )
 
 
-def _type_contacts(graph: sparse.csr_matrix, shares: Floats, types: Sequence[str]) -> pd.DataFrame:
+def _type_contacts(graph: sparse.csr_matrix, shares: Floats, types: Sequence[str], pseudo: float) -> pd.DataFrame:
     if not graph.nnz:
         return pd.DataFrame(columns=NEIGHBOURHOODS)
     i, j = np.triu_indices(len(types))
@@ -106,10 +107,11 @@ def _type_contacts(graph: sparse.csr_matrix, shares: Floats, types: Sequence[str
         weight * found,
         weight * expected,
         z,
+        pseudo,
     )
 
 
-def _types_in_domains(domains: np.ndarray, shares: Floats, types: Sequence[str]) -> pd.DataFrame:
+def _types_in_domains(domains: np.ndarray, shares: Floats, types: Sequence[str], pseudo: float) -> pd.DataFrame:
     n, mean, variance = len(shares), shares.mean(axis=0), shares.var(axis=0, ddof=1)
     frames = []
     for domain in np.unique(domains):
@@ -117,12 +119,18 @@ def _types_in_domains(domains: np.ndarray, shares: Floats, types: Sequence[str])
         deviation = np.sqrt(variance * (1 / len(inside) - 1 / n))
         observed = inside.mean(axis=0)
         z = np.divide(observed - mean, deviation, out=np.full(len(mean), np.nan), where=deviation > 1e-12)
-        frames.append(_ratios("cell_type_in_domain", types, [str(domain)] * len(types), observed, mean, z))
+        frames.append(_ratios("cell_type_in_domain", types, [str(domain)] * len(types), observed, mean, z, pseudo))
     return pd.concat(frames, ignore_index=True)
 
 
 def _ratios(
-    kind: str, names: Sequence[str], neighbours: Sequence[str], observed: Floats, expected: Floats, z: Floats
+    kind: str,
+    names: Sequence[str],
+    neighbours: Sequence[str],
+    observed: Floats,
+    expected: Floats,
+    z: Floats,
+    pseudo: float,
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -131,7 +139,7 @@ def _ratios(
             "neighbour": neighbours,
             "observed": observed,
             "expected": expected,
-            "log2_ratio": np.log2((observed + _PSEUDO_SHARE) / (expected + _PSEUDO_SHARE)),
+            "log2_ratio": np.log2((observed + pseudo) / (expected + pseudo)),
             "z": z,
         }
     )

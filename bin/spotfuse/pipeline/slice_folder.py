@@ -138,7 +138,7 @@ def _ranked(markers: pd.DataFrame) -> dict[str, Any]:
     """Lay markers out as scanpy's ``rank_genes_groups`` does: of each domain as many as the one with the fewest has."""
     groups = {str(name): part for name, part in markers.groupby("domain", sort=False)}
     n_genes = min(map(len, groups.values()))
-    markers = markers.assign(score=markers["log_fold_change"] * (2 * markers["auc"] - 1))
+    markers = markers.assign(score=patterns.marker_score(markers["log_fold_change"], markers["auc"]))
     columns = {
         "names": ("gene", object),
         "scores": ("score", np.float32),

@@ -6,12 +6,14 @@ from spotfuse.preparation._in_order import InOrder, counts_of
 from spotfuse.preparation._normalise import log_normalise, log_normalised, residual
 from spotfuse.preparation._prepare import clean_and_prepare, prepare
 from spotfuse.preparation._qc import QC_COLUMNS, neutral_order, quality_control, take
+from spotfuse.preparation._settings import Settings
 from spotfuse.preparation._variable_genes import most_variable
 
 __all__ = [
     "QC_COLUMNS",
     "InOrder",
     "Part",
+    "Settings",
     "add_components",
     "averaging",
     "between_slices",

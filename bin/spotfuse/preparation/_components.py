@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from anndata import AnnData
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
 from spotfuse._core import keys
-from spotfuse._core.types import Floats32
+from spotfuse._core.types import Floats, Floats32
 from spotfuse.preparation import _batch_shift, _graphs
 from spotfuse.preparation._normalise import log_scale, residual
 from spotfuse.preparation._settings import SETTINGS, Settings
@@ -41,7 +40,7 @@ def add_components(adata: AnnData, slices: Sequence[Part], n_components: int, se
     for key, transform in ((keys.X_PCA, residuals), (keys.X_PCA_LOG, log_scale)):
         scores = principal_components(slices, n_components, transform, settings.clip)
         adata.obsm[key] = (
-            _batch_shift.without_batch_shift(scores, smoothed(adata, scores, settings), codes)
+            _batch_shift.without_batch_shift(scores, smoothed(adata, scores, settings), codes, settings)
             if len(slices) > 1
             else scores
         )
@@ -145,7 +144,7 @@ def _centred(scores: Floats32) -> Floats32:
     return scores - scores.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
-def fixed_signs(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def fixed_signs(vectors: Floats) -> Floats:
     """Turn axes, the columns, so that each one's largest entry is positive."""
     largest = np.abs(vectors).argmax(axis=0)
     return np.asarray(vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])]))

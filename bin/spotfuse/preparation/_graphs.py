@@ -10,6 +10,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay, QhullError, cKDTree
 
+from spotfuse._core.types import Floats, Floats32, Ints
+
 _GRID_COLUMNS = (("array_row", "array_col"), ("array_x", "array_y"))
 _HEXAGON = ((0, 2), (1, 1), (1, -1))  # half of the neighbours, the other half by symmetry
 _SQUARE = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -50,7 +52,7 @@ def spatial_graph(adata: AnnData, n_neighbors: int = 6) -> sparse.csr_matrix:
     return _nearest_graph(np.asarray(adata.obsm["spatial"], dtype=float)[:, :2], n_neighbors)
 
 
-def feature_graph(features: npt.NDArray[np.float32], n_neighbors: int = 20) -> sparse.csr_matrix:
+def feature_graph(features: Floats32, n_neighbors: int = 20) -> sparse.csr_matrix:
     """Connect spots with similar expression.
 
     Parameters
@@ -67,7 +69,7 @@ def feature_graph(features: npt.NDArray[np.float32], n_neighbors: int = 20) -> s
     return _symmetric(most_similar(features, n_neighbors), len(features), mean=True)
 
 
-def most_similar(features: npt.NDArray[np.float32], n_neighbors: int) -> npt.NDArray[np.int64]:
+def most_similar(features: Floats32, n_neighbors: int) -> Ints:
     """Find the spots with the most similar expression, by cosine.
 
     Exact up to 20,000 spots. Above, each spot looks at the 8 tiles of 512 spots whose means are nearest to it (an
@@ -121,13 +123,13 @@ def oddities(graph: sparse.csr_matrix) -> list[str]:
     ]
 
 
-def spacing(place: npt.NDArray[np.float64]) -> float:
+def spacing(place: Floats) -> float:
     """Give the median distance of spots, of shape (n, 2), from the nearest one that lies elsewhere."""
     places = np.unique(place, axis=0)
     return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1])) if len(places) > 1 else 1.0
 
 
-def tiles(points: npt.NDArray[np.floating], size: int) -> list[npt.NDArray[np.int64]]:
+def tiles(points: npt.NDArray[np.floating], size: int) -> list[Ints]:
     """Cut points of shape (n, d) into tiles of nearly equal numbers, at most `size`: half by half, the widest way."""
     done, waiting = [], [np.arange(len(points))]
     while waiting:
@@ -141,7 +143,7 @@ def tiles(points: npt.NDArray[np.floating], size: int) -> list[npt.NDArray[np.in
     return done
 
 
-def between_slices(places: Sequence[npt.NDArray[np.float64]], layers: Sequence[int]) -> sparse.csr_matrix:
+def between_slices(places: Sequence[Floats], layers: Sequence[int]) -> sparse.csr_matrix:
     """Connect spots of slices that lie on each other.
 
     Each spot chooses the nearest one of every other slice of its own layer and of the layers next to it, where that
@@ -207,7 +209,7 @@ def _grid_graph(rows: pd.Series, columns: pd.Series) -> sparse.csr_matrix | None
     return sparse.csr_matrix(graph + graph.T)
 
 
-def _nearest_graph(coordinates: npt.NDArray[np.float64], n_neighbors: int) -> sparse.csr_matrix:
+def _nearest_graph(coordinates: Floats, n_neighbors: int) -> sparse.csr_matrix:
     n_spots = len(coordinates)
     k = min(n_neighbors, n_spots - 1)
     distances, nearest = _others(coordinates, min(k + 2, n_spots - 1))
@@ -226,7 +228,7 @@ def _nearest_graph(coordinates: npt.NDArray[np.float64], n_neighbors: int) -> sp
     return _symmetric(np.where(distances <= limit, nearest, -1), n_spots, mean=False)
 
 
-def _others(coordinates: npt.NDArray[np.float64], k: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def _others(coordinates: Floats, k: int) -> tuple[Floats, Ints]:
     """Give distances and numbers of the k nearest others, the nearest first."""
     n_spots = len(coordinates)
     distances, nearest = cKDTree(coordinates).query(coordinates, k=k + 1)
@@ -236,17 +238,17 @@ def _others(coordinates: npt.NDArray[np.float64], k: int) -> tuple[npt.NDArray[n
     return np.take_along_axis(distances, order, axis=1)[:, 1:], np.take_along_axis(nearest, order, axis=1)[:, 1:]
 
 
-def _even(distances: npt.NDArray[np.float64]) -> bool:
+def _even(distances: Floats) -> bool:
     low, middle, high = np.quantile(distances[:, 0], [0.1, 0.5, 0.9])
     return bool(high - low < 0.2 * middle)
 
 
-def _touching(distances: npt.NDArray[np.float64], nearest: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+def _touching(distances: Floats, nearest: Ints) -> sparse.csr_matrix:
     limit = _ARRAY_REACH * np.median(distances[:, 0])
     return _symmetric(np.where(distances <= limit, nearest, -1), len(nearest), mean=False)
 
 
-def _evened(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+def _evened(coordinates: Floats) -> Floats | None:
     """Stretch the plane so that spots lie as near each other whichever way; None where all lie on a line.
 
     Neighbours are those of Gabriel's graph (Gabriel & Sokal 1969, Syst Zool 18:259): edges of Delaunay triangles that
@@ -271,7 +273,7 @@ def _evened(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | N
     return coordinates @ (axes / np.sqrt(spread)) if spread[0] > 1e-9 * spread[1] else None
 
 
-def _tiles_searched(directions: npt.NDArray[np.float32]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
+def _tiles_searched(directions: Floats32) -> Iterator[tuple[Ints, ...]]:
     """Give for each tile the spots that look into it, and the spots in it."""
     cells = tiles(directions, _TILE)
     centres = np.stack([directions[cell].mean(axis=0) for cell in cells])
@@ -286,7 +288,7 @@ def _tiles_searched(directions: npt.NDArray[np.float32]) -> Iterator[tuple[npt.N
         yield order[ends[number] : ends[number + 1]] // looked.shape[1], cell
 
 
-def _largest(values: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
+def _largest(values: npt.NDArray[np.floating], k: int) -> Ints:
     """Columns of the k largest values of each row, in no order; of all where there are no more."""
     n = values.shape[1]
     if k >= n:
@@ -294,7 +296,7 @@ def _largest(values: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
     return np.argpartition(values, n - k, axis=1)[:, n - k :]
 
 
-def _symmetric(nearest: npt.NDArray[np.int64], n_spots: int, *, mean: bool) -> sparse.csr_matrix:
+def _symmetric(nearest: Ints, n_spots: int, *, mean: bool) -> sparse.csr_matrix:
     """Graph of the chosen neighbours, -1 for none; a pair counts fully by either choice, or half a choice each."""
     source = np.repeat(np.arange(n_spots), nearest.shape[1])
     target = nearest.ravel()

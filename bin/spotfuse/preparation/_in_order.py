@@ -14,6 +14,7 @@ from spotfuse import io
 from spotfuse._core import keys
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
+from spotfuse._core.types import Floats
 from spotfuse.preparation._qc import neutral_order, take
 
 
@@ -115,7 +116,7 @@ def counts_of(adata: AnnData) -> sparse.csr_matrix:
     return sparse.csr_matrix(found.X, dtype=np.float32)
 
 
-def _check(counts: sparse.csr_matrix, place: npt.NDArray[np.float64], *, judged: bool) -> None:
+def _check(counts: sparse.csr_matrix, place: Floats, *, judged: bool) -> None:
     """Refuse spots that nothing can be said of; quality control has judged by all genes, of which it dropped some."""
     empty = np.zeros(len(place), dtype=bool) if judged else np.diff(counts.indptr) == 0
     for bad, what in ((~np.isfinite(place).all(axis=1), "coordinates"), (empty, "counts")):

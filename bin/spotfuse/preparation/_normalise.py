@@ -3,11 +3,10 @@
 import logging
 
 import numpy as np
-import numpy.typing as npt
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse._core.types import Floats32
+from spotfuse._core.types import Floats, Floats32
 from spotfuse.preparation._settings import SETTINGS
 
 log = logging.getLogger(__name__)
@@ -23,7 +22,7 @@ def log_normalised(adata: AnnData) -> sparse.csr_matrix:
     return log_normalise(counts, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel())
 
 
-def log_normalise(counts: sparse.csr_matrix, totals: npt.NDArray[np.float64]) -> sparse.csr_matrix:
+def log_normalise(counts: sparse.csr_matrix, totals: Floats) -> sparse.csr_matrix:
     """Give ln(1 + counts per 10,000) of some genes.
 
     Parameters

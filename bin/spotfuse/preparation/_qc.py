@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
@@ -12,6 +11,7 @@ from scipy import sparse
 from spotfuse import io
 from spotfuse._core import tables
 from spotfuse._core.errors import InputError
+from spotfuse._core.types import Floats, Ints
 
 QC_COLUMNS = ("n_counts", "n_genes", "mt_share")  # of obs
 _BLOCK = 50_000  # spots copied at a time
@@ -103,8 +103,8 @@ def neutral_order(
     values: sparse.csr_matrix,
     columns: Iterable[str],
     names: pd.Index,
-    place: npt.NDArray[np.float64] | None = None,
-) -> npt.NDArray[np.int64]:
+    place: Floats | None = None,
+) -> Ints:
     """Give the order of rows that what they hold decides, so that nothing else changes what is computed of them.
 
     Rows go by a hash of their values and the columns' names. Those that hold the same go by their distance from a point
@@ -146,7 +146,7 @@ def neutral_order(
     return rows
 
 
-def take(adata: AnnData, spots: npt.NDArray[np.int64], genes: npt.NDArray[np.int64]) -> AnnData:
+def take(adata: AnnData, spots: Ints, genes: Ints) -> AnnData:
     """Give spots and genes in an order, as a copy, with hardly more memory than the copy itself.
 
     Parameters

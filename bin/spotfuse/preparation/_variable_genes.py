@@ -3,12 +3,11 @@
 import logging
 
 import numpy as np
-import numpy.typing as npt
 from anndata import AnnData
 from scipy import sparse
 
 from spotfuse._core.errors import InputError
-from spotfuse._core.types import Floats32
+from spotfuse._core.types import Floats, Floats32, Ints
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +15,7 @@ Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' to
 _BLOCK = 1_000  # spots in dense memory at a time
 
 
-def most_variable(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.int64]:
+def most_variable(adata: AnnData, n_top_genes: int) -> Ints:
     """Give the columns of the most variable genes, the most variable one first; all where there are no more."""
     if adata.n_vars <= n_top_genes:
         return np.arange(adata.n_vars)
@@ -44,7 +43,7 @@ def most_variable(adata: AnnData, n_top_genes: int) -> npt.NDArray[np.int64]:
     raise InputError(f"variable genes cannot be told apart among {adata.n_vars}: filter genes seen in few spots")
 
 
-def _sums(counts: sparse.csr_matrix, most: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+def _sums(counts: sparse.csr_matrix, most: Floats) -> tuple[Floats, ...]:
     """Sum over spots, for each gene, of its counts and of their squares; counts above `most` are taken for it."""
     total, square = np.zeros(len(most)), np.zeros(len(most))
     for start in range(0, counts.shape[0], 100 * _BLOCK):

@@ -196,7 +196,7 @@ def clean_reference(
     source: str = "the reference",
     obs: pd.DataFrame | None = None,
 ) -> AnnData:
-    """Leave the cells that have a label and counts; see `read`.
+    """Leave the cells that have a label and counts; see `read_reference`.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def clean_reference(
     notes
         What was put right so far; grows.
     max_cells_per_type, min_cells_per_type, seed
-        As for `read`.
+        As for `read_reference`.
     source
         Where the labels came from, for messages.
     obs
@@ -217,7 +217,7 @@ def clean_reference(
 
     Returns
     -------
-    AnnData as `read` gives it.
+    AnnData as `read_reference` gives it.
 
     Raises
     ------

@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 from spotfuse import cohort
 from spotfuse._core import tables
-from spotfuse.cohort import _differences
 
 NONE_MATCHED = pd.DataFrame({"sample": [], "domain": [], "matched": [], "score": []})
 
@@ -91,7 +90,7 @@ def test_donors_on_both_sides_are_compared_with_themselves():
     for i, row in enumerate(sheet):
         row["donor"] = f"d{i % 6}"
     table = cohort.differences(sheet, composition, matched).set_index("name")
-    logs = np.log(composition.pivot(index="sample", columns="name", values="share") + _differences.PSEUDO_SHARE)
+    logs = np.log(composition.pivot(index="sample", columns="name", values="share") + cohort.Settings().pseudo_share)
     ratios = logs.sub(logs.mean(axis=1), axis=0)["2"]
     case, control = (ratios[[f"S{i}_0" for i in range(start, start + 6)]] for start in (0, 6))
     expected = stats.ttest_rel(case, control)

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from spotfuse import domains, embedding, group, io, preparation
 from spotfuse._core import tables
 from spotfuse._core.errors import InputError
-from spotfuse.group import _joining, _mixing, _shared_tissue
+from spotfuse.group import _mixing, _shared_tissue
 from spotfuse.preparation import _batch_shift
 
 SIDE, LAYERS = 14, 3
@@ -180,7 +180,7 @@ def test_slices_that_hold_different_tissue_are_told(
     joined: AnnData, learned: Path, pair: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     how = group.mixing(group.learned(joined, learned)).iloc[0]
-    assert how["in_common"] > _joining.LEAST_IN_COMMON and how["unlike"] == ""
+    assert how["in_common"] > group.Settings().least_in_common and how["unlike"] == ""
     part = planted(7, 0.3)
     part = part[part.obs["layer"] == 0].copy()
     caplog.clear()
