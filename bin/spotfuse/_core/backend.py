@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from spotfuse._core.errors import InputError, MachineError
+from spotfuse._core.types import Floats
 
-type Array = npt.NDArray[np.float64]
+type Array = Floats  # of whichever library
 
 
 def device(name: str = "auto") -> str:
