@@ -92,16 +92,22 @@ def read_h5ad(path: Path, *, backed: bool = False) -> "AnnData":
     path
         The file.
     backed
-        Leave the counts in the file.
+        Leave the counts in the file, which stays open, and layers out.
 
     Returns
     -------
     AnnData
     """
     import anndata
+    import h5py
 
     with hdf5(path):
-        return anndata.read_h5ad(path, backed="r" if backed else None)
+        if not backed:
+            return anndata.read_h5ad(path)
+    file = h5py.File(path, "r")  # anndata's own backed mode reads layers, as large as the counts
+    counts = file["X"] if isinstance(file["X"], h5py.Dataset) else anndata.io.sparse_dataset(file["X"])
+    parts = [name for name in ("obs", "var", "obsm", "obsp", "uns") if name in file]
+    return anndata.AnnData(counts, **{name: anndata.io.read_elem(file[name]) for name in parts})
 
 
 def _check_hdf5(path: Path, file: "h5py.File") -> None:

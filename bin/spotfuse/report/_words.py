@@ -295,14 +295,17 @@ def methods(data: Slice) -> str:
     if data.tables["spatial_genes"] is not None:
         text += "Spatial patterns of genes were ranked by Moran's I (Moran 1950) with exact moments under permutation. "
     if data.types:
-        mapping = given.get("deconvolution") == "cell_mapping"
         cells = data.deconvolution.get("n_cells")
         reference = (
             f"a reference of {cells:,} cells of {len(data.types)}" if cells else f"a reference of {len(data.types)}"
         )
+        text += f"Proportions of cell types were estimated from {reference} types"
         text += (
-            f"Proportions of cell types were estimated from {reference} types by spatially regularised regression, "
-            f"after CARD (Ma and Zhou 2022){', and laid on the cells of the reference' if mapping else ''}. "
+            " by SpatialFusion's cell mapping: each spot is a mixture of the reference's cells. "
+            if given.get("deconvolution") == "cell_mapping"
+            else " as the mean of four estimates by one spatially regularised regression, after CARD (Ma and Zhou "
+            "2022): its solution, the mean of draws from its posterior, and its solutions with each type in up to six "
+            "and in up to twelve parts. "
         )
     versions = {name: version for name, version in data.uns.get("versions", {}).items() if name != "spotfuse"}
     told = [f"{name} {version}" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower())]

@@ -87,3 +87,19 @@ def test_what_proportions_are_shares_of_is_said():
     note = {"output": "molecules", "n_cells": 1200, "n_types": 3, "n_genes_shared": 900, "n_genes_used": 800}
     text = _words.deconvolution(SimpleNamespace(deconvolution=note))
     assert text.startswith("Shares are of molecules. The reference has 1,200 cells of 3 types")
+
+
+@pytest.mark.parametrize(
+    ("method", "words"), [("both", "the mean of four estimates"), ("cell_mapping", "cell mapping")]
+)
+def test_methods_say_how_proportions_came_about(method, words):
+    data = SimpleNamespace(
+        uns={"parameters": {"deconvolution": method}},
+        has_domains=False,
+        tables={"markers": None, "spatial_genes": None},
+        types=["a", "b"],
+        deconvolution={"n_cells": 1200},
+    )
+    text = _words.methods(data)
+    assert "from a reference of 1,200 cells of 2 types" in text and words in text
+    assert ("twelve parts" in text) == (method == "both")
