@@ -117,6 +117,8 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0, scatter: f
         mt_share=0.1,
         kept=[True] * n + [False],
         reason=[""] * n + [f"fewer than 5 counts {EVIL}"],
+        x=[*adata.obsm["spatial"][:, 0], 100],
+        y=[*adata.obsm["spatial"][:, 1], 0],
     )
     table("loss", epoch=range(50), loss=np.exp(-np.arange(50) / 10), contrast=0.5)
     table("n_domains", n_domains=[2, 3, 4], stability=[0.5, 0.9, 0.7], bic=[-3e5, -2e5, -2.5e5], chosen=[0, 1, 0])

@@ -1,6 +1,7 @@
 """The slice report, used as its reader would."""
 
 import io
+import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -514,3 +515,125 @@ def test_it_prints_with_its_maps(page):
     settle(page)
     assert page.locator(".controls").first.is_hidden() and page.locator("#map canvas").first.is_visible()
     assert len(page.pdf()) > 30_000
+
+
+def as_table(content: bytes) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(content), sep="\t", keep_default_na=False)
+
+
+def test_several_genes_are_shown_as_their_mean_and_two_in_two_colours(page):
+    one = {}
+    for gene in ("COX6C", "CCND1"):
+        page.fill("#find", gene)
+        shown(page, gene)
+        one[gene] = as_table(save(page, "[data-plot=map] [data-as=tsv]"))[gene]
+    page.fill("#find", "cox6c, CCND1")
+    shown(page, "mean of COX6C, CCND1")
+    saved = as_table(save(page, "[data-plot=map] [data-as=tsv]"))
+    np.testing.assert_allclose(saved["mean of COX6C, CCND1"], (one["COX6C"] + one["CCND1"]) / 2, rtol=1e-4)
+    page.click("#found button")
+    shown(page, "COX6C and CCND1")
+    seen = np.array([[int(v) for v in c[4:-1].split(",")] for c in colours(page)])
+    assert colours(page) == colours(page, "side")
+    amber, blue = seen[:162:18].mean(axis=0), seen[17:198:18].mean(axis=0)  # domain 1 has COX6C, domain 2 CCND1
+    assert amber[0] > amber[2] + 50 and blue[2] > blue[0] + 10
+    assert "both" in page.inner_text("#legend") and "COX6C alone" in page.inner_text("#legend")
+    svg = save(page, "[data-plot=map] [data-as=svg]").decode()
+    assert ">COX6C alone<" in svg and ">both<" in svg
+    assert list(as_table(save(page, "[data-plot=map] [data-as=tsv]")))[-2:] == ["COX6C", "CCND1"]
+    page.mouse.move(*where(page, 40))
+    page.wait_for_selector(".tip:not([hidden])")
+    assert "COX6C " in page.inner_text(".tip") and "CCND1 " in page.inner_text(".tip")
+    page.fill("#find", "COX6C, NOSUCH, G1 G2")
+    settle(page)
+    assert "3 of 4 genes are known" in page.inner_text("#found")
+    page.press("#find", "Enter")
+    shown(page, "mean of COX6C, G1, G2")
+    assert "Not found: NOSUCH" in page.inner_text("#found")
+
+
+def test_domains_are_named_and_the_names_are_kept_and_saved(page):
+    fields = page.locator("#domains tbody input")
+    assert "COX6C" in fields.nth(0).get_attribute("placeholder")
+    page.click("#names-suggested")
+    assert fields.nth(1).input_value() == fields.nth(1).get_attribute("placeholder")
+    fields.nth(1).fill(f"tumour {EVIL}")
+    fields.nth(1).press("Tab")
+    settle(page)
+    assert f"2: tumour {EVIL}" in page.inner_text("#legend") and "2: tumour" in page.inner_text("#marker-table")
+    page.reload()
+    page.wait_for_selector("html[data-ready=true]", timeout=60_000)
+    assert f"2: tumour {EVIL}" in page.inner_text("#legend")
+    saved = as_table(save(page, "#names-save"))
+    assert list(saved) == ["domain", "name"] and saved["name"][1] == f"tumour {EVIL}" and len(saved) == 3
+    spots = as_table(save(page, "[data-plot=map] [data-as=tsv]"))
+    assert (spots.loc[spots["domain"] == 2, "domain_name"] == f"tumour {EVIL}").all()
+    assert "2: tumour" in save(page, "[data-plot=map] [data-as=svg]").decode()
+    fields.nth(1).fill("")
+    fields.nth(1).press("Tab")
+    page.reload()
+    page.wait_for_selector("html[data-ready=true]", timeout=60_000)
+    assert fields.nth(1).input_value() == "" and fields.nth(0).input_value()
+
+
+def test_values_are_drawn_by_domain_and_by_annotation(page, slice_report: Path):
+    adata = ad.read_h5ad(slice_report.parent / "S1.h5ad")
+    assert page.inner_text("#by-title").startswith("Counts by domain")
+    by = adata.obs.groupby(adata.obs["domain"].astype(int))["n_counts"]
+    saved = as_table(save(page, "#by-domain [data-as=tsv]")).set_index("domain")
+    np.testing.assert_allclose(saved["mean"], by.mean(), rtol=1e-3)
+    np.testing.assert_allclose(saved["median"], by.median(), rtol=0.01)
+    page.select_option("#layer", "type:eL2/3")
+    shown(page, "eL2/3")
+    assert page.inner_text("#by-title").startswith("eL2/3 by domain")
+    assert page.locator("#by-domain svg g").count() == 2  # nothing is estimated in the third
+    page.select_option("#by", "annotation")
+    page.select_option("#layer", "gene:CCND1")
+    shown(page, "CCND1")
+    saved = as_table(save(page, "#by-domain [data-as=tsv]")).set_index("annotation")["mean"]
+    assert saved["L2"] > saved["L1"] + 1
+    assert page.locator("#quality-by figure").count() == 3
+
+
+def test_all_is_saved_in_one_archive(page):
+    archive = zipfile.ZipFile(io.BytesIO(save(page, "#all")))
+    assert archive.testzip() is None
+    names = set(archive.namelist())
+    assert {"S1_spots.tsv", "S1_markers.tsv", "S1_composition.tsv", "S1_dot_plot.svg", "S1_types.svg"} <= names
+    assert {"S1_tissue_Domain.svg", "S1_embedding_Domain.svg", "S1_methods.txt", "S1.bib", "S1_command.txt"} <= names
+    spots = as_table(archive.read("S1_spots.tsv"))
+    assert len(spots) == 324 and {"x", "PC1", "domain", "Counts", "B cell", "Annotation (given)"} <= set(spots)
+    assert archive.read("S1_by_domain.svg").startswith(b"<svg")
+
+
+def test_the_image_stands_alone_beside_the_map_and_spots_as_outlines(page):
+    page.select_option("#beside", "image")
+    settle(page)
+    assert page.evaluate("document.querySelector('#side').data[0].marker.opacity") == 0
+    assert page.evaluate("document.querySelector('#side').layout.images.length") == 1
+    assert page.evaluate("document.querySelector('#map').data[0].marker.opacity") > 0
+    page.check("#outlines")
+    settle(page)
+    assert page.evaluate("document.querySelector('#map').data[0].marker.symbol") == "circle-open"
+    assert "<image" in save(page, "[data-plot=side] [data-as=svg]").decode()
+
+
+def test_small_maps_take_one_scale(page):
+    def first() -> bytes:
+        page.locator("figure[data-figure=types]").scroll_into_view_if_needed()
+        settle(page)
+        return page.locator("figure[data-figure=types] canvas").first.screenshot()
+
+    before = first()
+    page.check("[data-common=types]")
+    assert "yellow is" in page.inner_text("[data-scale=types]") and first() != before
+
+
+def test_quality_draws_what_was_dropped_and_advises(page):
+    text = page.inner_text("#quality")
+    assert "No threshold of quality control was asked for" in text
+    page.locator("figure[data-figure=dropped_map]").scroll_into_view_if_needed()
+    rows = as_table(save(page, "figure[data-figure=dropped_map] [data-as=tsv]"))
+    assert len(rows) == 325 and list(rows["what"][-1:]) == [f"fewer than 5 counts {EVIL}"]
+    both = as_table(save(page, "figure[data-figure=qc_counts_genes] [data-as=tsv]"))
+    assert both["spots"].sum() == 325

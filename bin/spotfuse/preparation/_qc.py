@@ -44,7 +44,7 @@ def quality_control(
         The slice without them; `obs` has ``n_counts``, ``n_genes`` and ``mt_share`` of all genes of the input
         (columns that the input has of these names become ``input_…``).
     table
-        A row for every spot of the input, in its order: spot, n_counts, n_genes, mt_share, kept, reason.
+        A row for every spot of the input, in its order: spot, n_counts, n_genes, mt_share, kept, reason, x, y.
 
     Raises
     ------
@@ -86,6 +86,7 @@ def quality_control(
             "mt_share": mt_share,
             "kept": kept,
             "reason": reason,
+            **dict(zip("xy", adata.obsm["spatial"][:, :2].T, strict=True)),
         }
     )
     present = sparse.csr_matrix((np.ones(X.nnz, np.int8), X.indices, X.indptr), shape=X.shape)

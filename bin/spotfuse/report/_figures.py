@@ -276,7 +276,7 @@ def log_edges(values: Array) -> Array:
     Parameters
     ----------
     values
-        Counts, zero or more.
+        Zero or more.
 
     Returns
     -------
@@ -290,7 +290,13 @@ def log_edges(values: Array) -> Array:
 
 
 def histogram(
-    edges: Array, kept: npt.NDArray[np.int_], dropped: npt.NDArray[np.int_], title: str, label: str
+    edges: Array,
+    kept: npt.NDArray[np.int_],
+    dropped: npt.NDArray[np.int_],
+    title: str,
+    label: str,
+    *,
+    threshold: float | None = None,
 ) -> Markup:
     """Draw how many spots have how much, on a logarithmic axis, dropped ones on top of kept ones.
 
@@ -304,13 +310,14 @@ def histogram(
         Title of the axis.
     label
         What the figure shows.
+    threshold
+        Drawn as a line.
 
     Returns
     -------
     SVG.
     """
     highest = max(int((kept + dropped).max()), 1)
-    at = np.log10(np.maximum(edges, 0) + 1)
     width, height, left, top = 360, 190, 44, 10
     wide, tall = width - left - 10, height - top - 44
     parts = []
@@ -321,22 +328,94 @@ def histogram(
                 rise = tall * int(count) / highest
                 parts.append(_rect(x, base - rise, wide / 40 - 1, rise, fill))
                 base -= rise
-    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), np.arange(1, 10, 0.1)):
-        all_ticks = [0, *(round(m * 10**p) for p in range(7) for m in steps)]
-        ticks = [v for v in dict.fromkeys(all_ticks) if at[0] <= np.log10(v + 1) <= at[-1]]
-        if len(ticks) > 2:
-            break
     room = 0.0
-    for v in ticks:
-        x = left + wide * (np.log10(v + 1) - at[0]) / (at[-1] - at[0])
-        half = _width([f"{v:,}"]) / 2 + 4
+    for v, share in _log_ticks(edges):
+        x, said = left + wide * share, _said(v)
+        half = _width([said]) / 2 + 4
         if x - half >= room:
-            parts.append(_text(x, top + tall + 16, f"{v:,}", "middle"))
+            parts.append(_text(x, top + tall + 16, said, "middle"))
             room = x + half
     for count in (0, highest):
         parts.append(_text(left - 6, top + tall * (1 - count / highest) + 4, f"{count:,}", "end"))
+    if threshold is not None and edges[0] < threshold < edges[-1]:
+        x = left + wide * _log_share(threshold, edges)
+        parts.append(_dashed(x, top, x, top + tall))
     parts += [_line(left, top + tall, left + wide, top + tall), _text(left + wide / 2, height - 8, title, "middle")]
     return _svg(width, height, label, parts)
+
+
+def density(
+    x: Array, y: Array, counts: npt.NDArray[np.int_], titles: tuple[str, str], label: str, *, lines: tuple[float, float]
+) -> Markup:
+    """Draw how many spots have how much of two things, both on logarithmic axes.
+
+    Parameters
+    ----------
+    x, y
+        Edges from `log_edges`.
+    counts
+        Spots in each square, shape (40, 40).
+    titles
+        Of the two axes.
+    label
+        What the figure shows.
+    lines
+        Thresholds of the two, drawn as lines.
+
+    Returns
+    -------
+    SVG.
+    """
+    width, height, left, top = 340, 300, 62, 10
+    wide, tall = width - left - 14, height - top - 44
+    highest = np.log1p(max(int(counts.max()), 1))
+    parts = []
+    for i, j in np.argwhere(counts).tolist():
+        fill = viridis(float(np.log1p(counts[i, j]) / highest))
+        parts.append(_rect(left + wide * i / 40, top + tall * (39 - j) / 40, wide / 40, tall / 40, fill))
+    for edges, across in ((x, True), (y, False)):
+        room = 0.0
+        for v, share in _log_ticks(edges):
+            said = _said(v)
+            at = left + wide * share if across else top + tall * (1 - share)
+            half = _width([said]) / 2 + 4 if across else 8
+            if across and at - half < room:
+                continue
+            parts.append(_text(at, top + tall + 16, said, "middle") if across else _text(left - 6, at + 4, said, "end"))
+            room = at + half
+    if x[0] < lines[0] < x[-1]:
+        at = left + wide * _log_share(lines[0], x)
+        parts.append(_dashed(at, top, at, top + tall))
+    if y[0] < lines[1] < y[-1]:
+        at = top + tall * (1 - _log_share(lines[1], y))
+        parts.append(_dashed(left, at, left + wide, at))
+    middle = top + tall / 2
+    parts += [
+        _line(left, top + tall, left + wide, top + tall),
+        _line(left, top, left, top + tall),
+        _text(left + wide / 2, height - 8, titles[0], "middle"),
+        Markup('<text x="12" y="{0}" text-anchor="middle" transform="rotate(-90 12 {0})">{1}</text>').format(
+            _n(middle), titles[1]
+        ),
+    ]
+    return _svg(width, height, label, parts)
+
+
+def _log_share(value: float, edges: Array) -> float:
+    """Say where a value lies between the first and the last of edges."""
+    lo, hi = np.log10(np.maximum(edges[[0, -1]], 0) + 1)
+    return float((np.log10(value + 1) - lo) / (hi - lo))
+
+
+def _log_ticks(edges: Array) -> list[tuple[float, float]]:
+    """Give round numbers along a logarithmic axis, and where they lie."""
+    ticks: list[float] = []
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), np.arange(1, 10, 0.1)):
+        round_ones = [0.0, *(round(float(m * 10.0**p), 4) for p in range(-2, 7) for m in steps)]
+        ticks = [v for v in dict.fromkeys(round_ones) if 0 <= _log_share(v, edges) <= 1]
+        if len(ticks) > 2:
+            break
+    return [(v, _log_share(v, edges)) for v in ticks]
 
 
 def curve(x: Array, y: Array, x_title: str, label: str, *, chosen: float | None = None) -> Markup:
@@ -396,6 +475,68 @@ def curve(x: Array, y: Array, x_title: str, label: str, *, chosen: float | None 
     return _svg(width, height, label, parts)
 
 
+def effects(
+    names: Sequence[str],
+    found: Sequence[tuple[float, float, float]],
+    points: Sequence[tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    label: str,
+) -> Markup:
+    """Draw an effect and its interval a row, over the donors of both sides as points.
+
+    Parameters
+    ----------
+    names
+        Of the rows.
+    found
+        Effect, low and high of each; nan where an end is not known.
+    points
+        Values of each, of the level and of the reference, from the reference's mean.
+    title
+        Title of the axis.
+    label
+        What the figure shows.
+
+    Returns
+    -------
+    SVG.
+    """
+    left, wide, tall = _width(names) + 14, 420, 26
+    values = np.array(
+        [0.0, *(v for one in found for v in one), *(v for sides in points for side in sides for v in side)]
+    )
+    values = values[np.isfinite(values)]
+    lo, hi = float(values.min()), float(values.max())
+    lo, hi = lo - 0.05 * (hi - lo or 1), hi + 0.05 * (hi - lo or 1)
+    bottom = tall * len(names) + 4
+
+    def at(value: float) -> float:
+        return left + wide * (value - lo) / (hi - lo)
+
+    parts = [_line(at(0), 0, at(0), bottom, "var(--soft)")]
+    for tick in _ticks(np.array([lo, hi]), 5):
+        parts += [_line(at(tick), bottom, at(tick), bottom + 4), _text(at(tick), bottom + 17, _said(tick), "middle")]
+    parts.append(_text(left + wide / 2, bottom + 36, title, "middle"))
+    for i, (name, (effect, low, high), sides) in enumerate(zip(names, found, points, strict=True)):
+        y = tall * i + 4 + tall / 2
+        parts.append(_text(left - 8, y + 4, name, "end"))
+        for side, fill, shift in zip(sides, ("var(--warn)", "var(--soft)"), (4, -4), strict=True):
+            parts += [
+                Markup('<circle cx="{}" cy="{}" r="2.5" fill="{}" fill-opacity=".6"/>').format(
+                    _n(at(value)), _n(y + shift), fill
+                )
+                for value in side
+            ]
+        if np.isfinite([low, high]).all():
+            parts.append(_line(at(low), y, at(high), y))
+        parts.append(
+            Markup(
+                '<circle cx="{}" cy="{}" r="4.5" fill="var(--accent)" stroke="var(--ink)"><title>{}</title></circle>'
+            ).format(_n(at(effect)), _n(y), f"{name}: {effect:+.2f} ({low:+.2f} to {high:+.2f})".replace("+nan", "–"))
+        )
+    return _svg(left + wide + 20, bottom + 44, label, parts)
+
+
 def viridis(level: float) -> str:
     """Give the colour of a level from 0 to 1."""
     at = min(max(level, 0.0), 1.0) * (len(VIRIDIS) - 1)
@@ -424,6 +565,12 @@ def _rect(x: float, y: float, width: float, height: float, fill: str, rx: float 
 
 def _line(x1: float, y1: float, x2: float, y2: float, stroke: str = "var(--ink)") -> Markup:
     return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}"/>').format(*map(_n, (x1, y1, x2, y2)), stroke)
+
+
+def _dashed(x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup(
+        '<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="var(--ink)" stroke-width="1.5" stroke-dasharray="4 3"/>'
+    ).format(*map(_n, (x1, y1, x2, y2)))
 
 
 def _bar(x: float, y: float, width: float) -> list[Markup]:

@@ -14,9 +14,10 @@ from spotfuse import __version__, preparation
 from spotfuse._core.colours import annotation_colours, palette
 from spotfuse._core.order import natural
 from spotfuse.io import laid_out
-from spotfuse.report import _figures, _words
+from spotfuse.report import _figures, _quality, _words
 from spotfuse.report._genes import pack_genes
 from spotfuse.report._maps import Layers, bins_of, microns, two_components
+from spotfuse.report._names import suggested
 from spotfuse.report._page import VIRIDIS, Pack, render
 from spotfuse.report._read import LISTED_GENES, Slice
 
@@ -71,10 +72,11 @@ def page(data: Slice) -> str:
     if data.attention is not None:
         layers.value("attention", "Attention on space", "Model", data.attention)
     _cell_types(data, layers)
-    _quality(data, layers)
+    _measures(data, layers)
     listed = _listed(data)
     genes, packed_genes = pack_genes(data.adata, bins, n_points, listed, pack)
 
+    lost = _quality.dropped(data, np.column_stack([x, y]), pack)
     works = _words.cite(data)
     image = _image(data.adata)
     markers = _marker_rows(data.tables["markers"])
@@ -88,7 +90,10 @@ def page(data: Slice) -> str:
         "n_binned": None if bins is None else (len(data.xy), n_points),
         "image": image and image["uri"],
         "has_domains": data.has_domains,
-        "domains": _words.domains(data),
+        "domains": [
+            row | {"suggested": name, "given": data.uns.get("domain_names", {}).get(row["name"], "")}
+            for row, name in zip(_words.domains(data), suggested(data), strict=True)
+        ],
         "n_domains": _words.n_domains(data),
         "curves": _lines(data.tables["n_domains"], "n_domains", "number of domains", tables, len(data.names)),
         "has_attention": data.attention is not None,
@@ -102,7 +107,8 @@ def page(data: Slice) -> str:
         "composition": _composition(data, tables),
         "scores": _words.scores(data),
         "agreement": agreement,
-        "fate": _fate(data, tables),
+        "fate": _quality.fate(data, tables),
+        "lost": lost and list(zip(lost["names"], lost["colours"], strict=True)),
         "notes": data.notes,
         "losses": _lines(data.tables["loss"], "loss", "epoch", tables),
         "steps": _words.steps(data),
@@ -129,6 +135,7 @@ def page(data: Slice) -> str:
         "genes": genes,
         "listed": listed,
         "markers": markers,
+        "dropped": lost,
         "bibtex": "\n".join(work.bibtex for work in works),
         "tables": tables,
         "scale": VIRIDIS,
@@ -175,7 +182,7 @@ def _cell_types(data: Slice, layers: Layers) -> None:
         layers.value(f"type:{name}", name, "Cell types", column)
 
 
-def _quality(data: Slice, layers: Layers) -> None:
+def _measures(data: Slice, layers: Layers) -> None:
     obs, fit = data.adata.obs, data.tables["deconvolution_fit"]
     for key, label in (("n_counts", "Counts"), ("n_genes", "Genes found"), ("mt_share", "Mitochondrial share")):
         if key in obs and obs[key].max() > 0:
@@ -293,32 +300,6 @@ def _composition(data: Slice, tables: Tables) -> Any:
     ]
     label = "Mean proportion of each cell type in each domain, in percent"
     return _figures.heat(composition.T, data.types, data.names, label, swatches=data.colours)
-
-
-def _fate(data: Slice, tables: Tables) -> dict[str, Any] | None:
-    """Say how many spots quality control dropped, and why."""
-    qc = data.tables["qc"]
-    if qc is None:
-        return None
-    kept = _words.kept(data)
-    reasons = list(qc.loc[~kept, "reason"].fillna("no reason given").value_counts().items())
-    drawn: Drawn = []
-    for column, title in (("n_counts", "counts in a spot"), ("n_genes", "genes found in a spot")):
-        values = qc[column].fillna(0).to_numpy(float)
-        edges = _figures.log_edges(values)
-        bars = [np.histogram(values[which], edges)[0] for which in (kept, ~kept)]
-        label = f"Histogram of {title}: kept and dropped spots"
-        caption = f"Spots by {title.removesuffix(' in a spot')}"
-        drawn.append((f"qc_{column}", caption, _figures.histogram(edges, bars[0], bars[1], title, label)))
-        tables[f"qc_{column}"] = [
-            ["from", "below", "kept", "dropped"],
-            *(
-                [round(float(low), 3), round(float(high), 3), int(stayed), int(went)]
-                for low, high, stayed, went in zip(edges[:-1], edges[1:], *bars, strict=True)
-            ),
-        ]
-    tables["dropped"] = [["reason", "spots"], *([reason, int(count)] for reason, count in reasons)]
-    return {"total": len(qc), "dropped": int((~kept).sum()), "reasons": reasons, "figures": drawn}
 
 
 def _lines(table: pd.DataFrame | None, name: str, x_title: str, tables: Tables, chosen: int | None = None) -> Drawn:

@@ -34,7 +34,7 @@ def slice_() -> AnnData:
 def test_what_is_dropped_and_why(slice_: AnnData) -> None:
     kept, table = preparation.quality_control(slice_, min_counts=2, max_mt_share=0.4, min_spots=1)
     assert list(kept.obs_names) == ["e", "g"]
-    assert list(table.columns) == ["spot", "n_counts", "n_genes", "mt_share", "kept", "reason"]
+    assert list(table.columns) == ["spot", "n_counts", "n_genes", "mt_share", "kept", "reason", "x", "y"]
     assert table.set_index("spot")["reason"].to_dict() == {
         "a": "mitochondrial share above 0.4",
         "b": "no counts",

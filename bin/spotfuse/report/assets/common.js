@@ -51,7 +51,10 @@ function ramp(stops, level) {
   return `rgb(${a.map((v, j) => Math.round(v + (b[j] - v) * (at - i))).join(",")})`;
 }
 
+let basket = null; // what is saved while files are gathered into one
+
 function saveFile(name, content, type) {
+  if (basket) return basket.push([name, content]);
   const url = URL.createObjectURL(new Blob([content], { type }));
   const link = make("a", { href: url, download: name.replace(/[^\w.-]+/g, "_") });
   document.body.append(link);
@@ -63,6 +66,56 @@ function saveFile(name, content, type) {
 function saveTable(name, rows) {
   const cell = (value) => (value === null || value === undefined ? "" : String(value).replace(/[\t\r\n]+/g, " "));
   saveFile(`${name}.tsv`, rows.map((row) => row.map(cell).join("\t")).join("\n") + "\n", "text/tab-separated-values");
+}
+
+/** Save all that `save` would save one by one as a single archive; names in it may have folders. */
+async function saveTogether(name, save) {
+  basket = [];
+  let files;
+  try {
+    await save();
+  } finally {
+    files = basket;
+    basket = null;
+  }
+  saveFile(`${name}.zip`, await zip(files.map(([path, content]) => [path.split("/").map((part) => part.replace(/[^\w.-]+/g, "_")).join("/"), content])), "application/zip");
+}
+
+/** Pack files [[name, text], ...] as ZIP has them: deflated, with a directory at the end. */
+async function zip(files) {
+  const table = Uint32Array.from({ length: 256 }, (_, k) => {
+    for (let bit = 0; bit < 8; bit++) k = k & 1 ? (k >>> 1) ^ 0xedb88320 : k >>> 1;
+    return k;
+  });
+  const record = (signature, ...fields) => { // [bytes, value]: 2 or 4 bytes each, the least first
+    const view = new DataView(new ArrayBuffer(4 + fields.reduce((sum, [width]) => sum + width, 0)));
+    view.setUint32(0, signature, true);
+    let at = 4;
+    for (const [width, value] of fields) {
+      if (width === 2) view.setUint16(at, value, true);
+      else view.setUint32(at, value, true);
+      at += width;
+    }
+    return new Uint8Array(view.buffer);
+  };
+  const [body, directory] = [[], []];
+  let at = 0;
+  for (const [name, content] of files) {
+    const raw = new TextEncoder().encode(content);
+    const packed = new Uint8Array(await new Response(new Blob([raw]).stream().pipeThrough(new CompressionStream("deflate-raw"))).arrayBuffer());
+    let crc = -1;
+    for (const byte of raw) crc = table[(crc ^ byte) & 255] ^ (crc >>> 8);
+    const path = new TextEncoder().encode(name);
+    // version 2.0, names in UTF-8, deflated, 1 January 1980
+    const common = [[2, 20], [2, 0x800], [2, 8], [2, 0], [2, 33], [4, ~crc >>> 0], [4, packed.length], [4, raw.length], [2, path.length], [2, 0]];
+    const local = record(0x04034b50, ...common);
+    directory.push(record(0x02014b50, [2, 20], ...common, [2, 0], [2, 0], [2, 0], [4, 0], [4, at]), path);
+    body.push(local, path, packed);
+    at += local.length + path.length + packed.length;
+  }
+  const size = directory.reduce((sum, part) => sum + part.length, 0);
+  const end = record(0x06054b50, [2, 0], [2, 0], [2, files.length], [2, files.length], [4, size], [4, at], [2, 0]);
+  return new Blob([...body, ...directory, end]);
 }
 
 const PRINT_INK = { ink: "#1b1f24", soft: "#57606a", line: "#d9dee4", accent: "#1f6f8b", warn: "#b45309" };
@@ -86,6 +139,14 @@ async function savePicture(name, as, text, width, height) {
   const canvas = make("canvas", { width: width * 3, height: height * 3 });
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   canvas.toBlob((blob) => saveFile(`${name}.png`, blob, "image/png"));
+}
+
+/** Make an element of SVG. */
+function drawn(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, typeof value === "number" ? Number(value.toFixed(1)) : value);
+  element.append(...children);
+  return element;
 }
 
 // ---- small maps ----

@@ -50,15 +50,43 @@
     const key = `gene:${name}`;
     byKey.set(key, { key, label: name, group: "Genes", kind: "value", clip: true, data: { values, lo: 0, hi: extent(values)[1] } });
   });
-  /** The layer of a key; a gene's once it is unpacked. */
+  /** The layer of a key; a gene's once it is unpacked, and what is made of several: their mean, or two in two colours. */
   async function layerOf(key) {
-    if (!byKey.has(key) && key.startsWith("gene:")) {
+    const [kind] = key.split(":", 1);
+    if (!byKey.has(key) && kind === "gene") {
       const k = Math.floor(placeOf.get(key.slice(5)) / genes.together);
       if (!opened.has(k)) opened.set(k, open(k));
       await opened.get(k);
     }
+    if (!byKey.has(key) && (kind === "mean" || kind === "blend")) {
+      const names = key.slice(kind.length + 1).split("\n");
+      const parts = [];
+      for (const name of names) parts.push(await layerOf(`gene:${name}`));
+      const said = names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+      if (kind === "blend") byKey.set(key, { key, label: names.join(" and "), group: "Genes", kind, parts });
+      else {
+        const values = new Float32Array(n);
+        for (const { data } of parts) data.values.forEach((v, i) => { values[i] += v / parts.length; });
+        byKey.set(key, { key, label: `mean of ${said}`, group: "Genes", kind: "value", clip: true, data: { values, lo: 0, hi: extent(values)[1] } });
+      }
+    }
     return byKey.get(key);
   }
+  const severalOf = (kind, names) => `${kind}:${names.join("\n")}`;
+
+  // ---- names of domains, kept in this browser for this very division of the slice ----
+  const codes = numbers(domain.data);
+  const print = codes.reduce((sum, code) => Math.imul(sum ^ code, 16777619) >>> 0, 2166136261);
+  const shelf = `spotfuse ${sample} ${print}`;
+  const called = new Map(); // of a domain's code its name
+  const naming = findAll("[data-naming]");
+  let given = naming.map((field) => [Number(field.dataset.naming), field.defaultValue]);
+  try { // a browser may keep nothing for a file
+    given = JSON.parse(localStorage.getItem(shelf)) ?? given;
+  } catch { /* then names last as long as the page */ }
+  for (const [code, name] of given) if (name) called.set(code, name);
+  const titleOf = (code) => (called.get(code) ? `${domain.names[code]}: ${called.get(code)}` : domain.names[code]);
+  const nameIn = (layer, code) => (layer === domain ? titleOf(code) : layer.names[code]);
 
   // ---- colours ----
   const ranges = new Map();
@@ -77,16 +105,23 @@
     }
     return ranges.get(layer.key);
   }
-  function colours(layer) {
-    const values = numbers(layer.data);
-    if (layer.kind === "category") return Array.from(values, (code) => layer.colours[code]);
-    const { lo, hi } = range(layer);
-    const grey = "#9aa3ad";
-    return Array.from(values, (v) => (Number.isNaN(v) ? grey : steps[Math.round(255 * Math.min(Math.max((v - lo) / (hi - lo || 1), 0), 1))]));
+  const levels = (layer, { lo, hi } = range(layer)) => Float32Array.from(numbers(layer.data), (v) => Math.min(Math.max((v - lo) / (hi - lo || 1), 0), 1));
+  // neither, the first alone, the second alone, both: told apart with any colour vision, on white and on black
+  const BLEND = [[205, 209, 214], [255, 169, 14], [43, 131, 218], [140, 26, 90]];
+  const mixed = (a, b) => `rgb(${[0, 1, 2].map((c) => Math.round((1 - a) * ((1 - b) * BLEND[0][c] + b * BLEND[2][c]) + a * ((1 - b) * BLEND[1][c] + b * BLEND[3][c]))).join(",")})`;
+  function colours(layer, span) {
+    if (layer.kind === "image") return new Array(n).fill("#000");
+    if (layer.kind === "category") return Array.from(numbers(layer.data), (code) => layer.colours[code]);
+    if (layer.kind === "blend") {
+      const [a, b] = layer.parts.map((part) => levels(part));
+      return Array.from(a, (level, i) => mixed(level, b[i]));
+    }
+    return Array.from(levels(layer, span), (level) => (Number.isNaN(level) ? "#9aa3ad" : steps[Math.round(255 * level)]));
   }
   const valueAt = (layer, i) => {
+    if (layer.kind === "blend") return layer.parts.map((part) => `${part.label} ${valueAt(part, i)}`).join(", ");
     const value = numbers(layer.data)[i];
-    return layer.kind === "category" ? layer.names[value] : say(value);
+    return layer.kind === "category" ? nameIn(layer, value) : say(value);
   };
 
   // ---- the two plots ----
@@ -165,11 +200,13 @@
   }
   function trace(layer, tissue) {
     const [a, b] = tissue ? [x, y] : embedding;
-    const opacity = Number(find("#opacity").value);
+    const bare = layer.kind === "image";
+    const opacity = bare ? 0 : Number(find("#opacity").value);
+    const open = tissue && Boolean(find("#outlines")?.checked);
     return {
       type: hasGl ? "scattergl" : "scatter", mode: "markers", x: a, y: b, hoverinfo: "none",
-      marker: { color: colours(layer), size: tissue ? 6 : embeddedSize(), opacity: tissue ? opacity : 0.85, line: { width: 0 }, symbol: tissue ? symbol : "circle" },
-      selectedpoints: state.chosen, selected: { marker: { opacity: tissue ? Math.max(opacity, 0.3) : 0.95 } }, unselected: { marker: { opacity: 0.06 } },
+      marker: { color: colours(layer), size: tissue ? 6 : embeddedSize(), opacity: tissue ? opacity : 0.85, line: { width: open ? 1.5 : 0 }, symbol: tissue ? `${symbol}${open ? "-open" : ""}` : "circle" },
+      selectedpoints: state.chosen, selected: { marker: { opacity: tissue ? (bare ? 0.3 : Math.max(opacity, 0.3)) : 0.95 } }, unselected: { marker: { opacity: bare ? 0 : 0.06 } },
     };
   }
   const embeddedSize = () => Number(find("#size").value) * Math.min(9, Math.max(2.5, 240 / Math.sqrt(n)));
@@ -253,12 +290,12 @@
     }
     if (chosen === null) return (find("#status").textContent = "");
     const words = [`${chosen.length.toLocaleString("en")} ${header.spots ? "spots" : "bins"} (${percent(chosen.length / n)})`];
-    if (choice) words.unshift(`${choice.layer.label} ${choice.layer.names[choice.code]}:`);
+    if (choice) words.unshift(`${choice.layer.label} ${nameIn(choice.layer, choice.code)}:`);
     else {
       const counts = new Map();
       for (const i of chosen) counts.set(numbers(domain.data)[i], (counts.get(numbers(domain.data)[i]) ?? 0) + 1);
       const top = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 4);
-      words.push(`of ${top.map(([k, count]) => `domain ${domain.names[k]} ${percent(count / chosen.length)}`).join(", ")}`);
+      words.push(`of ${top.map(([k, count]) => `domain ${titleOf(k)} ${percent(count / chosen.length)}`).join(", ")}`);
     }
     const most = typesOf(chosen).slice(0, 3);
     if (most.length) words.push(`· ${most.map(([name, share]) => `${name} ${percent(share)}`).join(", ")}`);
@@ -345,7 +382,8 @@
   }
   find("#region-keep")?.addEventListener("click", keepRegion);
   find("#region-name")?.addEventListener("keydown", (event) => { if (event.key === "Enter") keepRegion(); });
-  find("#regions-save").addEventListener("click", () => saveTable(`${sample}_regions`, [["spot", "region"], ...[...regions].flatMap(([name, members]) => members.map((i) => [header.spots[i], name]))]));
+  const regionRows = () => [["spot", "region"], ...[...regions].flatMap(([name, members]) => members.map((i) => [header.spots[i], name]))];
+  find("#regions-save").addEventListener("click", () => saveTable(`${sample}_regions`, regionRows()));
 
   // ---- legend, titles, controls ----
   function legends() {
@@ -353,11 +391,19 @@
     legend(state.layer, find("#legend"));
     if (state.beside) legend(state.beside, find("#side-legend"));
     else find("#side-legend").replaceChildren();
+    byDomain();
   }
   const unitOf = (layer) => ({ Genes: "ln(1 + counts per 10,000)", "Cell types": "share of the spot" })[layer.group]
     ?? ({ attention: "0: like expression counts; 1: neighbours in the tissue count", confidence: "probability", n_counts: "counts", n_genes: "genes", mt_share: "share of the counts" })[layer.key] ?? "";
   function legend(layer, box) {
+    if (layer.kind === "image") return box.replaceChildren();
     const title = make("b", { class: "title" }, layer.label);
+    if (layer.kind === "blend") {
+      const hues = [["neither", 0, 0], [`${layer.parts[0].label} alone`, 1, 0], [`${layer.parts[1].label} alone`, 0, 1], ["both", 1, 1]];
+      box.replaceChildren(make("div", { class: "ramp" }, title, ...hues.map(([name, a, b]) => make("span", {}, make("span", { class: "swatch", style: `background:${mixed(a, b)}` }), ` ${name}`)),
+        make("span", { class: "note" }, `full at ${layer.parts.map((part) => `${part.label} ${top(part)}`).join(", ")}, ${unitOf(layer)}`)));
+      return;
+    }
     if (layer.kind === "value") {
       const { lo, hi } = range(layer);
       const clipped = layer.clip && hi < layer.data.hi;
@@ -371,14 +417,14 @@
     const total = sizes ? sizes.reduce((a, b) => a + b, 0) : n;
     numbers(layer.data).forEach((code, i) => { counts[code] += sizes ? sizes[i] : 1; });
     box.replaceChildren(make("div", { class: "chips", role: "group", "aria-label": `${layer.label}: show one alone` }, title,
-      ...layer.names.map((name, code) => counts[code] ? make("button", {
+      ...layer.names.map((_, code) => counts[code] ? make("button", {
         type: "button", class: "chip", "data-code": code, "aria-pressed": "false", onclick: () => isolate(layer, code),
-      }, make("span", { class: "swatch", style: `background:${layer.colours[code]}` }), `${name}`, make("span", { class: "note" }, percent(counts[code] / total))) : "").filter(Boolean)));
+      }, make("span", { class: "swatch", style: `background:${layer.colours[code]}` }), nameIn(layer, code), make("span", { class: "note" }, percent(counts[code] / total))) : "").filter(Boolean)));
   }
   async function show(layer) {
     const forget = state.choice && state.choice.layer !== domain && state.choice.layer !== layer;
     state.layer = layer;
-    offer(find("#layer"), layer);
+    for (const menu of [find("#layer"), find("#beside")]) offer(menu, layer);
     find("#layer").value = layer.key;
     if (forget) { state.chosen = null; state.choice = null; }
     legends();
@@ -404,6 +450,8 @@
       if (members.length) menu.append(make("optgroup", { label: group }, ...members.map((layer) => make("option", { value: layer.key }, layer.label))));
     }
   }
+  if (photo) find("#beside").append(make("option", { value: "image" }, "Tissue image alone"));
+  byKey.set("image", { key: "image", label: "Tissue image", kind: "image" });
   /** Put a gene that is shown, but not listed, into a menu. */
   function offer(menu, { key, label }) {
     if ([...menu.options].some((option) => option.value === key)) return;
@@ -443,10 +491,21 @@
   async function seek(entered) {
     const text = find("#find").value.trim();
     const said = find("#found");
-    find("#names").replaceChildren(...(text ? alike(text, 20).map((name) => make("option", { value: name })) : []));
+    const several = text.split(/[\s,;+]+/).filter(Boolean);
+    const last = several.length > 1 ? several.at(-1) : text;
+    const before = text.slice(0, text.length - last.length);
+    find("#names").replaceChildren(...(text ? alike(last, 20).map((name) => make("option", { value: before + name })) : []));
     said.replaceChildren();
     if (!text) return;
     const key = named(text);
+    if (key === undefined && several.length > 1) {
+      const spelt = several.map((name) => (placeOf.has(name) ? [name] : inSpellings.get(name.toLowerCase()) ?? []));
+      const found = [...new Set(spelt.filter((all) => all.length === 1).flat())];
+      const lost = several.filter((_, i) => spelt[i].length !== 1);
+      if (found.length > 1 && (entered || !lost.length)) return showSeveral("mean", found, lost);
+      if (found.length > 1) said.append(`${found.length} of ${several.length} genes are known; Enter shows their mean.`);
+      if (found.length) return;
+    }
     if (key !== undefined) {
       await showKey(key);
       const label = byKey.get(key).label;
@@ -465,12 +524,20 @@
     }, name)));
     said.append(`${others.length ? "?" : ""}${held}`);
   }
+  async function showSeveral(kind, names, lost) {
+    await showKey(severalOf(kind, names));
+    const other = kind === "mean" ? "blend" : "mean";
+    const words = kind === "mean" ? `The mean of ${names.length} genes is shown.` : "Both genes are shown, each in a colour.";
+    find("#found").replaceChildren(words, lost.length ? ` Not found: ${lost.join(", ")}.` : "", ...(names.length === 2 ? [" ", make("button", {
+      type: "button", class: "link", onclick: () => showSeveral(other, names, lost),
+    }, other === "blend" ? "Show both in two colours" : "Show their mean")] : []));
+  }
   find("#find").addEventListener("input", () => seek(false));
   find("#find").addEventListener("keydown", (event) => { if (event.key === "Enter") seek(true); });
   find("#opacity").addEventListener("input", () => {
     const opacity = Number(find("#opacity").value);
     for (const plot of [map, side]) {
-      if (isTissue(plot)) Plotly.restyle(plot, { "marker.opacity": opacity, "selected.marker.opacity": Math.max(opacity, 0.3) });
+      if (isTissue(plot) && (plot === map || state.beside.kind !== "image")) Plotly.restyle(plot, { "marker.opacity": opacity, "selected.marker.opacity": Math.max(opacity, 0.3) });
     }
   });
   find("#image")?.addEventListener("input", () => {
@@ -483,6 +550,7 @@
     }
   });
   find("#numbers").addEventListener("change", () => [map, side].forEach(draw));
+  find("#outlines")?.addEventListener("change", () => [map, side].forEach(draw));
   find("#clear").addEventListener("click", clear);
   find("#selected").addEventListener("click", () => saveTable(`${sample}_selected`, spotRows([x, y], ["x", "y"], [state.layer], state.chosen)));
   document.addEventListener("keydown", (event) => {
@@ -524,7 +592,7 @@
     const i = point.pointIndex;
     const layer = plot === map ? state.layer : sideLayer();
     const lines = [spotName(i), `domain ${valueAt(domain, i)}, confidence ${valueAt(byKey.get("confidence"), i)}`];
-    if (!["domain", "confidence", "annotation"].includes(layer.key)) lines.push(`${layer.label}: ${valueAt(layer, i)}`);
+    if (!["domain", "confidence", "annotation", "image"].includes(layer.key)) lines.push(`${layer.label}: ${valueAt(layer, i)}`);
     if (byKey.has("annotation")) lines.push(`annotation: ${valueAt(byKey.get("annotation"), i)}`);
     const most = typesOf([i]).slice(0, 3);
     if (most.length) lines.push(most.map(([name, share]) => `${name} ${percent(share)}`).join(", "));
@@ -536,13 +604,96 @@
     tip.style.top = `${Math.min(event.clientY + 14, innerHeight - box.height - 4)}px`;
   }
 
+  // ---- values by domain ----
+  /** Draw a layer in each domain or class: the middle half as a box, nine spots of ten as a line, the mean as a dot. */
+  function boxes(layer, by, name) {
+    const [values, of] = [numbers(layer.data), numbers(by.data)];
+    const rows = by.names.map((_, code) => {
+      const sorted = Float64Array.from(values.filter((v, i) => of[i] === code && !Number.isNaN(v))).sort();
+      const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+      return { code, n: sorted.length, mean: sorted.reduce((a, b) => a + b, 0) / sorted.length, at: [0.05, 0.25, 0.5, 0.75, 0.95].map(at), some: sorted.filter((v) => v > 0).length / sorted.length };
+    }).filter((row) => row.n);
+    header.tables[name] = [[by.key, header.spots ? "spots" : "bins", "mean", "q05", "q25", "median", "q75", "q95", "share_above_0"],
+      ...rows.map((row) => [nameIn(by, row.code), row.n, ...[row.mean, ...row.at, row.some].map((v) => Number(v.toPrecision(6)))])];
+    if (!rows.length) return make("p", { class: "note" }, "No spot has a value.");
+    const lo = Math.min(0, ...rows.map((row) => row.at[0]));
+    const hi = Math.max(...rows.flatMap((row) => [row.at[4], row.mean])) || 1;
+    const short = (text) => (text.length > 34 ? `${text.slice(0, 33)}…` : text);
+    const left = 26 + 7.2 * Math.max(...rows.map((row) => short(nameIn(by, row.code)).length));
+    const [wide, tall] = [330, 24];
+    const across = (v) => left + (wide * (v - lo)) / (hi - lo);
+    const bottom = tall * rows.length + 4;
+    const step = scaleBar((hi - lo) / 3, 1).length;
+    const ticks = Array.from({ length: Math.floor(hi / step + 1e-9) - Math.ceil(lo / step - 1e-9) + 1 }, (_, i) => (Math.ceil(lo / step - 1e-9) + i) * step);
+    const text = (where, content) => drawn("text", where, content);
+    return drawn("svg", { width: left + wide + 60, height: bottom + 40, viewBox: `0 0 ${(left + wide + 60).toFixed(1)} ${bottom + 40}`, role: "img", "aria-label": `${layer.label} by ${by.label.toLowerCase()}` },
+      ...ticks.flatMap((v) => [drawn("line", { x1: across(v), x2: across(v), y1: 0, y2: bottom, stroke: "var(--line)" }), text({ x: across(v), y: bottom + 14, "text-anchor": "middle" }, say(v))]),
+      text({ x: left + wide / 2, y: bottom + 32, "text-anchor": "middle" }, [layer.label, unitOf(layer)].filter((part, k) => part && (!k || part !== layer.label.toLowerCase())).join(", ")),
+      ...rows.map((row, i) => {
+        const y = tall * i + 4 + tall / 2;
+        const [a, b, middle, c, d] = row.at.map(across);
+        return drawn("g", {}, drawn("title", {}, `${nameIn(by, row.code)}: mean ${say(row.mean)}, median ${say(row.at[2])}, half between ${say(row.at[1])} and ${say(row.at[3])}, ${percent(row.some)} above 0`),
+          text({ x: left - 18, y: y + 4, "text-anchor": "end" }, short(nameIn(by, row.code))),
+          drawn("rect", { x: left - 13, y: y - 6, width: 6, height: 12, rx: 2, fill: by.colours[row.code] }),
+          drawn("line", { x1: a, x2: d, y1: y, y2: y, stroke: "var(--ink)" }),
+          drawn("rect", { x: b, y: y - 7, width: Math.max(c - b, 1), height: 14, fill: by.colours[row.code], stroke: "var(--ink)" }),
+          drawn("line", { x1: middle, x2: middle, y1: y - 7, y2: y + 7, stroke: "var(--ink)", "stroke-width": 2 }),
+          drawn("circle", { cx: across(row.mean), cy: y, r: 3, fill: "#fff", stroke: "#000" }));
+      }));
+  }
+  const classes = ["domain", "annotation"].map((key) => byKey.get(key)).filter((layer) => layer && layer.names[0] !== "none");
+  function byDomain() {
+    const layer = state.layer.kind === "value" ? state.layer : byKey.get("n_counts");
+    find("#by-domain").hidden = !classes.length || !layer;
+    if (find("#by-domain").hidden) return;
+    const by = byKey.get(find("#by").value || classes[0].key);
+    find("#by-title").textContent = `${layer.label} by ${by.label.toLowerCase()}: half of the spots in the box, nine of ten on the line, the mean as a dot`;
+    find("#by-domain .wide").replaceChildren(boxes(layer, by, "by_domain"));
+  }
+  find("#by").append(...classes.map((layer) => make("option", { value: layer.key }, layer.label)));
+  find("#by").parentElement.hidden = classes.length < 2;
+  find("#by").addEventListener("change", byDomain);
+  function qualityByDomain() {
+    find("#quality-by")?.replaceChildren(...["n_counts", "n_genes", "mt_share"].filter((key) => byKey.has(key) && classes[0] === domain).map((key) => {
+      const layer = byKey.get(key);
+      const save = find("#by-domain .save").cloneNode(true);
+      return make("figure", { "data-figure": `by_${key}`, "data-table": `by_${key}` },
+        make("figcaption", {}, make("span", {}, `${layer.label} by domain`), save),
+        make("div", { class: "wide", tabindex: 0, role: "group", "aria-label": `${layer.label} by domain` }, boxes(layer, domain, `by_${key}`)));
+    }));
+  }
+
+  // ---- names of domains ----
+  function showNames() {
+    naming.forEach((field) => { field.value = called.get(Number(field.dataset.naming)) ?? ""; });
+    legends();
+    report();
+    qualityByDomain();
+    if (find("#markers")) fillMarkers();
+  }
+  function keepNames() {
+    called.clear();
+    for (const field of naming) if (field.value.trim()) called.set(Number(field.dataset.naming), field.value.trim());
+    try {
+      localStorage.setItem(shelf, JSON.stringify([...called]));
+    } catch { /* then names last as long as the page */ }
+    showNames();
+  }
+  const nameRows = () => [["domain", "name"], ...[...called].sort(([a], [b]) => a - b).map(([code, name]) => [domain.names[code], name])];
+  naming.forEach((field) => field.addEventListener("change", keepNames));
+  find("#names-suggested")?.addEventListener("click", () => {
+    for (const field of naming) field.value ||= field.placeholder;
+    keepNames();
+  });
+  find("#names-save")?.addEventListener("click", () => saveTable(`${sample}_domain_names`, nameRows()));
+
   // ---- saving ----
   function spotRows(coordinates, names, shown, some) {
-    const extra = shown.filter((layer) => layer !== domain && layer.key !== "confidence");
-    const rows = [["spot", ...names, "domain", "confidence", ...extra.map((one) => one.label)]];
+    const extra = shown.flatMap((layer) => layer.parts ?? layer).filter((layer) => layer !== domain && !["confidence", "image"].includes(layer.key));
+    const rows = [["spot", ...names, "domain", "confidence", ...(called.size ? ["domain_name"] : []), ...extra.map((one) => one.label)]];
     const exact = (one, i) => { const v = numbers(one.data)[i]; return one.kind === "category" ? one.names[v] : Number.isNaN(v) ? null : Number(v.toPrecision(6)); };
     for (const i of some ?? Array(n).keys()) {
-      rows.push([spotName(i), ...coordinates.map((values) => Number(values[i].toPrecision(7))), exact(domain, i), exact(byKey.get("confidence"), i), ...extra.map((one) => exact(one, i))]);
+      rows.push([spotName(i), ...coordinates.map((values) => Number(values[i].toPrecision(7))), exact(domain, i), exact(byKey.get("confidence"), i), ...(called.size ? [called.get(codes[i])] : []), ...extra.map((one) => exact(one, i))]);
     }
     return rows;
   }
@@ -558,12 +709,16 @@
     base.marker = { ...base.marker, size: plot.data[0].marker.size * Math.min((size.width - 190) / live.width, (size.height - 60) / live.height) };
     const chosen = state.chosen && new Set(state.chosen);
     let traces;
-    if (layer.kind === "category") {
-      const codes = numbers(layer.data);
-      traces = layer.names.map((label, code) => {
-        const members = Array.from(codes.keys()).filter((i) => codes[i] === code);
+    if (layer.kind === "image") traces = [{ ...base, showlegend: false }];
+    else if (layer.kind === "blend") {
+      const hues = [["neither", 0, 0], [`${layer.parts[0].label} alone`, 1, 0], [`${layer.parts[1].label} alone`, 0, 1], ["both", 1, 1]];
+      traces = [{ ...base, showlegend: false }, ...hues.map(([name, a, b]) => ({ type: "scatter", mode: "markers", x: [null], y: [null], name: plain(name), marker: { color: mixed(a, b), size: 9 } }))];
+    } else if (layer.kind === "category") {
+      const of = numbers(layer.data);
+      traces = layer.names.map((_, code) => {
+        const members = Array.from(of.keys()).filter((i) => of[i] === code);
         return {
-          ...base, name: plain(label), x: members.map((i) => coordinates[0][i]), y: members.map((i) => coordinates[1][i]),
+          ...base, name: plain(nameIn(layer, code)), x: members.map((i) => coordinates[0][i]), y: members.map((i) => coordinates[1][i]),
           marker: { ...base.marker, color: layer.colours[code] },
           selectedpoints: chosen && members.flatMap((i, at) => (chosen.has(i) ? [at] : [])),
         };
@@ -579,7 +734,7 @@
       }];
     }
     const figure = {
-      ...layout(layer, tissue, live.xaxis.range), ...(tissue ? zoomOf(plot) : {}), ...size, showlegend: layer.kind === "category",
+      ...layout(layer, tissue, live.xaxis.range), ...(tissue ? zoomOf(plot) : {}), ...size, showlegend: ["category", "blend"].includes(layer.kind),
       title: { text: `${plain(sample)}: ${plain(layer.label)}`, x: 0.02, font: { size: 17 } }, margin: { l: 10, r: 10, t: 50, b: 10 },
       font: { family: "Helvetica, Arial, sans-serif", color: "#1b1f24" }, paper_bgcolor: "#ffffff", legend: { itemsizing: "constant", title: { text: plain(layer.label) } },
     };
@@ -595,11 +750,28 @@
     if (box.dataset.table === "markers") return saveTable(`${sample}_markers`, [MARKER_COLUMNS, ...listed()]);
     const figure = button.closest("figure");
     if (figure.dataset.figure in galleries) return saveGallery(figure.dataset.figure, as);
+    if (figure.dataset.figure === "dropped_map") return saveLost(as);
     if (as === "tsv") return saveTable(`${sample}_${figure.dataset.table}`, header.tables[figure.dataset.table]);
     const svg = find("svg", figure);
     return savePicture(`${sample}_${figure.dataset.figure}`, as, standalone(svg), svg.width.baseVal.value, svg.height.baseVal.value);
   });
 
+  find("#all").addEventListener("click", async (event) => {
+    event.target.disabled = true;
+    await saveTogether(sample, async () => {
+      for (const plot of [map, side]) await savePlot(plot, "svg");
+      saveTable(`${sample}_spots`, spotRows([x, y, ...embedding], ["x", "y", "PC1", "PC2"], layers, null));
+      for (const [name, rows] of Object.entries(header.tables)) saveTable(`${sample}_${name}`, rows);
+      if (header.markers.length) saveTable(`${sample}_markers`, [MARKER_COLUMNS, ...header.markers]);
+      if (called.size) saveTable(`${sample}_domain_names`, nameRows());
+      if (regions.size) saveTable(`${sample}_regions`, regionRows());
+      for (const figure of findAll("figure[data-figure]")) if (find("svg", figure)) saveFile(`${sample}_${figure.dataset.figure}.svg`, standalone(find("svg", figure)));
+      for (const name of Object.keys(galleries)) if (galleries[name].length) await saveGallery(name, "svg");
+      for (const name of ["methods", "command"]) if (find(`[data-copied=${name}]`)) saveFile(`${sample}_${name}.txt`, `${find(`[data-copied=${name}]`).textContent}\n`);
+      saveFile(`${sample}.bib`, header.bibtex);
+    });
+    event.target.disabled = false;
+  });
   find("#bibtex").addEventListener("click", () => saveFile(`${sample}.bib`, header.bibtex, "application/x-bibtex"));
   findAll("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
     const source = find(`[data-copied=${button.dataset.copy}]`);
@@ -621,7 +793,7 @@
     const rows = listed();
     const swatch = new Map(domain.names.map((name, k) => [name, domain.colours[k]]));
     find("#marker-table tbody").replaceChildren(...rows.slice(0, order.limit).map((row) => make("tr", {},
-      make("td", {}, make("span", { class: "swatch", style: `background:${swatch.get(row[0])}` }), ` ${row[0]}`),
+      make("td", {}, make("span", { class: "swatch", style: `background:${swatch.get(row[0])}` }), ` ${titleOf(domain.names.indexOf(row[0]))}`),
       make("td", {}, placeOf.has(row[1]) ? make("button", { type: "button", class: "link", "data-gene": row[1] }, row[1]) : row[1]),
       make("td", { class: "number" }, row[2] === null ? "–" : row[2].toFixed(2)),
       make("td", { class: "number" }, row[3] === null ? "–" : row[3].toFixed(2)),
@@ -644,7 +816,7 @@
   const waiting = new Map();
   const watcher = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => { if (isIntersecting) paintNow(target); }), { rootMargin: "300px" });
   function paintNow(canvas) {
-    if (waiting.has(canvas)) paint(canvas, 150, { x, y, width: diameter, microns: header.microns, colours: colours(waiting.get(canvas)) });
+    if (waiting.has(canvas)) paint(canvas, ...waiting.get(canvas)());
     waiting.delete(canvas);
     watcher.unobserve(canvas);
   }
@@ -657,6 +829,17 @@
     }
   });
   const galleries = { types: [], genes: [] };
+  /** From what to what all maps of a gallery are coloured; undefined: each in its own span. */
+  function spanOf(name) {
+    if (!find(`[data-common=${name}]`)?.checked) return undefined;
+    const all = galleries[name].map(({ layer }) => range(layer));
+    return { lo: Math.min(...all.map(({ lo }) => lo)), hi: Math.max(...all.map(({ hi }) => hi)) };
+  }
+  const tile = (name, { layer }) => ({ x, y, width: diameter, microns: header.microns, colours: colours(layer, spanOf(name)) });
+  function later(canvas, map) {
+    waiting.set(canvas, map);
+    watcher.observe(canvas);
+  }
   const top = (layer) => `${range(layer).hi < layer.data.hi ? "≥ " : ""}${say(range(layer).hi)}`;
   const mean = (layer) => { const values = numbers(layer.data).filter((v) => !Number.isNaN(v)); return values.reduce((a, b) => a + b, 0) / (values.length || 1); };
   for (const layer of layers) {
@@ -668,23 +851,37 @@
     if (row) galleries.genes.push({ layer: await layerOf(`gene:${row[1]}`), note: `domain ${name}, yellow ${top(await layerOf(`gene:${row[1]}`))}` });
   }
   for (const [name, maps] of Object.entries(galleries)) {
-    find(`[data-figure=${name}] .gallery`)?.append(...maps.map(({ layer, note }) => {
+    const canvases = [];
+    find(`[data-common=${name}]`)?.addEventListener("change", () => {
+      canvases.forEach((canvas, k) => { watcher.unobserve(canvas); later(canvas, () => [150, tile(name, maps[k])]); });
+      const span = spanOf(name);
+      find(`[data-scale=${name}]`).textContent = span ? `yellow is ${say(span.hi)} on all` : "";
+    });
+    find(`[data-figure=${name}] .gallery`)?.append(...maps.map((one) => {
+      const { layer, note } = one;
       const canvas = make("canvas", { width: 150, height: 166, "aria-hidden": "true" });
-      waiting.set(canvas, layer);
-      watcher.observe(canvas);
+      canvases.push(canvas);
+      later(canvas, () => [150, tile(name, one)]);
       return make("button", { type: "button", onclick: () => { show(layer); find("#tissue").scrollIntoView(); } }, canvas, make("span", {}, layer.label, make("small", {}, note)));
     }));
   }
   function saveGallery(name, as) {
     const maps = galleries[name];
     if (as === "tsv") return saveTable(`${sample}_${name}`, spotRows([x, y], ["x", "y"], maps.map(({ layer }) => layer), null));
-    return saveSheet(`${sample}_${name}`, as, maps.map(({ layer, note }) => ({ title: layer.label, note, x, y, width: diameter, microns: header.microns, colours: colours(layer) })));
+    return saveSheet(`${sample}_${name}`, as, maps.map((one) => ({ title: one.layer.label, note: one.note, ...tile(name, one) })));
   }
+  const lost = header.dropped;
+  const lostMap = lost && { x: numbers(lost.x), y: numbers(lost.y), width: diameter, microns: header.microns, colours: Array.from(numbers(lost.codes), (code) => lost.colours[code]) };
+  function saveLost(as) {
+    if (as !== "tsv") return saveSheet(`${sample}_dropped_map`, as, [{ title: "Dropped spots", note: lost.names.slice(1).join(", "), ...lostMap }]);
+    const of = numbers(lost.codes);
+    return saveTable(`${sample}_dropped_map`, [["x", "y", "what"], ...Array.from(of, (code, i) => [Number(lostMap.x[i].toPrecision(6)), Number(lostMap.y[i].toPrecision(6)), lost.names[code]])]);
+  }
+  if (lost) later(find("[data-figure=dropped_map] canvas"), () => [300, lostMap]);
 
   // ---- start ----
   find("#layer").value = first.key;
-  legends();
-  report();
+  showNames();
   const library = make("script");
   library.textContent = new TextDecoder().decode(await inflate(find("#library").textContent));
   document.head.append(library);
