@@ -16,7 +16,8 @@ def page(visit, cohort_report: Path):
 
 
 def test_failures_stand_first_with_their_reason(page):
-    assert page.locator("#failures tbody tr").all_inner_texts() == [f"S3\tcheck_slice\tc: no counts {EVIL}"]
+    (row,) = page.locator("#failures tbody tr").all_inner_texts()
+    assert row.startswith(f"S3\tcheck_slice\tc: no counts {EVIL}\tMend what the reason names")
     above = page.locator("#failures").bounding_box()["y"]
     assert above < page.locator("#slice-table").bounding_box()["y"]
 
@@ -42,18 +43,34 @@ def picture(page, slice_: int = 0) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), int)
 
 
-def test_tissues_are_drawn_in_common_colours(page):
+def test_slices_that_are_not_matched_share_neither_colours_nor_legend(page):
     page.locator("#tissues").scroll_into_view_if_needed()
     first = picture(page)
     blue = np.abs(first - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30
     width = blue.shape[1]
     assert blue[:, : width // 2].mean() > 0.6 > 0.1 > blue[:, width // 2 + 5 :].mean()
-    for other in ("type", "confidence"):
+    assert (np.abs(picture(page, 1) - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30).mean() < 0.01
+    assert page.locator("#legend .chip").count() == 0
+    below = page.locator(".tile .own")
+    assert [below.nth(i).inner_text().split() for i in (0, 1)] == [["1", "2", "3"]] * 2
+    swatches = page.eval_on_selector_all(".tile .own .swatch", "all => all.map((one) => one.style.background)")
+    assert len(set(swatches)) == 6
+    for other in ("confidence", "type"):
         page.select_option("#colour", other)
-        assert np.abs(picture(page) - first).mean() > 5
-    page.select_option("#colour", "domain")
+        assert np.abs(picture(page) - first).mean() > 5 and below.first.inner_text() == ""
+    before = picture(page)
     page.click("#legend .chip >> nth=1")
-    assert (np.abs(picture(page) - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30).mean() < 0.01
+    assert np.abs(picture(page) - before).mean() > 5
+
+
+def test_two_slices_are_chosen_and_drawn_side_by_side(page):
+    page.locator("#left-map").scroll_into_view_if_needed()
+    assert [page.input_value(f"#{side}") for side in ("left", "right")] == ["S2", "S1"]
+    assert page.get_attribute("#right-report", "href") == "../S1/report.html"
+    before = page.locator("#right-map").screenshot()
+    page.select_option("#right", "S2")
+    assert page.get_attribute("#right-report", "href") == "../S2/report.html"
+    assert page.locator("#right-map").screenshot() != before
 
 
 def test_tissues_are_saved_with_their_data(page):
@@ -68,7 +85,7 @@ def test_tissues_are_saved_with_their_data(page):
     rows = [line.split("\t") for line in save("tsv").decode().splitlines()]
     assert rows[0] == ["sample", "x", "y", "domain"]
     assert [[row[0] for row in rows].count(name) for name in ("S1", "S2")] == [100, 144]
-    assert {row[3] for row in rows[1:]} == {"1", "2", "3"}
+    assert {row[3] for row in rows[1:]} == {f"{name}: {domain}" for name in ("S1", "S2") for domain in (1, 2, 3)}
 
 
 def test_times_memory_scores_and_differences_are_shown_with_their_data(page):
@@ -101,8 +118,12 @@ def test_matched_domains_have_one_colour_and_differences_their_table(visit, matc
         shot = picture(page, slice_)
         blue = np.abs(shot - [0x3F, 0x90, 0xDA]).sum(axis=2) < 30
         assert blue[:, : blue.shape[1] // 2].mean() > 0.6 > 0.1 > blue[:, blue.shape[1] // 2 + 5 :].mean()
-    assert page.locator("#legend .chip").all_inner_texts() == ["1", "2", "3", "own 3"]
-    assert "matched" in page.inner_text("#tissues .note") and "own 3" in page.inner_text("#tissues .note")
+    assert page.locator("#legend .chip").all_inner_texts() == ["1", "2", "3"]
+    assert [text.strip() for text in page.locator(".tile .own").all_inner_texts()] == ["", "", "", "", "3"]
+    note = page.locator("#tissues .note").first.inner_text()
+    assert "matched" in note and "keeps its own number" in note
+    figure = page.locator("figure[data-view=effects]").first
+    assert "<b>case against control" in figure.inner_text() and figure.locator("svg circle").count() == 6 * 5 + 6
     rows = [row.split("\t") for row in page.locator("#matched tbody tr").all_inner_texts()]
     assert [cell.split(" ")[0] for cell in rows[0]] == ["M0", "1", "2", "3", "–"]
     assert [cell.split(" ")[0] for cell in rows[4]] == ["M4", "2", "1", "–", "3"]
@@ -157,8 +178,9 @@ def test_it_fits_the_screen(visit, cohort_report: Path, width: int):
     with page.expect_download() as download:
         page.click("figure[data-figure=domains_slice] [data-as=tsv]")
     rows = [line.split("\t") for line in Path(download.value.path()).read_text().splitlines()]
-    assert rows[0] == ["slice", "1", "2", "3"] and [row[0] for row in rows[1:]] == ["S2", "S1"]
-    assert all(abs(sum(map(float, row[1:])) - 1) < 1e-5 for row in rows[1:])
+    assert rows[0] == ["slice", *(f"{name}: {domain}" for name in ("S2", "S1") for domain in (1, 2, 3))]
+    assert [row[0] for row in rows[1:]] == ["S2", "S1"]
+    assert all(abs(sum(float(share or 0) for share in row[1:]) - 1) < 1e-5 for row in rows[1:])
 
 
 def test_slices_are_shown_though_their_comparison_failed(visit, uncompared_report: Path):

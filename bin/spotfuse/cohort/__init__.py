@@ -2,7 +2,7 @@
 
 from spotfuse.cohort._compare import compare
 from spotfuse.cohort._composition import composition
-from spotfuse.cohort._differences import DIFFERENCES, differences
+from spotfuse.cohort._differences import DIFFERENCES, differences, donor_values
 from spotfuse.cohort._differential_expression import DIFFERENTIAL_EXPRESSION, differential_expression
 from spotfuse.cohort._markers import RECURRING_MARKERS, recurring_markers
 from spotfuse.cohort._matched_domains import cohort_names, learned_together, match_domains, read_counts
@@ -28,6 +28,7 @@ __all__ = [
     "composition",
     "differences",
     "differential_expression",
+    "donor_values",
     "flatten",
     "join_mixing",
     "learned_together",

@@ -91,6 +91,35 @@ def differences(
     return whole.iloc[order].reset_index(drop=True)
 
 
+def donor_values(
+    sheet: Sequence[Row], composition: pd.DataFrame, matched: pd.DataFrame, settings: Settings = SETTINGS
+) -> pd.DataFrame:
+    """Give what `differences` compares of shares: the centred log-ratio of each donor.
+
+    Parameters
+    ----------
+    sheet, composition, matched, settings
+        As for `differences`.
+
+    Returns
+    -------
+    DataFrame: ``kind``, ``name``, ``column``, ``level``, ``donor``, ``value``.
+    """
+    parts = []
+    for kind in ("domain", "cell_type"):
+        table = _shares(composition[composition["kind"] == kind], matched if kind == "domain" else None)
+        of = sheet_metadata(sheet, list(table.index))
+        for column in compared_columns(of):
+            level = of[column].dropna()
+            values = _log_ratios(table, level, settings.pseudo_share)
+            sides = [level.rename("level")[values.index], donors(of).rename("donor")[values.index]]
+            means = values.groupby(sides).mean().reset_index()
+            long = means.melt(["level", "donor"], var_name="name", value_name="value")
+            parts.append(long.assign(kind=kind, column=column))
+    columns = ["kind", "name", "column", "level", "donor", "value"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
 def _shares(part: pd.DataFrame, matched: pd.DataFrame | None) -> pd.DataFrame:
     """Give the shares that can be compared: slices × names."""
     if matched is not None:

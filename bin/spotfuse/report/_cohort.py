@@ -1,7 +1,9 @@
 """The report of all slices of a run."""
 
+import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import anndata as ad
@@ -22,6 +24,7 @@ from spotfuse.report._page import VIRIDIS, Pack, duration, grouped, render
 POINTS = 1_000_000  # of all thumbnails together
 MOST_POINTS, LEAST_POINTS = 6_000, 500  # of one thumbnail
 NUMBERED = 40  # rows; a longer table of shares has no numbers in its cells
+MOST_COMPARISONS, MOST_EFFECTS = 12, 20  # drawn, and rows of each
 MOST_DIFFERENCES, MOST_SAVED = 100, 2_000  # rows of them on the page, and in the table that it saves
 ACCENT = "var(--accent)"
 
@@ -75,17 +78,26 @@ def of_cohort(
     of_shares = differences["kind"].isin(["domain", "cell_type"])
     facts = {row["sample"]: metadata(row) for row in sheet}
     done = [row["sample"] for row in sheet if row["sample"] in slices]
-    domains = sorted(_names(composition, "domain"), key=natural)
-    types = sorted(_names(composition, "cell_type"))
     called = cohort.cohort_names(matched)
+    composition, called = _owned(composition, called, done)
+    owned = {name for names in called.values() for name in names.values() if ": " in name}
+    domains = sorted(_names(composition, "domain") - owned, key=natural)
+    n_shared, shared = len(domains), domain_colours(domains)
+    domains += [name for name in dict.fromkeys(composition["name"]) if name in owned]
+    colours = dict(zip(domains, shared + _own_colours(n_shared, len(domains) - n_shared), strict=True))
+    types = sorted(_names(composition, "cell_type"))
+    matching = bool(n_shared and cohort.cohort_names(matched))
     pack = Pack()
     tables: dict[str, list[list[Any]]] = {}  # what the page offers as TSV
+    shown = [_thumbnail(slices[name], name, len(done), domains, types, pack, called.get(name, {})) for name in done]
     header = {
         "tables": tables,
-        "slices": [
-            _thumbnail(slices[name], name, len(done), domains, types, pack, called.get(name, {})) for name in done
+        "slices": shown,
+        "called": [
+            Counter(one["names"][name] for one in shown if name in one["names"]).most_common(1) for name in domains
         ],
-        "domains": [domains, domain_colours(domains)],
+        "domains": [domains, list(colours.values())],
+        "shared": n_shared,
         "types": [types, palette(len(types))],
         "scale": VIRIDIS,
     }
@@ -98,7 +110,7 @@ def of_cohort(
         "n_slices": len(facts),
         "n_done": len(done),
         "summary": _summary(list(facts), slices, failed, whole),
-        "failures": list(failures.itertuples(index=False, name=None)),
+        "failures": [(*row, _remedy(*row[1:])) for row in failures.itertuples(index=False, name=None)],
         "columns": [_COLUMNS[key][0] for key in columns],
         "extra": extra,
         "rows": [
@@ -110,13 +122,15 @@ def of_cohort(
             }
             for row in whole.to_dict("records")
         ],
-        "domain_colours": list(zip(domains, domain_colours(domains), strict=True)),
-        "domain_figures": _shares(composition, "domain", domains, facts if called else {}, done, tables),
-        "type_figures": _shares(composition, "cell_type", types, facts, done, tables),
+        "domain_colours": list(colours.items())[:n_shared],
+        "n_owned": len(owned),
+        "domain_figures": _shares(composition, "domain", colours, facts if matching else {}, done, tables),
+        "type_figures": _type_shares(sheet, composition, facts, done, tables),
         "agreement": _agreement(metrics, tables),
         "groups": _groups(tables_of["mixing"], tables),
         "matching": _matching_note(matched, list(tables_of["mixing"]["group"])),
-        "matched": _matched(matched, done, tables) if called else None,
+        "matched": _matched(matched, done, tables) if matching else None,
+        "effects": _effects(sheet, tables_of["composition"], matched, differences[of_shares], tables),
         "differences": _differences("differences", differences[of_shares], tables),
         "beside": _differences("neighbourhood_differences", differences[~of_shares], tables),
         "neighbours": _neighbours(tables_of["neighbourhoods"], tables),
@@ -127,6 +141,48 @@ def of_cohort(
         "parameters": flatten(parameters),
     }
     return render("cohort.html", "cohort.js", pack.text(header), **context)
+
+
+def _owned(
+    composition: pd.DataFrame, called: dict[str, dict[str, str]], done: list[str]
+) -> tuple[pd.DataFrame, dict[str, dict[str, str]]]:
+    """Call domains that are like none of another slice by their slice too: ``A: 3``; of a slice alone by number."""
+    domain = composition["kind"] == "domain"
+    of = composition[domain].astype({"sample": str, "name": str})
+    alone = ~of["sample"].isin(called) & (of["sample"].nunique() > 1)
+    own_names = {s: {name: f"own {name}" for name in part["name"]} for s, part in of[alone].groupby("sample")}
+    called = {**called, **own_names}
+    of.loc[alone, "name"] = "own " + of["name"]
+    told = {
+        sample: {
+            domain: f"{sample}: {name.removeprefix('own ')}" if name.startswith("own ") else name
+            for domain, name in names.items()
+        }
+        for sample, names in called.items()
+        if sample in done
+    }
+    own = of["name"].str.startswith("own ")
+    of.loc[own, "name"] = of["sample"] + ": " + of["name"].str.removeprefix("own ")
+    return pd.concat([of, composition[~domain]], ignore_index=True), told
+
+
+def _own_colours(n_shared: int, n: int) -> list[str]:
+    """Give colours that no shared domain has, over and over where they run out."""
+    free = palette(max(40, n_shared + 10))[n_shared:]
+    return [free[k % len(free)] for k in range(n)]
+
+
+def _remedy(step: str, reason: str) -> str:
+    """Say what to do about a failure."""
+    if "unexpected error" in reason or "defect in" in reason:
+        return "A defect of Spotfuse: run again with -resume --debug, and report what it shows."
+    if "killed" in reason or "memory" in reason:
+        return "Give it more memory (process.resourceLimits, or the executor's limits), then run again with -resume."
+    if step in ("compare_slices", "report_cohort"):
+        return "The slices' own reports are complete; mend what the reason names, then run again with -resume."
+    return (
+        "Mend what the reason names, in the file or in the sheet, then run again with -resume: other slices are kept."
+    )
 
 
 def _names(composition: pd.DataFrame, kind: str) -> set[str]:
@@ -147,7 +203,7 @@ def _thumbnail(
         spots = np.asarray(ad.io.read_elem(file["obs"][file["obs"].attrs["_index"]]), str)
         xy = np.asarray(file["obsm/spatial"][:, :2], float)
         note, libraries = file.get("uns/spotfuse", {}), file.get("uns/spatial", {})
-        told = {key: ad.io.read_elem(note[key]) for key in ("platform", "unit") if key in note}
+        told = {key: ad.io.read_elem(note[key]) for key in ("platform", "unit", "domain_names") if key in note}
         factors = {
             name: {"scalefactors": ad.io.read_elem(library["scalefactors"])}
             for name, library in libraries.items()
@@ -162,6 +218,9 @@ def _thumbnail(
         "x": pack.numbers(x),
         "y": pack.numbers(y),
         "microns": microns(told, factors, xy),
+        "names": {
+            called.get(domain, domain): name for domain, name in json.loads(told.get("domain_names", "{}")).items()
+        },
     }
     if (folder / "domains.tsv").exists():
         table = read_spots(folder / "domains.tsv").loc[spots]
@@ -217,12 +276,14 @@ def _summary(names: list[str], slices: Mapping[str, Path], failed: set[str], who
 def _shares(
     composition: pd.DataFrame,
     kind: str,
-    names: list[str],
+    colour_of: Mapping[str, str],
     facts: Mapping[str, Row],
     done: list[str],
     tables: dict[str, list[list[Any]]],
+    among: str = "",
 ) -> list[tuple[str, Any]]:
     """Draw the shares of each slice, and their means over the slices that share a value of the metadata."""
+    names = list(colour_of)
     part = composition[composition["kind"] == kind]
     if not len(part):
         return []
@@ -238,11 +299,12 @@ def _shares(
             )
     drawn = []
     for key, view in views.items():
+        said = f"{key}, {among}" if among else key
         rows = [str(name) for name in view.index]
-        shown, colours = names, domain_colours(names) if kind == "domain" else []
+        shown, colours = names, list(colour_of.values())
         if kind == "domain" and key != "slice":
             view, shown, colours = _own_joined(view, colours)
-        tables[f"{kind}s_{key}"] = [[key, *shown]] + [
+        tables[f"{kind}s_{said}"] = [[key, *shown]] + [
             [row, *(None if np.isnan(value) else round(value, 6) for value in values)]
             for row, values in zip(rows, view.to_numpy(float).tolist(), strict=True)
         ]
@@ -256,15 +318,36 @@ def _shares(
             if len(across) > len(down):
                 shares, down, across = shares.T, across, down
             numbered = len(down) <= NUMBERED
-            label = f"Mean proportion of each cell type by {key}"
+            label = f"Mean proportion of each cell type by {said}"
             figure = _figures.heat(shares, down, across, label, numbers=numbered)
-        drawn.append((key, figure))
+        drawn.append((said, figure))
+    return drawn
+
+
+def _type_shares(
+    sheet: Sequence[Row],
+    composition: pd.DataFrame,
+    facts: Mapping[str, Row],
+    done: list[str],
+    tables: dict[str, list[list[Any]]],
+) -> list[tuple[str, Any]]:
+    """Draw cell types by slice and by metadata, apart for slices whose references have other types."""
+    reference = {row["sample"]: PurePath(str(row.get("reference") or "")).name for row in sheet}
+    of_types: dict[tuple[str, ...], list[str]] = {}
+    for sample in done:
+        if known := _names(composition[composition["sample"] == sample], "cell_type"):
+            of_types.setdefault(tuple(sorted(known)), []).append(sample)
+    drawn = []
+    for types, samples in of_types.items():
+        among = ", ".join(dict.fromkeys(reference[sample] for sample in samples)) if len(of_types) > 1 else ""
+        some = composition[composition["sample"].isin(samples)]
+        drawn += _shares(some, "cell_type", dict.fromkeys(types, ""), facts, samples, tables, among)
     return drawn
 
 
 def _own_joined(view: pd.DataFrame, colours: list[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Take domains that are like none of another slice as one: their numbers mean nothing beyond their slice."""
-    kept = [(name, colour) for name, colour in zip(view, colours, strict=True) if not name.startswith("own ")]
+    kept = [(name, colour) for name, colour in zip(view, colours, strict=True) if ": " not in name]
     joined = view[[name for name, _ in kept]]
     if len(kept) < view.shape[1]:
         joined = joined.assign(own=view.drop(columns=joined.columns).sum(axis=1))
@@ -297,8 +380,8 @@ def _matching_note(matched: pd.DataFrame, groups: list[str]) -> str:
         text = "Slices were learned alone"
         if not n_sets:
             return (
-                text + ", and no domain of one expresses what a domain of another does: domain 1 is the largest domain "
-                "of its own slice, and equal numbers in two slices are not the same tissue."
+                text + ", and no domain of one expresses what a domain of another does: numbers and colours are each "
+                "slice’s own, told below its map, and equal numbers in two slices are not the same tissue."
             )
         text += "; "
     text += (
@@ -308,8 +391,8 @@ def _matching_note(matched: pd.DataFrame, groups: list[str]) -> str:
     )
     if matched["matched"].isna().any():
         text += (
-            "“own 3” is domain 3 of its slice, which is like no domain of another slice; own 3 of two slices is not "
-            "the same tissue. "
+            "A domain that is like none of another slice keeps its own number, told below its map, and a colour of its "
+            "own. "
         )
     return text + "In a slice’s own report domains keep their own numbers and colours."
 
@@ -376,6 +459,45 @@ def _differences(name: str, found: pd.DataFrame, tables: dict[str, list[list[Any
         sides = dict.fromkeys(f"{row.level} against {row.reference_level}" for row in few.itertuples())
         warning = f"Fewer than {FEWEST} donors or slices stand on a side of {', '.join(sides)}: too few to tell chance."
     return {"columns": list(found), "rows": rows[:MOST_DIFFERENCES], "n": len(found), "warning": warning}
+
+
+def _effects(
+    sheet: Sequence[Row],
+    composition: pd.DataFrame,
+    matched: pd.DataFrame,
+    found: pd.DataFrame,
+    tables: dict[str, list[list[Any]]],
+) -> list[tuple[str, Any]]:
+    """Draw how shares differ between two levels: effect, interval and donors, the smallest p first."""
+    if not len(found):
+        return []
+    values = cohort.donor_values(sheet, composition.astype({"sample": str}), matched)
+    drawn = []
+    comparisons = found.groupby(["column", "level", "reference_level"], sort=False)
+    for (column, level, reference), part in list(comparisons)[:MOST_COMPARISONS]:
+        part = part.head(MOST_EFFECTS)
+        names = [f"domain {row.name_}" if row.kind == "domain" else row.name_ for row in _rows(part)]
+        points, saved = [], []
+        for row in _rows(part):
+            of = values[(values["kind"] == row.kind) & (values["name"] == row.name_) & (values["column"] == column)]
+            sides = [of[of["level"].astype(str) == str(one)] for one in (level, reference)]
+            middle = sides[1]["value"].mean()
+            points.append(tuple((side["value"] - middle).tolist() for side in sides))
+            saved += [
+                [row.kind, row.name_, str(one.level), str(one.donor), round(one.value - middle, 6)]
+                for side in sides
+                for one in side.itertuples()
+            ]
+        key = f"{column}: {level} against {reference}"
+        tables[f"effects_{key}"] = [["kind", "name", "level", "donor", "log_ratio_from_reference"], *saved]
+        figures = [(row.effect, row.low, row.high) for row in _rows(part)]
+        title = "difference of the centred log-ratio, base e"
+        drawn.append((key, _figures.effects(names, figures, points, title, f"Differences of shares, {key}")))
+    return drawn
+
+
+def _rows(part: pd.DataFrame) -> list[Any]:
+    return list(part.rename(columns={"name": "name_"}).itertuples(index=False))
 
 
 def _neighbours(

@@ -22,26 +22,49 @@
   const watcher = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => {
     if (isIntersecting) { seen.add(target); draw(target, tiles.get(target)); } else seen.delete(target);
   }), { rootMargin: "400px" });
-  const repaint = () => seen.forEach((canvas) => draw(canvas, tiles.get(canvas)));
+  const bySample = new Map(slices.map((slice) => [slice.sample, slice]));
+  /** The domains of a slice that no other has, with their numbers in it. */
+  function owned(slice) {
+    const codes = state.by === "domain" && slice.domain ? [...new Set(numbers(slice.domain))].filter((code) => code >= header.shared).sort((a, b) => a - b) : [];
+    return codes.map((code) => make("span", { class: "ink" }, make("span", { class: "swatch", style: `background:${header.domains[1][code]}` }), ` ${header.domains[0][code].slice(slice.sample.length + 2)}${header.called[code].length ? `: ${header.called[code][0][0]}` : ""}`));
+  }
+  function drawPair() {
+    for (const side of find("#left") ? ["left", "right"] : []) {
+      const slice = bySample.get(find(`#${side}`).value);
+      const canvas = find(`#${side}-map`);
+      const width = Math.min(canvas.parentElement.clientWidth - 24, 560);
+      canvas.style.width = `${width}px`;
+      paint(canvas, width, mapOf(slice, getComputedStyle(document.documentElement).getPropertyValue("--line").trim()));
+      find(`#${side}-own`).replaceChildren(...owned(slice));
+      find(`#${side}-report`).href = `../${encodeURIComponent(slice.sample)}/report.html`;
+    }
+  }
+  function repaint() {
+    seen.forEach((canvas) => draw(canvas, tiles.get(canvas)));
+    drawPair();
+  }
   addEventListener("beforeprint", () => tiles.forEach((slice, canvas) => draw(canvas, slice)));
   addEventListener("resize", repaint);
   document.addEventListener("theme", repaint);
   function legend() {
     const box = find("#legend");
     if (state.by === "confidence") {
+      findAll(".tile .own").forEach((one) => one.replaceChildren());
       box.replaceChildren(make("div", { class: "ramp" }, "0", make("i", { style: `background:linear-gradient(to right,${header.scale.join(",")})` }), "1"));
       return;
     }
-    box.replaceChildren(make("div", { class: "chips", role: "group", "aria-label": "Show one alone" }, ...names[state.by][0].map((name, code) => make("button", {
+    findAll(".tile .own").forEach((one, i) => one.replaceChildren(...owned(slices[i])));
+    const common = state.by === "domain" ? names.domain[0].slice(0, header.shared) : names[state.by][0];
+    box.replaceChildren(make("div", { class: "chips", role: "group", "aria-label": "Show one alone" }, ...common.map((name, code) => make("button", {
       type: "button", class: "chip", "aria-pressed": String(state.only === code),
       onclick: () => { state.only = state.only === code ? null : code; legend(); repaint(); findAll("#legend .chip")[code].focus(); },
-    }, make("span", { class: "swatch", style: `background:${names[state.by][1][code]}` }), name))));
+    }, make("span", { class: "swatch", style: `background:${names[state.by][1][code]}` }), state.by === "domain" && header.called[code].length ? `${name}: ${header.called[code][0][0]}` : name))));
   }
   if (slices.length) {
     for (const slice of slices) {
       const canvas = make("canvas", { width: 190, height: 206, role: "img", "aria-label": `Map of ${slice.sample}` });
       tiles.set(canvas, slice);
-      find("#gallery").append(make("a", { class: "tile", href: `../${encodeURIComponent(slice.sample)}/report.html` }, canvas, make("span", {}, slice.sample)));
+      find("#gallery").append(make("a", { class: "tile", href: `../${encodeURIComponent(slice.sample)}/report.html` }, canvas, make("span", {}, slice.sample), make("span", { class: "own" })));
       watcher.observe(canvas);
     }
     find("#colour").addEventListener("change", (event) => { Object.assign(state, { by: event.target.value, only: null }); legend(); repaint(); });
@@ -50,6 +73,11 @@
       repaint();
     };
     find("#size").addEventListener("input", resize);
+    for (const [at, side] of find("#left") ? ["left", "right"].entries() : []) {
+      find(`#${side}`).append(...slices.map((slice) => make("option", { value: slice.sample }, slice.sample)));
+      find(`#${side}`).selectedIndex = at;
+      find(`#${side}`).addEventListener("change", drawPair);
+    }
     find("#size").value = slices.length > 12 ? 10 : 16;
     resize();
     legend();
