@@ -34,7 +34,7 @@ workflow SPOTFUSE {
     main:
     // a slice is known by its name, and from its check on by its size too, which says what memory its steps ask for
     slices = channel.fromList(sheet.values().toList())              // [id: 'A', source: [...], ...]
-    CHECK_SLICE(slices.map { row -> [[id: row.id]] + row.source + [row.n_domains] + row.truth })
+    CHECK_SLICE(slices.map { row -> [[id: row.id]] + row.source + [row.n_domains] + row.truth + [row.names] })
     checked = CHECK_SLICE.out.check                                 // [[id: 'A'], check.json]
         .map { meta, check -> [meta + Run.sizeOf(check)] + sheet[meta.id].source }
     PREPARE_SLICE(checked)                                          // [[id: 'A', n_counts: 2396581], A.h5ad, ...]

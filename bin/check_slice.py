@@ -19,11 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--annotation", help="known domains: a column of the slice, or a table (.tsv, .csv, .txt, .gz)")
     parser.add_argument("--proportions", type=Path, help="table of known proportions")
+    parser.add_argument("--domain-names", type=Path, help="table of domain and name")
 
 
 def main(args: argparse.Namespace) -> None:
     """Write check.json."""
-    from spotfuse.pipeline import check
+    from spotfuse import io
+    from spotfuse.pipeline import check, provenance
 
     adata = check.slice_and_truth(
         args.data,
@@ -33,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
         cell_type_key=args.cell_type_key,
         annotation=args.annotation,
         proportions=args.proportions,
+        domain_names=args.domain_names,
     )
     note = adata.uns["spotfuse"]
     found = {
@@ -42,6 +45,13 @@ def main(args: argparse.Namespace) -> None:
         "n_genes": adata.n_vars,
         "n_counts": int(adata.X.nnz),  # not zero: what memory grows with
         "notes": note["notes"],
+        "inputs": {
+            name: provenance.digest(Path(path))
+            for name, path in vars(args).items()
+            if path
+            and name in ("data", "annotation", "proportions", "domain_names")
+            and (name != "annotation" or io.is_table(path))
+        },
     }
     Path("check.json").write_text(json.dumps(found, indent=2) + "\n")
 

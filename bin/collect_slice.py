@@ -14,15 +14,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--meta", required=True, type=Path, help="the slice's row of the sample sheet, JSON")
     parser.add_argument("--params", required=True, type=Path, help="the run's parameters, JSON")
     parser.add_argument("--annotation", help="known domains: a column of the slice, or a table (.tsv, .csv, .txt, .gz)")
+    parser.add_argument("--domain-names", type=Path, help="table of domain and name")
+    parser.add_argument("--image", help="container that the step runs in, for provenance.json")
 
 
 def main(args: argparse.Namespace) -> None:
     """Write a folder named as the sample."""
-    from spotfuse.pipeline import slice_folder
+    from spotfuse.pipeline import domain_names, provenance, slice_folder
 
     meta, parameters = (json.loads(path.read_text()) for path in (args.meta, args.params))
-    adata, figures = slice_folder.assemble(args.parts, meta, parameters, args.annotation)
+    names = domain_names.read(args.domain_names) if args.domain_names else {}
+    adata, figures = slice_folder.assemble(args.parts, meta, parameters, args.annotation, names)
     slice_folder.write(args.parts, Path(args.sample), adata, figures)
+    told = provenance.of_slice(args.parts, meta, parameters, args.image)
+    (Path(args.sample) / "provenance.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Run {
             def inputs = [
                 source: [row.data, digest(row.data), row.reading],
                 truth: [row.annotation, row.column, row.proportions],
-                told: [JsonOutput.toJson(row.given), row.annotation, row.column],
+                told: [JsonOutput.toJson(row.given), row.annotation, row.column, row.names],
             ]
             [row.id, row + inputs + [reference: reference]]
         }

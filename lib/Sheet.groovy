@@ -132,7 +132,7 @@ class Sheet {
             sample: cells.sample?.toString(), data: cells.data, group: cells.group?.toString(),
             n_domains: n_domains.isInteger() ? n_domains.toInteger() : n_domains,
             reference: cells.reference, cell_type_key: key, annotation: cells.annotation,
-            proportions: cells.proportions, platform: cells.platform ?: 'auto',
+            proportions: cells.proportions, domain_names: cells.domain_names, platform: cells.platform ?: 'auto',
             section: cells.section, layer: cells.layer, spatial_key: cells.spatial_key, symbol_column: cells.symbol_column,
         ] + cells.findAll { name, _value -> !rules[name] } + (z == null ? [:] : [z: z])
         [
@@ -148,6 +148,7 @@ class Sheet {
             annotation: annotated && isPath('annotation', cells.annotation) ? resolve(cells.annotation) : [],
             column: annotated && !isPath('annotation', cells.annotation) ? cells.annotation.toString() : '',
             proportions: cells.proportions == null ? [] : resolve(cells.proportions),
+            names: cells.domain_names == null ? [] : resolve(cells.domain_names),
             given: given,
         ]
     }

@@ -4,7 +4,7 @@ process CHECK_SLICE {
     ext sources: Sources.digest('check_slice')
 
     input:
-    tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*')
+    tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*'), path(names, stageAs: 'names/*')
 
     output:
     tuple val(meta), path('check.json')                 , emit: check, optional: true
@@ -12,7 +12,7 @@ process CHECK_SLICE {
 
     script:
     def truth = annotation || column ? "--annotation=${annotation ?: Shell.quote(column)}" : ''
-    def known = proportions ? "--proportions=${proportions}" : ''
+    def known = (proportions ? "--proportions=${proportions} " : '') + (names ? "--domain-names=${names}" : '')
     """
     # ${task.ext.sources}
     check_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.check_slice.status.json \\

@@ -4,7 +4,7 @@ process COLLECT_SLICE {
     ext sources: Sources.digest('collect_slice'), n_counts: { meta.n_counts }
 
     input:
-    tuple val(meta), path(parts, stageAs: '_parts/*'), val(row), path(annotation, stageAs: '_annotation/*'), val(column)
+    tuple val(meta), path(parts, stageAs: '_parts/*'), val(row), path(annotation, stageAs: '_annotation/*'), val(column), path(names, stageAs: '_names/*')
     val parameters
 
     output:
@@ -14,6 +14,8 @@ process COLLECT_SLICE {
 
     script:
     def truth = annotation || column ? "--annotation=${annotation ?: Shell.quote(column)}" : ''
+    def named = names ? "--domain-names=${names}" : ''
+    def image = workflow.containerEngine ? "--image=${Shell.quote(task.container)}" : ''
     """
     # ${task.ext.sources}
     cat > _meta.json <<'JSON'
@@ -23,7 +25,7 @@ process COLLECT_SLICE {
     ${parameters}
     JSON
     collect_slice.py --sample=${meta.id} --threads=${task.cpus} --status=${meta.id}.collect_slice.status.json \\
-        --parts=_parts --meta=_meta.json --params=_params.json ${truth} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
+        --parts=_parts --meta=_meta.json --params=_params.json ${truth} ${named} ${image} ${task.ext.args ?: ''} ${task.ext.args2 ?: ''}
     # the folder is for the reports, its files are published one by one: as a folder they would be in the report's way
     [ ! -d ${meta.id} ] || { mkdir _slice && cp -rl ${meta.id} _slice/ 2>/dev/null || cp -r ${meta.id} _slice/ ; } # no links on some file systems
     """

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 # obs
-DOMAIN, CONFIDENCE = "domain", "domain_confidence"
+DOMAIN, CONFIDENCE, DOMAIN_NAME = "domain", "domain_confidence", "domain_name"
 ORDER = "neutral_order"  # the place of each spot in the order in which all is computed
 # var
 HIGHLY_VARIABLE = "highly_variable"

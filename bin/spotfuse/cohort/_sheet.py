@@ -9,7 +9,7 @@ Row = Mapping[str, Any]
 SHEET = (
     *("sample", "data", "group", "z", "n_domains"),
     *("reference", "cell_type_key", "annotation", "proportions", "platform"),
-    *("section", "layer", "spatial_key", "symbol_column"),
+    *("domain_names", "section", "layer", "spatial_key", "symbol_column"),
 )
 _INPUTS = frozenset(SHEET) - {"group", "z"}
 

@@ -12,6 +12,7 @@ from spotfuse import io, metrics, preparation
 from spotfuse._core import naming
 from spotfuse._core.errors import InputError, MachineError
 from spotfuse._core.notes import Notes
+from spotfuse.pipeline import domain_names as names
 
 _LEAST_SPOTS = 3
 
@@ -24,6 +25,7 @@ def slice_and_truth(
     cell_type_key: str = "cell_type",
     annotation: str | None = None,
     proportions: Path | None = None,
+    domain_names: Path | None = None,
     **choice: Any,
 ) -> AnnData:
     """Open a slice and everything that comes with it.
@@ -40,6 +42,8 @@ def slice_and_truth(
         Known domains, as for `spotfuse.io.read_annotation`.
     proportions
         Table of known proportions.
+    domain_names
+        Table of domain and name.
 
     Returns
     -------
@@ -69,6 +73,9 @@ def slice_and_truth(
     if proportions is not None:
         with _collected(problems):
             _check_proportions(proportions, adata, types)
+    if domain_names is not None:
+        with _collected(problems):
+            names.read(domain_names)
     if problems or adata is None:
         raise InputError("; ".join(problems))
     return adata

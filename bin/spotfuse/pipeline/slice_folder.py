@@ -20,7 +20,11 @@ _SPOT = {"visium": 0.55, "st": 0.5}  # width of a spot beside the distance to th
 
 
 def assemble(
-    parts: Path, meta: dict[str, Any], parameters: dict[str, Any], annotation: str | None = None
+    parts: Path,
+    meta: dict[str, Any],
+    parameters: dict[str, Any],
+    annotation: str | None = None,
+    domain_names: dict[str, str] | None = None,
 ) -> tuple[AnnData, dict[str, Any]]:
     """Join whatever parts of a slice exist.
 
@@ -34,13 +38,16 @@ def assemble(
         The run's parameters.
     annotation
         Known domains, as for `spotfuse.io.read_annotation`.
+    domain_names
+        What domains are called, by their number.
 
     Returns
     -------
     adata
         The slice's kept spots in the input's order: ``obs`` with ``domain``, ``domain_confidence`` and, where domains
-        are known, ``annotation`` (columns of these names in the input become ``input_…``); ``obsm`` with
-        ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (a DataFrame, its
+        are known or have names, ``annotation`` and ``domain_name`` (columns of these names in the input become
+        ``input_…``); ``obsm`` with ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and
+        ``proportions`` (a DataFrame, its
         columns also in ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in
         ``uns['spotfuse']``; and what scanpy and squidpy look for: ``layers['logcounts']``, ``uns['spatial']`` with the
         sample's name, ``uns['domain_colors']`` and ``['annotation_colors']``, ``uns['rank_genes_groups']``.
@@ -52,7 +59,8 @@ def assemble(
     known = _known(adata, annotation) if annotation else None
     del adata.obs["input_row"]
     # the slice's own columns of these names, an annotation perhaps, make room
-    ours = [keys.DOMAIN, keys.CONFIDENCE] + (["annotation"] if known is not None else [])
+    ours = [keys.DOMAIN, keys.CONFIDENCE, *(["annotation"] if known is not None else [])]
+    ours += [keys.DOMAIN_NAME] if domain_names else []
     adata.obs = tables.make_room(adata.obs, ours)
     if known is not None:
         adata.obs["annotation"] = known
@@ -75,6 +83,12 @@ def assemble(
         names = [str(domain) for domain in range(1, found.max() + 1)]
         adata.obs[keys.DOMAIN] = pd.Categorical(found.astype(str), categories=names)
         adata.obs[keys.CONFIDENCE] = domains["confidence"].astype(np.float32)
+        if domain_names:
+            called = [domain_names.get(name, name) for name in names]
+            note["domain_names"] = json.dumps({name: domain_names[name] for name in names if name in domain_names})
+            adata.obs[keys.DOMAIN_NAME] = pd.Categorical(
+                [called[domain - 1] for domain in found], categories=list(dict.fromkeys(called))
+            )
     if (parts / "embedding.npz").exists():
         adata.obsm[keys.X_SPOTFUSE] = _aligned(parts / "embedding.npz", "embedding", adata)
         adata.obsm[keys.ATTENTION] = _aligned(parts / "embedding.npz", "attention", adata)
@@ -179,6 +193,31 @@ def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) ->
     for name in RESULTS:
         if (parts / name).exists():
             shutil.copyfile(parts / name, folder / name)
+    if keys.DOMAIN_NAME in adata.obs:
+        domains = tables.read_spots(folder / "domains.tsv")
+        named = domains.assign(name=adata.obs[keys.DOMAIN_NAME].astype(str)[domains.index])
+        tables.write(named, folder / "domains.tsv", index="spot")
+    _for_viewers(adata, folder)
+
+
+def _for_viewers(adata: AnnData, folder: Path) -> None:
+    """Write domains and leading cell types as Loupe Browser and Xenium Explorer import them."""
+    obs, platform = adata.obs, adata.uns[keys.NOTE].get("platform")
+    if keys.DOMAIN not in obs:
+        return
+    domain = "domain " + obs[keys.DOMAIN].astype(str)
+    if keys.DOMAIN_NAME in obs:
+        name = obs[keys.DOMAIN_NAME].astype(str)
+        domain = domain.where(obs[keys.DOMAIN].astype(str) == name, domain + ": " + name)
+    if platform in ("visium", "visium_hd", "visium_hd_cells"):
+        categories = {"Barcode": adata.obs_names, "Spotfuse domain": domain.to_numpy()}
+        if keys.PROPORTIONS in adata.obsm:
+            shares = keys.proportions_of(adata)
+            categories["Spotfuse cell type"] = shares.fillna(0).idxmax(axis=1).where(shares.notna().all(axis=1), "")
+        pd.DataFrame(categories).to_csv(folder / "domains_loupe.csv", index=False, lineterminator="\n")
+    if platform == "xenium":
+        groups = pd.DataFrame({"cell_id": adata.obs_names, "group": domain.to_numpy()})
+        groups.to_csv(folder / "domains_xenium_explorer.csv", index=False, lineterminator="\n")
 
 
 def _known(adata: AnnData, annotation: str) -> pd.Series | None:

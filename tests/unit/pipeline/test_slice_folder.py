@@ -187,3 +187,36 @@ def test_an_image_stands_under_the_sample_s_name(parts: Path, root: Path) -> Non
     spatial = anndata.read_h5ad(collect(parts, root) / "S.h5ad").uns["spatial"]
     assert list(spatial) == ["S"] and spatial["S"]["scalefactors"]["spot_diameter_fullres"] == 7
     np.testing.assert_array_equal(spatial["S"]["images"]["hires"], image)
+
+
+def test_domains_have_the_names_that_were_given(parts: Path, root: Path) -> None:
+    (parts.parent / "names.tsv").write_text("domain\tname\n1\tL2/3, ENC1\n2\t\n9\tno such\n")
+    folder = collect(parts, root, "--domain-names", "names.tsv")
+    adata = anndata.read_h5ad(folder / "S.h5ad")
+    assert list(adata.obs["domain_name"]) == ["L2/3, ENC1", "2", "L2/3, ENC1", "3"]
+    assert json.loads(adata.uns["spotfuse"]["domain_names"]) == {"1": "L2/3, ENC1"}
+    assert list(tables.read_spots(folder / "domains.tsv")["name"]) == list(adata.obs["domain_name"])
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "first"),
+    [
+        ("visium", "domains_loupe.csv", "Barcode,Spotfuse domain,Spotfuse cell type\nc,domain 1,eL2/3"),
+        ("xenium", "domains_xenium_explorer.csv", "cell_id,group\nc,domain 1"),
+    ],
+)
+def test_viewers_of_a_platform_import_domains(parts: Path, root: Path, platform: str, name: str, first: str) -> None:
+    adata = anndata.read_h5ad(parts / "prepared.h5ad")
+    adata.uns["spotfuse"]["platform"] = platform
+    io.write(adata, parts / "prepared.h5ad")
+    folder = collect(parts, root)
+    assert [path.name for path in folder.glob("*.csv")] == [name]
+    assert (folder / name).read_text().startswith(first)
+
+
+def test_provenance_tells_inputs_parameters_and_versions(parts: Path, root: Path) -> None:
+    (parts / "check.json").write_text(json.dumps({"inputs": {"data": {"bytes": 3, "sha256": "ab"}}}))
+    told = json.loads((collect(parts, root, "--image", "spotfuse/core:1") / "provenance.json").read_text())
+    assert told["image"] == "spotfuse/core:1" and told["inputs"]["data"]["sha256"] == "ab"
+    assert told["parameters"]["seed"] == 3 and told["sheet"]["donor/age"] == "<b>7</b>"
+    assert told["steps"]["train"]["versions"]["torch"] == "2.9"
