@@ -67,6 +67,7 @@ lint:
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	tools/strict
 
 # pins that have a newer release; the CUDA libraries are those torch asks for, and rpy2 3.6 needs a newer R than Debian 12 has
 outdated: setup

@@ -5,7 +5,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
@@ -185,37 +184,6 @@ def test_platforms_are_those_that_are_read() -> None:
 
     sheet = json.loads((ROOT / "assets/schema_input.json").read_text())
     assert set(sheet["items"]["properties"]["platform"]["enum"]) == set(_kinds.PLATFORMS)
-
-
-def test_strict_syntax(tmp_path: Path) -> None:
-    """The parser of Nextflow 25.04, which is on Maven Central apart from its Nextflow, has nothing to say."""
-    cache = Path(os.environ.get("SPOTFUSE_CACHE", Path.home() / ".cache/spotfuse"))
-    jars = cache / "nf-lang-25.04.0"
-    if not jars.is_dir():
-        if not shutil.which("mvn"):
-            pytest.skip("the strict parser is not here, nor Maven to fetch it")
-        (tmp_path / "pom.xml").write_text(
-            "<project><modelVersion>4.0.0</modelVersion><groupId>spotfuse</groupId><artifactId>strict</artifactId>"
-            "<version>1</version><dependencies><dependency><groupId>io.nextflow</groupId>"
-            "<artifactId>nf-lang</artifactId><version>25.04.0</version></dependency></dependencies></project>"
-        )
-        fetch = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={tmp_path / 'jars'}"]
-        if subprocess.run(fetch, cwd=tmp_path, check=False).returncode:
-            pytest.skip("the strict parser cannot be fetched here")
-        shutil.move(tmp_path / "jars", jars)
-    nextflow = next(cache.glob("nextflow-24*/lib"), None)
-    if nextflow is None:
-        pytest.skip("tools/nextflow uses another Nextflow, whose classes the parser cannot look up")
-    files = [
-        *map(str, WIRING),
-        "nextflow.config",
-        *map(str, MODULES),
-        *map(str, sorted((ROOT / "conf").glob("*.config"))),
-    ]
-    classes = f"{jars}/*:{nextflow}/*:{ROOT / 'lib'}"
-    command = ["java", "-cp", classes, "groovy.ui.GroovyMain", ROOT / "tests/pipeline/strict.groovy", *files]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{len(files)} files\n", "")
 
 
 def test_steps_are_the_same_for_all_threads() -> None:
