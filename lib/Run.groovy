@@ -8,6 +8,8 @@ import nextflow.file.FileHelper
 /** A run's beginning and end: everything that is not a step. */
 class Run {
 
+    private static final int PATIENCE = 10_000 // milliseconds
+
     private final Map params
     private final Object workflow
     private final Parameters parameters
@@ -15,6 +17,7 @@ class Run {
     private Cache cache
     private Published published
     private Collection<String> samples
+    private String table = ''
     /** What all tasks' notes say. */
     private final List<Map> notes = [].asSynchronized()
 
@@ -103,6 +106,12 @@ class Run {
         published.add([files].flatten())
     }
 
+    /** Show the closing table. */
+    void closes(String table) {
+        this.table = table
+        println(table)
+    }
+
     /** Say where the report is; a step may have refused a slice and ended well, so look whether all slices did. */
     void finish() {
         if (workflow.preview || nextflow.Global.session.aborted) {
@@ -125,7 +134,11 @@ class Run {
             Files.createDirectories(cohort)
             failures.setText(table(rows), 'UTF-8')
         }
-        if (failures.readLines().size() > 1) {
+        def failed = failures.readLines().size() > 1
+        if (params.hook_url) {
+            post(workflow.success && !failed ? 'all slices are done' : "not all slices are done: ${failures.toUriString()}")
+        }
+        if (failed) {
             println("failures: ${failures.toUriString()}")
             if (workflow.success) {
                 nextflow.Global.session.abort() // the exit status becomes 1
@@ -133,11 +146,27 @@ class Run {
         }
     }
 
+    /** Tell a chat how the run went, as the webhooks of Slack, Mattermost and Teams take it; a run does not fail by it. */
+    private void post(String said) {
+        def text = "spotfuse ${workflow.manifest.version}, ${workflow.runName}: ${said}\n${table}".toString()
+        try {
+            def connection = new URI(params.hook_url.toString()).toURL().openConnection()
+            connection.setRequestProperty('Content-Type', 'application/json')
+            connection.setConnectTimeout(PATIENCE)
+            connection.setReadTimeout(PATIENCE)
+            connection.setDoOutput(true)
+            connection.outputStream.withWriter('UTF-8') { writer -> writer << JsonOutput.toJson([text: text]) }
+            connection.inputStream.close()
+        } catch (IOException error) {
+            println("--hook_url was not told: ${error.message}")
+        }
+    }
+
     /** The software that each step used. */
     private String versions() {
         def steps = new TreeMap().withDefault { new TreeMap() }
         notes.each { note -> steps[note.step] += note.versions }
-        steps.workflow = [spotfuse: nextflow.Global.session.manifest.version, nextflow: nextflow.BuildInfo.version]
+        steps.workflow = [spotfuse: workflow.manifest.version, nextflow: workflow.nextflow.version]
         steps.collect { step, versions ->
             "${step}:\n" + versions.collect { name, version -> "    ${name}: ${version}\n" }.join('')
         }.join('')

@@ -35,7 +35,7 @@ process REPORT_COHORT {
     """
     mkdir cohort
     touch cohort/metrics.tsv cohort/report.html
-    cat > cohort/failures.tsv <<'TSV'
+    tee cohort/failures.tsv <<'TSV'
     ${Stub.failures(notes)}
     TSV
     ${Stub.note('cohort', 'report_cohort')}

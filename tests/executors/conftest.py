@@ -121,27 +121,37 @@ class Scratch:
         nextflow = [str(self.repo / "tools/nextflow"), "-q", "run", str(self.repo), "-profile", profile]
         return [*nextflow, "-c", str(config), "--outdir", "results", *OPTIONS, *options]
 
-    def start(self, folder: Path, command: list[str], user: int = 0) -> "subprocess.Popen[str]":
+    def start(
+        self, folder: Path, command: list[str], user: int = 0, environment: dict[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
         """Start a run; user: 0, or one who is in the group that may use Docker."""
         if user:
             group = (Path("/var/run/docker.sock")).stat().st_gid
             command = ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={group}", *command]
         command = ["env", "--default-signal=INT", *command]  # a shell's background jobs ignore it, and so would Java
         log = folder / f"log{len(list(folder.glob('log*')))}"
-        environment = os.environ | self.environment() | {"HOME": str(folder), "NXF_HOME": str(folder / ".home")}
+        own = {"HOME": str(folder), "NXF_HOME": str(folder / ".home")} | (environment or {})
+        whole = os.environ | self.environment() | own
         with log.open("w") as output:
-            return subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
-            )
+            return subprocess.Popen(command, cwd=folder, env=whole, stdout=output, stderr=subprocess.STDOUT, text=True)
 
     def end(self, folder: Path, process: "subprocess.Popen[str]") -> Run:
         """Wait for the run that was started last."""
         return Run(folder, process.wait(timeout=2400), max(folder.glob("log*")).read_text())
 
-    def run(self, name: str, profile: str, *options: str, settings: str = "", user: int = 0) -> Run:
+    def run(
+        self,
+        name: str,
+        profile: str,
+        *options: str,
+        settings: str = "",
+        user: int = 0,
+        environment: dict[str, str] | None = None,
+    ) -> Run:
         """Run the pipeline to its end."""
         folder = self.place(name, user)
-        return self.end(folder, self.start(folder, self.command(folder, profile, *options, settings=settings), user))
+        command = self.command(folder, profile, *options, settings=settings)
+        return self.end(folder, self.start(folder, command, user, environment))
 
     def run_in_root(self, folder: Path, command: list[str]) -> Run:
         """Run it as an ordinary user in the root that has Apptainer."""
@@ -158,7 +168,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count what ran in which engine, so that nobody takes a run without one for a run in all."""
     ran = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
     # all but the tests named here run in Docker
-    count = dict.fromkeys(("docker", "podman", "slurm", "apptainer"), 0)
+    count = dict.fromkeys(("docker", "podman", "slurm", "apptainer", "newer_nextflow"), 0)
     for report in ran:
         named = [engine for engine in count if engine in report.nodeid.rpartition("::")[2]]
         for engine in named or ["docker"]:

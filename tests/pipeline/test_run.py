@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import anndata as ad
 import numpy as np
@@ -359,3 +361,34 @@ def test_the_tutorial_of_a_run_runs(first_run, root: Path, tmp_path: Path, monke
         page = import_module("percent_scripts").to_markdown(path.read_text(), str(path))
     assert page.count("<img ") == 3
     assert "attention_regression" in page
+
+
+def test_an_institution_s_configuration_is_read_where_it_is_asked_for(pipeline, tmp_path: Path) -> None:
+    (tmp_path / "nfcore_custom.config").write_text("profiles { here { params.n_top_genes = 20 } }\n")
+    given = ("-profile", "test,here", "-stub-run", "-preview")
+    without = pipeline.run(*given, outdir="institution")
+    assert without.exit_status == 1 and "Unknown configuration profile: 'here'" in without.output
+    run = pipeline.run(*given, "--custom_config_base", tmp_path, outdir="institution")
+    assert run.exit_status == 1 and "--n_top_genes is 20, but must be at least 50" in run.output
+
+
+def test_a_chat_is_told_how_the_run_went(pipeline) -> None:
+    told: list[dict[str, str]] = []
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if len(told) == 1 else 500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Chat) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        given = ("-stub-run", "--hook_url", f"http://127.0.0.1:{server.server_port}/")
+        first, second = (pipeline.run(*given, *more, outdir="chat") for more in ([], ["-resume"]))
+        server.shutdown()
+    assert (first.exit_status, second.exit_status) == (0, 0)
+    assert all(part in told[0]["text"] for part in ("all slices are done", "sample\tstep\treason", "spotfuse 0."))
+    assert "--hook_url was not told" in second.output and "--hook_url" not in first.output

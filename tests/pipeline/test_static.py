@@ -186,6 +186,40 @@ def test_platforms_are_those_that_are_read() -> None:
     assert set(sheet["items"]["properties"]["platform"]["enum"]) == set(_kinds.PLATFORMS)
 
 
+# what of Nextflow its documentation does not promise, by where it is used; a newer one may have it no more
+INTERNALS = {
+    "conf/base.config": [
+        ".command.begin",
+        "nextflow.util.SysHelper.getAvailCpus",
+        "nextflow.util.SysHelper.getAvailMemory",
+    ],
+    "lib/Broken.groovy": [".command.err", ".command.log", "nextflow.Global.session.config", "nextflow.file.FileHelper"],
+    "lib/Cache.groovy": [".exitcode"],
+    "lib/Parameters.groovy": ["nextflow.Nextflow.error", "nextflow.file.FileHelper"],
+    "lib/Published.groovy": ["nextflow.file.FileHelper"],
+    "lib/Run.groovy": [
+        ".exitcode",
+        "nextflow.Global.session.abort",
+        "nextflow.Global.session.aborted",
+        "nextflow.Global.session.config",
+        "nextflow.Nextflow",
+        "nextflow.file.FileHelper",
+    ],
+    "lib/Sheet.groovy": ["nextflow.file.FileHelper.asPath"],
+    "lib/Sources.groovy": ["nextflow.Global.session.baseDir"],
+    "lib/Steps.groovy": ["nextflow.Global.session.baseDir"],
+}
+
+
+def test_internals_of_nextflow_are_listed() -> None:
+    files = [*WIRING, *MODULES, ROOT / "nextflow.config", *ROOT.glob("conf/*"), *ROOT.glob("lib/*")]
+    used = re.compile(
+        r"nextflow\.Global\.session\.\w+|nextflow(?:\.[a-z]+)*(?:\.[A-Z]\w+)(?:\.\w+)?|(?<=')\.(?:command|exit)[.\w]*"
+    )
+    found = {str(file.relative_to(ROOT)): sorted(set(used.findall(file.read_text()))) for file in files}
+    assert {name: names for name, names in found.items() if names} == INTERNALS
+
+
 def test_steps_are_the_same_for_all_threads() -> None:
     """Operators ask for them at once; a map that fills when first asked was half full for some, and the run ended."""
     cache = Path(os.environ.get("SPOTFUSE_CACHE", Path.home() / ".cache/spotfuse"))
