@@ -38,6 +38,9 @@ class Schema {
         if (!rule.exists) {
             return null
         }
+        if (path.toUri().scheme in ['http', 'https'] && path.toUriString().endsWith('/')) {
+            return 'is a folder, which http cannot list; name a file'
+        }
         if (!Files.exists(path)) {
             return "no such ${NOUNS[rule.format]}: ${path.toUriString()}"
         }
