@@ -60,6 +60,15 @@ def test_slurm(scratch, undisturbed) -> None:
     assert "JobState=COMPLETED" in state.stdout
 
 
+def test_slurm_that_refuses_a_partition_ends_the_run_in_its_words(scratch) -> None:
+    scratch.machine("slurm")
+    there = scratch.run("gone", "test,slurm", "-stub-run", settings=scratch.slurm + "process.queue = 'gone'\n")
+    assert there.status == 1
+    assert "invalid partition specified: gone" in there.output
+    assert "there is no report of this run: the run ended before it" in there.output
+    assert set(there.failures().values()) == {"check_slice"}
+
+
 def test_apptainer(scratch, images, undisturbed) -> None:
     scratch.machine("apptainer")
     scratch.machine("sif")
