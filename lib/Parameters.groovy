@@ -38,7 +38,7 @@ class Parameters {
 
     /** Those that decide results, as JSON: what the tables and reports of a run tell. */
     String scientific(Map params) {
-        def names = groups.findAll { key, _group -> !(key in ['input_output', 'running']) }.values().collectMany { group -> group.properties.keySet() }
+        def names = groups.findAll { key, _group -> !(key in ['input_output_options', 'running']) }.values().collectMany { group -> group.properties.keySet() }
         JsonOutput.toJson(new TreeMap(params.subMap(names)))
     }
 
