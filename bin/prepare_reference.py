@@ -17,6 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-cells-per-type", type=int, default=1000, help="cells drawn of a type (default 1000)")
     parser.add_argument("--min-cells-per-type", type=int, default=1, help="types with fewer go (default 1: none)")
+    parser.add_argument(
+        "--cell-type-names", type=Path, help="table of type and its new name: the same to merge, none to drop"
+    )
     parser.add_argument("--seed", type=int, default=1, help="decides which cells are drawn (default 1)")
 
 
@@ -29,6 +32,7 @@ def main(args: argparse.Namespace) -> None:
         args.cell_type_key or "cell_type",
         max_cells_per_type=args.max_cells_per_type,
         min_cells_per_type=args.min_cells_per_type,
+        types=args.cell_type_names,
         seed=args.seed,
     )
     adata.write_h5ad("reference.h5ad", compression="gzip", compression_opts=1)

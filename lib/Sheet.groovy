@@ -125,6 +125,7 @@ class Sheet {
         def reference = cells.reference == null ? null : resolve(cells.reference)
         def key = reference ? cells.cell_type_key ?: rules.cell_type_key.default : null
         def labels = key && isPath('cell_type_key', key) ? resolve(key).toUriString() : null
+        def types = reference && cells.cell_type_names != null ? resolve(cells.cell_type_names).toUriString() : null
         def annotated = cells.annotation != null
         def n_domains = cells.n_domains?.toString() ?: 'auto'
         def z = cells.z?.toString()?.isBigDecimal() ? cells.z as double : null
@@ -133,6 +134,7 @@ class Sheet {
             n_domains: n_domains.isInteger() ? n_domains.toInteger() : n_domains,
             reference: cells.reference, cell_type_key: key, annotation: cells.annotation,
             proportions: cells.proportions, domain_names: cells.domain_names, platform: cells.platform ?: 'auto',
+            cell_type_names: cells.cell_type_names,
             section: cells.section, layer: cells.layer, spatial_key: cells.spatial_key, symbol_column: cells.symbol_column,
         ] + cells.findAll { name, _value -> !rules[name] } + (z == null ? [:] : [z: z])
         [
@@ -144,7 +146,7 @@ class Sheet {
             flat: cells.z == null,
             n_domains: n_domains,
             asked: cells.n_domains != null,
-            reference: reference ? [id: reference.name, path: reference.toUriString(), cell_type_key: key, labels: labels] : null,
+            reference: reference ? [id: reference.name, path: reference.toUriString(), cell_type_key: key, labels: labels, types: types] : null,
             annotation: annotated && isPath('annotation', cells.annotation) ? resolve(cells.annotation) : [],
             column: annotated && !isPath('annotation', cells.annotation) ? cells.annotation.toString() : '',
             proportions: cells.proportions == null ? [] : resolve(cells.proportions),

@@ -6,12 +6,12 @@ include { DECONVOLVE        } from '../../modules/deconvolve'
 workflow PROPORTIONS {
     take:
     prepared // [[id: 'A', n_counts: 2396581], prepared.h5ad]
-    sheet    // [A: [id: 'A', reference: [id: 'atlas.h5ad', path: '/data/atlas.h5ad', labels: null, ...], ...], ...]
+    sheet    // [A: [id: 'A', reference: [id: 'atlas.h5ad', path: '/data/atlas.h5ad', labels: null, types: null, ...], ...], ...]
 
     main:
     slices = sheet.values().findAll { row -> row.reference }.groupBy { row -> row.reference }
-    references = channel.fromList(slices.keySet().toList()) // [[id: 'atlas.h5ad', ...], atlas.h5ad, []]
-        .map { meta -> [meta, file(meta.path, glob: false), meta.labels ? file(meta.labels, glob: false) : []] }
+    references = channel.fromList(slices.keySet().toList()) // [[id: 'atlas.h5ad', ...], atlas.h5ad, [], []]
+        .map { meta -> [meta] + [meta.path, meta.labels, meta.types].collect { path -> path ? file(path, glob: false) : [] } }
     PREPARE_REFERENCE(references)
 
     asking = prepared // [[id: 'atlas.h5ad', ...], [id: 'A', ...], prepared.h5ad]

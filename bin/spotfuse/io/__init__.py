@@ -14,9 +14,10 @@ from spotfuse.io._genes import (
     species_of,
 )
 from spotfuse.io._images import laid_out
+from spotfuse.io._kinds import holds_cells
 from spotfuse.io._memory import coordinates_of, counts_in, counts_of, matrix
 from spotfuse.io._slices import read_annotation, read_counts, read_slice
-from spotfuse.io._tables import column_name, is_table, read_numbers, read_table, with_first, yes_or_no
+from spotfuse.io._tables import column_name, corner, is_table, read_numbers, read_table, with_first, yes_or_no
 from spotfuse.io._writing import write
 
 __all__ = [
@@ -26,12 +27,14 @@ __all__ = [
     "column_name",
     "coordinate_columns",
     "coordinates_of",
+    "corner",
     "counts_in",
     "counts_of",
     "find_sections",
     "find_slices",
     "gene_columns",
     "genomes",
+    "holds_cells",
     "in_range",
     "is_table",
     "known_symbols",

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,12 @@ _PLACES = re.compile(r"spatial|coord|global|slide|stage|abs", re.IGNORECASE)
 
 # an h5py.File or Group, or their like in zarr
 Group = Any
+# takes the table of cells and gives the rows that are wanted, rising
+type Rows = npt.NDArray[np.intp]
+type Draw = Callable[[pd.DataFrame], Rows]
+
+_LARGE = 2**27  # values of a matrix beyond which only wanted rows are read
+_SLAB = 2**24  # values that are read at once
 
 
 @contextmanager
@@ -52,11 +58,17 @@ def opened(path: Path, choice: Choice) -> Iterator[Group]:
             yield file
 
 
-def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True) -> AnnData:
-    """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else."""
+def read(path: Path, notes: Notes, choice: Choice, spatial: bool = True, draw: Draw | None = None) -> AnnData:
+    """Read counts, the tables of spots and genes, and coordinates and image when there are any, and nothing else.
+
+    Of many counts, only the rows are read that `draw` takes.
+    """
     with opened(path, choice) as file:
-        X, var_key, source = _find_counts(path, file, choice.layer, spatial, notes)
+        drawn = draw(frame(path, file, "obs")) if draw is not None and _is_large(file) else None
+        X, var_key, source = _find_counts(path, file, choice.layer, spatial, notes, drawn)
         obs, var = frame(path, file, "obs", notes), frame(path, file, var_key)
+        if drawn is not None:
+            obs = obs.iloc[drawn]
         if var_key != "var" and "var" in file:
             var = _with_columns_of(var, frame(path, file, "var"))
         if X.shape != (len(obs), len(var)):
@@ -261,7 +273,7 @@ def _has_places(table: Group) -> bool:
 
 
 def _find_counts(
-    path: Path, file: Group, layer: str | None, spatial: bool, notes: Notes
+    path: Path, file: Group, layer: str | None, spatial: bool, notes: Notes, drawn: Rows | None
 ) -> tuple[sparse.csr_matrix, str, str]:
     """Give the matrix of counts, its genes' key and its name: the layer asked for, or what `choose` takes."""
     layers = {str(name): f"layers/{name}" for name in file.get("layers", {})}
@@ -272,7 +284,7 @@ def _find_counts(
     def candidate(key: str) -> Candidate:
         kind, _, name = key.partition("/")
         source = {"layers": f"layers['{name}']", "raw": "raw.X"}.get(kind, "X")
-        return Candidate(source, lambda: _peek(file[key]), lambda: _matrix(path, file[key], source))
+        return Candidate(source, lambda: _peek(file[key]), lambda: _matrix(path, file[key], source, drawn))
 
     logged = "log1p" in file.get("uns", {})
     if layer is not None:
@@ -305,11 +317,47 @@ def _peek(node: Any, n: int = 100_000) -> npt.NDArray[Any]:
     return np.asarray(node[: max(1, n // max(1, node.shape[1])), :n])
 
 
-def _matrix(path: Path, node: Any, source: str) -> sparse.csr_matrix:
-    """Read a matrix as float32 CSR; a dense one in slabs, for most of it are zeros."""
+def _is_large(file: Group) -> bool:
+    """Tell whether a matrix has so many values that no more of them should be read than are wanted."""
+    nodes = [file[key] for key in ("X", "raw/X") if key in file] + list(file.get("layers", {}).values())
+    return (
+        max((getattr(node["data"] if hasattr(node, "keys") else node, "size", 0) for node in nodes), default=0) > _LARGE
+    )
+
+
+def _in_slabs(path: Path, node: Any, source: str, drawn: Rows) -> sparse.csr_matrix:
+    """Read rows of a sparse matrix as float32 CSR, a slab of its values at a time."""
+    rows = "csr" in str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format")))
+    shape = tuple(int(n) for n in node.attrs.get("shape", node.attrs.get("h5sparse_shape", ())))
+    starts = np.asarray(node["indptr"][:], dtype=np.int64)
+    n_outer, n_inner = shape if rows else shape[::-1]
+    n_values = {int(starts[-1]), node["data"].shape[0], node["indices"].shape[0]} if len(starts) else set()
+    if len(starts) != n_outer + 1 or len(n_values) != 1 or (np.diff(starts) < 0).any():
+        raise InputError(f"{path}: {source} is damaged: its row pointers do not fit its values")
+    parts, first = [], 0
+    while first < n_outer:
+        last = max(int(np.searchsorted(starts, starts[first] + _SLAB, "right")) - 1, first + 1)
+        wanted = drawn[(drawn >= first) & (drawn < last)] - first if rows else drawn
+        if len(wanted):
+            values = slice(starts[first], starts[last])
+            indices = node["indices"][values]
+            if len(indices) and (indices.min() < 0 or indices.max() >= n_inner):
+                raise InputError(f"{path}: {source} is damaged: an index lies beyond its shape")
+            slab = (node["data"][values].astype(np.float32), indices, starts[first : last + 1] - starts[first])
+            of = (last - first, n_inner) if rows else (n_inner, last - first)
+            kind = sparse.csr_matrix if rows else sparse.csc_matrix
+            parts.append(sparse.csr_matrix(sparse.csr_matrix(kind(slab, shape=of))[wanted]))
+        first = last
+    return sparse.csr_matrix(sparse.vstack(parts) if rows else sparse.hstack(parts))
+
+
+def _matrix(path: Path, node: Any, source: str, drawn: Rows | None = None) -> sparse.csr_matrix:
+    """Read a matrix, or rows of it, as float32 CSR; a dense one in slabs, for most of it are zeros."""
     values = node["data"] if hasattr(node, "keys") else node
     if values.dtype.kind not in _NUMBERS:
         raise InputError(f"{path}: {source} holds {_called(values.dtype)} where counts are expected; give raw counts")
+    if values is not node and drawn is not None:
+        return _in_slabs(path, node, source, drawn)
     if values is not node:
         check_sizes(path, node)
         # not by anndata, for SciPy takes neither float16 nor bytes in another order than the machine's
@@ -327,9 +375,15 @@ def _matrix(path: Path, node: Any, source: str) -> sparse.csr_matrix:
         return sparse.csr_matrix(kind(parts, shape=shape))
     if node.ndim != 2:
         raise InputError(f"{path}: {source} has {node.ndim} dimensions, a matrix has two")
-    check_size(path, source, node.size * node.dtype.itemsize)
-    step = max(1, 2**24 // max(1, node.shape[1]))
-    slabs = [sparse.csr_matrix(node[i : i + step].astype(np.float32)) for i in range(0, node.shape[0], step)]
+    if drawn is None:
+        check_size(path, source, node.size * node.dtype.itemsize)
+    step = max(1, _SLAB // max(1, node.shape[1]))
+    kept = np.full(node.shape[0], drawn is None)
+    kept[slice(0) if drawn is None else drawn] = True
+    slabs = [
+        sparse.csr_matrix(node[i : i + step][kept[i : i + step]].astype(np.float32))
+        for i in range(0, node.shape[0], step)
+    ]
     return sparse.vstack(slabs, format="csr") if slabs else sparse.csr_matrix(node.shape, dtype=np.float32)
 
 

@@ -23,7 +23,10 @@ PLATFORMS = (
     "cosmx",
     "st",
     "other",
+    "other_cells",
 )
+# whose spots are cells
+CELLS = frozenset({"visium_hd_cells", "xenium", "merscope", "cosmx", "other_cells"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,21 @@ KINDS = {
     "curio": Kind("other", read=_text.read_curio, holds=("*anndata.h5ad",)),
     "gem": Kind("stereo_seq", "DNBs", _text.read_gem),
 }
+
+
+def holds_cells(adata: AnnData) -> bool:
+    """Tell whether the spots of a slice are single cells, by what made it.
+
+    Parameters
+    ----------
+    adata
+        From `read_slice`, or with its ``uns['spotfuse']['platform']``.
+
+    Returns
+    -------
+    bool
+    """
+    return adata.uns.get("spotfuse", {}).get("platform") in CELLS
 
 
 def folder_kind(path: Path, platform: str = "auto", hd_bin_size: int = 8) -> tuple[str, Path]:

@@ -107,7 +107,9 @@ def read_slice(
     return adata
 
 
-def read_counts(path: Path | str, notes: Notes, *, names: pd.Index | None = None) -> AnnData:
+def read_counts(
+    path: Path | str, notes: Notes, *, names: pd.Index | None = None, draw: _anndata.Draw | None = None
+) -> AnnData:
     """Read counts that need no coordinates, such as a single-cell reference.
 
     Parameters
@@ -118,6 +120,9 @@ def read_counts(path: Path | str, notes: Notes, *, names: pd.Index | None = None
         Grows by one line for each thing that was put right.
     names
         What some of the cells are called, where that is known: tells a table's cells from its genes.
+    draw
+        Takes the table of cells, ``obs``, and gives the rows that are wanted, rising: of an h5ad or zarr of more than
+        a hundred million values, those alone are read, block by block.
 
     Returns
     -------
@@ -130,7 +135,7 @@ def read_counts(path: Path | str, notes: Notes, *, names: pd.Index | None = None
         When the files cannot be read, or hold no counts.
     """
     path = Path(path)
-    return _read(path, notes, Choice(), spatial=False, names=names)[1]
+    return _read(path, notes, Choice(), spatial=False, names=names, draw=draw)[1]
 
 
 def read_obs(path: Path | str, **choice: Any) -> pd.DataFrame:
@@ -200,6 +205,7 @@ def _read(
     choice: Choice,
     spatial: bool = True,
     names: pd.Index | None = None,
+    draw: _anndata.Draw | None = None,
 ) -> tuple[str, AnnData]:
     try:
         if not path.exists():
@@ -208,9 +214,9 @@ def _read(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that are not unique and the like, which are told below
             if path.is_dir():
-                kind, adata = _read_folder(path, notes, choice, spatial, names)
+                kind, adata = _read_folder(path, notes, choice, spatial, names, draw)
             else:
-                kind, adata = _read_file(path, notes, choice, spatial, names)
+                kind, adata = _read_file(path, notes, choice, spatial, names, draw)
     except PermissionError:
         raise MachineError(f"{path}: may not be read; change its permissions") from None
     if choice.section:
@@ -249,14 +255,16 @@ _ADVICE = {
 }
 
 
-def _read_file(path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None) -> tuple[str, AnnData]:
+def _read_file(
+    path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None, draw: _anndata.Draw | None
+) -> tuple[str, AnnData]:
     name = path.name.lower()
     if name.endswith(".h5ad"):
-        return "h5ad", _read_anndata(path, notes, choice, spatial)
+        return "h5ad", _read_anndata(path, notes, choice, spatial, draw)
     if name.endswith((".h5", ".hdf5")):
         with reading(path, "HDF5"), guard.hdf5(path) as file:
             if "obs" in file and "var" in file:
-                return "h5ad", _read_anndata(path, notes, choice, spatial)
+                return "h5ad", _read_anndata(path, notes, choice, spatial, draw)
         adata = _tenx.read_matrix(path, notes)
         if spatial:
             _positions_beside(path, adata, notes)
@@ -274,8 +282,8 @@ def _read_file(path: Path, notes: Notes, choice: Choice, spatial: bool, names: p
     )
 
 
-def _read_anndata(path: Path, notes: Notes, choice: Choice, spatial: bool) -> AnnData:
-    adata = _anndata.read(path, notes, choice, spatial)
+def _read_anndata(path: Path, notes: Notes, choice: Choice, spatial: bool, draw: _anndata.Draw | None) -> AnnData:
+    adata = _anndata.read(path, notes, choice, spatial, draw)
     if spatial and "spatial" not in adata.obsm and not coordinates_from_names(adata, notes):
         _positions_beside(path, adata, notes)
         if "spatial" not in adata.obsm:
@@ -284,13 +292,13 @@ def _read_anndata(path: Path, notes: Notes, choice: Choice, spatial: bool) -> An
 
 
 def _read_folder(
-    path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None
+    path: Path, notes: Notes, choice: Choice, spatial: bool, names: pd.Index | None, draw: _anndata.Draw | None
 ) -> tuple[str, AnnData]:
     kind, folder = folder_kind(path, choice.platform, choice.hd_bin_size)
     if not spatial and (matrix := _tenx.find_matrix(folder)) is not None:
         return "10x_h5", _tenx.read_matrix(matrix, notes)
     if kind in ("zarr", "spatialdata"):
-        adata = _read_anndata(folder, notes, choice, spatial)
+        adata = _read_anndata(folder, notes, choice, spatial, draw)
         if kind == "spatialdata" and spatial and "spatial" not in adata.obsm:
             raise InputError(
                 f"{path}: its table has no obsm['spatial']; fill it in (spatialdata.get_centroids of its shapes) and "
@@ -304,7 +312,7 @@ def _read_folder(
         return kind, adata
     if kind in KINDS:
         return kind, KINDS[kind].read(folder, notes)
-    return _read_file(folder, notes, choice, spatial, names)
+    return _read_file(folder, notes, choice, spatial, names, draw)
 
 
 def _positions_beside(path: Path, adata: AnnData, notes: Notes) -> None:

@@ -117,6 +117,28 @@ def read_numbers(path: Path | str) -> pd.DataFrame:
     return numbers
 
 
+def corner(path: Path | str) -> str:
+    """Give the first cell of a table's header, without reading the table.
+
+    Parameters
+    ----------
+    path
+        A .csv, .tsv or .txt file, plain or .gz, that is there.
+
+    Returns
+    -------
+    str; empty where the header cannot be read
+    """
+    path = Path(path)
+    guard.check_regular(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            first = file.readline(_LARGEST).decode("utf-8-sig").rstrip("\r\n")
+        return plain(next(csv.reader([first], delimiter=_delimiter(path, first)), [""]))[0]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, IndexError):
+        return ""
+
+
 def with_first(column: pd.Series, names: pd.Index) -> pd.Series:
     """Put back what a table without a header had in its first line, which was taken for one.
 

@@ -3,8 +3,10 @@
 import re
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
 from anndata.utils import make_index_unique
@@ -17,6 +19,8 @@ from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes, listed
 
 _FEW_CELLS = 5
+_MADE_CELLS, _MADE_TOTAL = 200, 5000.0  # of a profile, and their counts where profiles have none
+_MADE_SHAPE = 2.0  # of the gamma distribution that a gene's level in a cell has
 _EITHER_OR = ({"true", "false"}, {"yes", "no"}, {"t", "f"})
 _ENOUGH_GENES = 100
 _LABEL_COLUMNS = ("celltype", "celltypes", "type", "label", "labels", "annotation", "cluster")
@@ -28,6 +32,7 @@ def read_reference(
     *,
     max_cells_per_type: int = 1000,
     min_cells_per_type: int = 1,
+    types: Path | str | None = None,
     seed: int = 1,
 ) -> AnnData:
     """Read a reference and leave what a deconvolution can use.
@@ -39,13 +44,17 @@ def read_reference(
     Parameters
     ----------
     path
-        Counts as `spotfuse.io.read_counts` takes them: .h5ad, a 10x matrix (.h5 or folder), or a table.
+        Counts as `spotfuse.io.read_counts` takes them: .h5ad, a 10x matrix (.h5 or folder), or a table. A table whose
+        first column is called as `cell_type_key` has a row a type, its profile: cells are made of these.
     cell_type_key
         The column of ``obs`` with the cell types, or a table (.tsv, .csv or .txt, plain or .gz) of cell and type.
     max_cells_per_type
         Of a type with more cells, so many are drawn.
     min_cells_per_type
         Types with fewer cells are dropped.
+    types
+        A table of type and what it is to be called: types of one name are merged, those of none dropped, and those
+        that it does not have stay as they are.
     seed
         Decides which cells are drawn, whatever their order in the file.
 
@@ -61,35 +70,25 @@ def read_reference(
     """
     path = Path(path)
     notes = Notes()
-    if io.is_table(cell_type_key):
-        given = _read_labels(Path(cell_type_key))
-        adata = io.read_counts(path, notes, names=given.index)
-        adata.obs_names = naming.plain(adata.obs_names)
-        twice = adata.obs_names[adata.obs_names.duplicated()]
-        if len(twice):
-            raise InputError(
-                f"{path}: {len(twice)} cells have a name that another has, such as '{twice[0]}', and {cell_type_key} "
-                "cannot tell which is which; make names unique in both, or give the types as a column of obs"
-            )
-        labels = naming.named_as(io.with_first(given, adata.obs_names), adata.obs_names)
-        if not labels.index.isin(adata.obs_names).any():
-            raise InputError(
-                f"{cell_type_key}: none of its cells is in the reference; it has '{given.index[0]}', "
-                f"the reference '{adata.obs_names[0]}'"
-            )
-        labels, source = labels.reindex(adata.obs_names), cell_type_key
+    given = _read_labels(Path(cell_type_key)) if io.is_table(cell_type_key) else None
+    called = None if types is None else io.read_table(types, row="cell type").iloc[:, 0]
+
+    def labels_of(obs: pd.DataFrame) -> pd.Series:
+        labels = _column(path, obs, cell_type_key) if given is None else _of_table(path, obs, given, cell_type_key)
+        return labels if called is None else _renamed(labels, called, str(types))
+
+    def draw(obs: pd.DataFrame) -> npt.NDArray[np.intp]:
+        rows = _drawn(labels_of(obs), max_cells_per_type, seed)
+        notes.append(f"{len(rows)} of {len(obs)} cells read, at most {max_cells_per_type} a type")
+        return rows
+
+    if given is None and (made := _from_profiles(path, cell_type_key, max_cells_per_type, seed, notes)) is not None:
+        adata = made
     else:
-        adata = io.read_counts(path, notes)
-        if cell_type_key not in adata.obs:
-            raise InputError(
-                f"{path}: no column '{cell_type_key}' for the cell types; "
-                + (
-                    io.nearest(cell_type_key, adata.obs)
-                    if len(adata.obs.columns)
-                    else "the counts come without columns: give a table of cell and type (.tsv, .csv) instead"
-                )
-            )
-        labels, source = adata.obs[cell_type_key], f"{path}: column '{cell_type_key}'"
+        adata = io.read_counts(path, notes, names=None if given is None else given.index, draw=draw)
+    if given is not None:
+        adata.obs_names = naming.plain(adata.obs_names)
+    labels, source = labels_of(adata.obs), cell_type_key if given is not None else f"{path}: column '{cell_type_key}'"
     io.name_genes(path, adata, notes, of_slice=False)
     cleaned = clean_reference(
         sparse.csr_matrix(adata.X),
@@ -130,7 +129,11 @@ def as_reference(
     InputError
         As `read_reference` does.
     """
-    limits = {"max_cells_per_type": max_cells_per_type, "min_cells_per_type": min_cells_per_type, "seed": seed}
+    limits: dict[str, Any] = {
+        "max_cells_per_type": max_cells_per_type,
+        "min_cells_per_type": min_cells_per_type,
+        "seed": seed,
+    }
     if isinstance(reference, Path | str):
         return read_reference(reference, cell_type_key, **limits)
     if not isinstance(reference, AnnData):
@@ -152,6 +155,94 @@ def as_reference(
         source=f"reference: column '{cell_type_key}'",
         obs=found.obs.drop(columns=cell_type_key),
         **limits,
+    )
+
+
+def _column(path: Path, obs: pd.DataFrame, key: str) -> pd.Series:
+    if key not in obs:
+        raise InputError(
+            f"{path}: no column '{key}' for the cell types; "
+            + (
+                io.nearest(key, obs)
+                if len(obs.columns)
+                else "the counts come without columns: give a table of cell and type (.tsv, .csv) instead"
+            )
+        )
+    return obs[key]
+
+
+def _of_table(path: Path, obs: pd.DataFrame, given: pd.Series, source: str) -> pd.Series:
+    """Give each cell the type that a table has for it."""
+    cells = pd.Index(naming.plain(obs.index))
+    twice = cells[cells.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"{path}: {len(twice)} cells have a name that another has, such as '{twice[0]}', and {source} "
+            "cannot tell which is which; make names unique in both, or give the types as a column of obs"
+        )
+    labels = naming.named_as(io.with_first(given, cells), cells)
+    if not labels.index.isin(cells).any():
+        raise InputError(
+            f"{source}: none of its cells is in the reference; it has '{given.index[0]}', the reference '{cells[0]}'"
+        )
+    return labels.reindex(cells)
+
+
+def _renamed(labels: pd.Series, called: pd.Series, source: str) -> pd.Series:
+    """Call types as a table says; those that it calls nothing are none."""
+    names = pd.Series(naming.plain(labels), index=labels.index)
+    called = io.with_first(called, pd.Index(names.unique()))
+    if not called.index.isin(names).any():
+        raise InputError(f"{source}: none of its types is in the reference; it has '{called.index[0]}'")
+    return names.map(called).where(names.isin(called.index), names)
+
+
+def _drawn(labels: pd.Series, most: int, seed: int) -> npt.NDArray[np.intp]:
+    """Draw cells of each type by their names, as `clean_reference` does of those that are read."""
+    names, types = (np.asarray(naming.plain(part), dtype=str) for part in (labels.index, labels))
+    order = np.argsort(names, kind="stable")
+    order = order[~pd.Series(types[order]).str.lower().isin(naming.NO_LABEL).to_numpy(dtype=bool)]
+    random = np.random.default_rng(seed)
+    chosen = []
+    for kind in np.unique(types[order]):
+        of_type = order[types[order] == kind]
+        if len(of_type) > most:
+            of_type = of_type[np.sort(random.choice(len(of_type), most, replace=False))]
+        chosen.append(of_type)
+    return np.sort(np.concatenate(chosen)) if chosen else np.arange(len(labels))
+
+
+def _from_profiles(path: Path, key: str, most: int, seed: int, notes: Notes) -> AnnData | None:
+    """Make cells of the profiles of a table whose first column is that of cell types; None for what is no such table.
+
+    A made cell has the profile's total, or what is usual where all have the same, as profiles of shares have; its genes
+    vary by counting and, as those of cells of one type do, besides.
+    """
+    if not (io.is_table(path.name) and path.is_file()) or io.corner(path) != key:
+        return None
+    table = io.read_numbers(path)
+    means = table.to_numpy()
+    if (means < 0).any() or not means.any(axis=1).all():
+        raise InputError(f"{path}: profiles must be numbers from 0, and no type's all 0; give mean counts or shares")
+    totals = means.sum(axis=1)
+    if np.ptp(totals) < 0.01 * totals.max():  # shares, or scaled to one depth
+        means = means * _MADE_TOTAL / totals[:, None]
+    each = min(_MADE_CELLS, most)
+    random = np.random.default_rng(seed)
+    parts = [
+        sparse.csr_matrix(random.poisson(random.gamma(_MADE_SHAPE, mean / _MADE_SHAPE, (each, len(mean)))))
+        for mean in means
+    ]
+    types = np.repeat(table.index.to_numpy(), each)
+    cells = [f"{kind} {i}" for kind in table.index for i in range(each)]
+    notes.append(
+        f"the reference has profiles of {len(table)} types; of each {each} cells were made, which vary as cells mostly "
+        "do, so that doubt in what is found with them is a guess"
+    )
+    return AnnData(
+        sparse.csr_matrix(sparse.vstack(parts), dtype=np.float32),
+        obs=pd.DataFrame({key: types}, index=cells),
+        var=pd.DataFrame(index=pd.Index(table.columns, dtype=object)),
     )
 
 

@@ -144,7 +144,9 @@ def test_whatever_parts_exist_are_enough(parts: Path, root: Path) -> None:
         if path.name != "prepared.h5ad":
             path.unlink()
     folder = collect(parts, root)
-    assert sorted(path.name for path in folder.iterdir()) == ["S.h5ad", "metrics.json", "status.tsv"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("S.h5ad", "metrics.json", "provenance.json", "status.tsv")
+    ]
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["n_domains"] is None and metrics["domains"] is None and metrics["seconds"] == {}
     assert "domain" not in anndata.read_h5ad(folder / "S.h5ad").obs

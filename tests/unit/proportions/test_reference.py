@@ -319,3 +319,67 @@ def test_nothing_is_said_of_spots(tmp_path):
     logged = np.log1p(counts(40, 200) / 3)
     notes = proportions.read_reference(make(tmp_path, logged, ["a", "b"] * 20, genes(200))).uns["spotfuse"]["notes"]
     assert len(notes) == 1 and "spot" not in notes[0]
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
+@pytest.mark.parametrize("labels", ["column", "table"])
+def test_a_large_atlas_is_read_in_part_and_gives_the_same_reference(tmp_path, monkeypatch, kind, labels):
+    random = np.random.default_rng(0)
+    X = random.poisson(0.3, (400, 30))
+    X[:, 0] += 1
+    types = np.array(["a", "b", "c", ""])[random.integers(0, 4, 400)]
+    names = [f"c{i}" for i in random.permutation(400)]
+    path = make(tmp_path, X, types, genes(30), names)
+    adata = anndata.read_h5ad(path)
+    adata.X = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}[kind](X.astype(np.float32))
+    adata.write_h5ad(path)
+    key = "cell_type"
+    if labels == "table":
+        key = str(tmp_path / "types.tsv")
+        pd.DataFrame({"cell": names, "type": types}).to_csv(key, sep="\t", index=False)
+    whole = proportions.read_reference(path, key, max_cells_per_type=20)
+    monkeypatch.setattr("spotfuse.io._anndata._LARGE", 0)
+    monkeypatch.setattr("spotfuse.io._anndata._SLAB", 100)
+    part = proportions.read_reference(path, key, max_cells_per_type=20)
+    assert list(part.obs_names) == list(whole.obs_names) and len(part) == 60
+    assert (part.X != whole.X).nnz == 0 and list(part.obs["cell_type"]) == list(whole.obs["cell_type"])
+    assert "60 of 400 cells read, at most 20 a type" in part.uns["spotfuse"]["notes"]
+
+
+def test_a_damaged_atlas_is_refused_in_part_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("spotfuse.io._anndata._LARGE", 0)
+    path = make(tmp_path, counts(20, 9), ["a", "b"] * 10, genes(9))
+    with h5py.File(path, "r+") as file:
+        file["X/indices"][3] = 99
+    with pytest.raises(InputError, match="beyond its shape"):
+        proportions.read_reference(path)
+
+
+def test_types_are_merged_and_dropped_by_a_table(tmp_path):
+    path = make(tmp_path, counts(8, 9), list("aabbccdd"), genes(9))
+    (tmp_path / "names.csv").write_text("type,name\na,neuron\nb,neuron\nc,\nz,other\n")
+    ref = proportions.read_reference(path, types=tmp_path / "names.csv")
+    assert list(ref.obs["cell_type"]) == ["d", "d", "neuron", "neuron", "neuron", "neuron"]
+    assert set(ref.obs_names) == {f"c{i}" for i in (0, 1, 2, 3, 6, 7)}
+    (tmp_path / "names.csv").write_text("type,name\nz,neuron\n")
+    with pytest.raises(InputError, match="none of its types is in the reference"):
+        proportions.read_reference(path, types=tmp_path / "names.csv")
+
+
+@pytest.mark.parametrize("scale", ["counts", "shares"])
+def test_profiles_make_cells_that_have_them(tmp_path, scale):
+    random = np.random.default_rng(0)
+    means = random.gamma(0.5, 20, (3, 150)) * np.array([1, 2, 3])[:, None]
+    given = means if scale == "counts" else means / means.sum(axis=1, keepdims=True)
+    table = pd.DataFrame(given, index=pd.Index(["B cell", "T cell", "other"], name="cell_type"), columns=genes(150))
+    table.to_csv(tmp_path / "profiles.csv")
+    ref = proportions.read_reference(tmp_path / "profiles.csv")
+    assert ref.obs["cell_type"].value_counts().to_dict() == {"B cell": 200, "T cell": 200, "other": 200}
+    found = np.array([ref.X[(ref.obs["cell_type"] == name).to_numpy()].mean(axis=0).A1 for name in table.index])
+    found = found if scale == "counts" else found / found.sum(axis=1, keepdims=True)
+    assert np.abs(found - given).sum() < 0.06 * given.sum()
+    assert any("profiles of 3 types" in note for note in ref.uns["spotfuse"]["notes"])
+    table.iloc[1] = -1
+    table.to_csv(tmp_path / "profiles.csv")
+    with pytest.raises(InputError, match="profiles must be numbers from 0"):
+        proportions.read_reference(tmp_path / "profiles.csv")
