@@ -48,8 +48,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write the proportions, their uncertainty, the cells of each spot, and how all that went."""
-    from spotfuse import proportions
+    """Write proportions, their uncertainty, the cells of each spot or the types of cells, and how all that went."""
+    from spotfuse import io, proportions
     from spotfuse._core import guard, tables
     from spotfuse.pipeline import proportion_files
 
@@ -59,7 +59,8 @@ def main(args: argparse.Namespace) -> None:
     for method in ("attention_regression", "cell_mapping") if args.method == "both" else (args.method,):
         own = {name: getattr(args, name) for name in proportions.options_of(method)}
         found[method] = proportions.estimate(st, sc, method, **shared, **own)
-    proportion_files.write(found, st)
+    typed = proportions.cell_types(st, sc, seed=args.seed) if io.holds_cells(st) else None
+    proportion_files.write(found, st, typed)
 
 
 if __name__ == "__main__":

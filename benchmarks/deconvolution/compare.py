@@ -154,7 +154,7 @@ def peer(name: str) -> Method:
 
 
 SILENT: dict[str, str] = {}
-CHOSEN = peers.QUICK if os.environ.get("QUICK") else tuple(peers.PACKAGES)
+CHOSEN = peers.QUICK if os.environ.get("QUICK") else tuple(name for name in peers.PACKAGES if name != "celltypist")
 if "PEERS" in os.environ:
     CHOSEN = tuple(os.environ["PEERS"].split())
 METHODS: list[Method] = [ours, cell_mapping, least_squares, card, *map(peer, CHOSEN)]

@@ -19,6 +19,19 @@ def flashdeconv(st: anndata.AnnData, sc: anndata.AnnData) -> pd.DataFrame:
     return pd.DataFrame(st.obsm["flashdeconv"], index=st.obs_names)
 
 
+def celltypist(st: anndata.AnnData, sc: anndata.AnnData) -> pd.DataFrame:
+    """Run CellTypist: a model of the reference's cells, cells typed one by one."""
+    import celltypist
+    import scanpy
+
+    for adata in (st, sc):
+        scanpy.pp.normalize_total(adata, target_sum=1e4)
+        scanpy.pp.log1p(adata)
+    model = celltypist.train(sc, labels="cell_type", n_jobs=1)
+    found = celltypist.annotate(st, model=model).predicted_labels["predicted_labels"]
+    return pd.get_dummies(found.astype(str)).astype(float).set_axis(st.obs_names)
+
+
 def tangram(st: anndata.AnnData, sc: anndata.AnnData) -> pd.DataFrame:
     """Run Tangram on cells, all shared genes."""
     import scanpy
@@ -94,9 +107,12 @@ def rctd_tables(path: str) -> None:
 
 def main(name: str, spots: str, cells: str, out: str) -> None:
     """Read, run, scale rows to 1, write."""
-    table = {"flashdeconv": flashdeconv, "tangram": tangram, "cell2location": cell2location}[name](
-        anndata.read_h5ad(spots), anndata.read_h5ad(cells)
-    )
+    table = {
+        "celltypist": celltypist,
+        "flashdeconv": flashdeconv,
+        "tangram": tangram,
+        "cell2location": cell2location,
+    }[name](anndata.read_h5ad(spots), anndata.read_h5ad(cells))
     table.div(table.sum(axis=1), axis=0).fillna(0.0).to_csv(out, sep="\t")
 
 

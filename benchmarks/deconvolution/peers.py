@@ -21,6 +21,7 @@ SECONDS = 1800  # of processor time, a set
 PACKAGES = {
     "rctd": ["rctd-py", "numba"],  # numba for its table of likelihoods
     "flashdeconv": ["flashdeconv"],
+    "celltypist": ["celltypist", "scikit-learn<1.8"],  # of single cells; it passes an option that is gone
     "tangram": ["tangram-sc", "pandas<3"],  # it reads a Series by position
     "cell2location": ["cell2location==0.1.5", "pyro-ppl==1.9.1"],
 }

@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from spotfuse import patterns
+from spotfuse import io, patterns
 from spotfuse._core import keys
 from spotfuse._core.errors import InputError
 from spotfuse._facade import at_work, begin, tell, write_obs
@@ -265,6 +265,10 @@ def proportions(
     ``obsm['cell_map']``, ``uns['spotfuse']['cell_map']``
         With `cell_map`: shares of cells, sparse float32 of shape (n_spots, n_cells), and DataFrame with the
         ``cell_type`` of each cell, indexed by cell.
+    ``obs['cell_type']``, ``obs['cell_type_class']``, ``obsm['cell_types']``
+        Of a slice whose spots are cells (``uns['spotfuse']['platform']``): their types, missing where a cell is like
+        none; singlet, doublet, unsure or no type; and DataFrame of n_cells rows with ``first_type``, its
+        ``probability``, ``second_type`` and ``class``.
     ``uns['spotfuse']['cell_types']``, ``uns['spotfuse']['deconvolution']``
         Names of the types, and how it went, as JSON.
 
@@ -302,6 +306,7 @@ def proportions(
             **options,
         )
         weights = found.weigh() if cell_map else None
+        typed = room.cell_types(work.adata, cells, seed=seed) if io.holds_cells(adata) else None
     note, tables = keys.note_of(adata), {keys.PROPORTIONS: found.proportions, keys.FIT: found.fit}
     adata.obsm.pop(keys.PROPORTIONS_SD, None)
     adata.obsm.pop(keys.CELL_MAP, None)
@@ -314,7 +319,13 @@ def proportions(
         adata.obsm[keys.CELL_MAP] = work.back(sparse.csr_matrix(weights, dtype=np.float32))
         note[keys.CELL_MAP] = pd.DataFrame({"cell_type": found.cells.astype(str)})
     note[keys.CELL_TYPES] = [str(name) for name in found.proportions]
-    note["deconvolution"] = json.dumps(found.summary)
+    summary = found.summary
+    if typed is not None:
+        write_obs(adata, dict(room.obs_of(typed.table).items()), ours=keys.CELL_CLASS in adata.obs)
+        adata.obsm[keys.CELL_TYPES] = typed.table.loc[adata.obs_names]
+        summary = {**summary, "cell_types": typed.summary}
+        tell(adata, typed.summary["notes"])
+    note["deconvolution"] = json.dumps(summary)
     slashed = [name for name in note[keys.CELL_TYPES] if "/" in name]
     if slashed:
         tell(adata, [f"cell type '{slashed[0]}' has a slash, which write_h5ad refuses: write the slice by sf.write"])

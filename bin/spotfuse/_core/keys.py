@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # obs
 DOMAIN, CONFIDENCE, DOMAIN_NAME = "domain", "domain_confidence", "domain_name"
+CELL_TYPE, CELL_CLASS = "cell_type", "cell_type_class"  # of slices whose spots are cells
 ORDER = "neutral_order"  # the place of each spot in the order in which all is computed
 # var
 HIGHLY_VARIABLE = "highly_variable"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # columns of tables that hold names, a domain's among them, even where all of them look like numbers
 NAMES = frozenset(
     {"sample", "group", "step", "failure", "reason", "unlike", "kind", "name", "neighbour", "domain", "gene"}
-    | {"column", "level", "reference_level", "note"}
+    | {"column", "level", "reference_level", "note", "cell", "first_type", "second_type", "class"}
 )
 
 

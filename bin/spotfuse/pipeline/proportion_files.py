@@ -7,10 +7,10 @@ from pathlib import Path
 from anndata import AnnData
 
 from spotfuse._core import tables
-from spotfuse.proportions import Proportions
+from spotfuse.proportions import CellTypes, Proportions
 
 
-def write(found: Mapping[str, Proportions], adata: AnnData) -> None:
+def write(found: Mapping[str, Proportions], adata: AnnData, typed: CellTypes | None = None) -> None:
     """Write what methods found into the current folder: all of the first, the proportions of the others.
 
     Parameters
@@ -19,6 +19,8 @@ def write(found: Mapping[str, Proportions], adata: AnnData) -> None:
         By the methods' names; of the spots of `adata`.
     adata
         The prepared slice.
+    typed
+        The types of its spots, where they are single cells.
     """
     order = tables.in_input_order(adata)
     (_, first), *others = found.items()
@@ -27,6 +29,10 @@ def write(found: Mapping[str, Proportions], adata: AnnData) -> None:
     for name, other in others:
         written[f"proportions_{name}"] = other.proportions
         summary[name] = other.summary
+    if typed is not None:
+        tables.write(typed.table.iloc[order], "cell_types.tsv", index="cell")
+        summary["cell_types"] = typed.summary
+        summary["notes"] = [*summary["notes"], *typed.summary["notes"]]
     for name, table in written.items():
         if table is not None:
             tables.write(table.iloc[order], f"{name}.tsv", index="spot")

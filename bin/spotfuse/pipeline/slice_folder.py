@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spotfuse import __version__, io, metrics, patterns, preparation
+from spotfuse import __version__, io, metrics, patterns, preparation, proportions
 from spotfuse._core import colours, guard, keys, tables
 from spotfuse._core.errors import InputError
 from spotfuse._core.order import natural
@@ -44,13 +44,13 @@ def assemble(
     Returns
     -------
     adata
-        The slice's kept spots in the input's order: ``obs`` with ``domain``, ``domain_confidence`` and, where domains
-        are known or have names, ``annotation`` and ``domain_name`` (columns of these names in the input become
-        ``input_…``); ``obsm`` with ``X_spotfuse``, ``attention`` (spatial, feature), ``domain_probabilities`` and
-        ``proportions`` (a DataFrame, its
-        columns also in ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in
-        ``uns['spotfuse']``; and what scanpy and squidpy look for: ``layers['logcounts']``, ``uns['spatial']`` with the
-        sample's name, ``uns['domain_colors']`` and ``['annotation_colors']``, ``uns['rank_genes_groups']``.
+        The slice's kept spots in the input's order: ``obs`` with ``domain``, ``domain_confidence``, of single cells
+        ``cell_type`` and ``cell_type_class``, and, where domains are known or have names, ``annotation`` and
+        ``domain_name`` (columns of these names in the input become ``input_…``); ``obsm`` with ``X_spotfuse``,
+        ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (a DataFrame, its columns also in
+        ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in ``uns['spotfuse']``; and
+        what scanpy and squidpy look for: ``layers['logcounts']``, ``uns['spatial']`` with the sample's name,
+        ``uns['domain_colors']`` and ``['annotation_colors']``, ``uns['rank_genes_groups']``.
     figures
         What metrics.json says; None for what cannot be computed.
     """
@@ -59,8 +59,10 @@ def assemble(
     known = _known(adata, annotation) if annotation else None
     del adata.obs["input_row"]
     # the slice's own columns of these names, an annotation perhaps, make room
+    typed = (parts / "cell_types.tsv").exists()
     ours = [keys.DOMAIN, keys.CONFIDENCE, *(["annotation"] if known is not None else [])]
     ours += [keys.DOMAIN_NAME] if domain_names else []
+    ours += [keys.CELL_TYPE, keys.CELL_CLASS] if typed else []
     adata.obs = tables.make_room(adata.obs, ours)
     if known is not None:
         adata.obs["annotation"] = known
@@ -95,9 +97,13 @@ def assemble(
     if (parts / "domains.npz").exists():
         adata.obsm[keys.PROBABILITIES] = _aligned(parts / "domains.npz", "probabilities", adata)
     if (parts / "proportions.tsv").exists():
-        proportions = tables.read_spots(parts / "proportions.tsv").reindex(adata.obs_names)
-        adata.obsm[keys.PROPORTIONS] = proportions.astype(np.float32)
-        note[keys.CELL_TYPES] = list(proportions.columns)
+        mixture = tables.read_spots(parts / "proportions.tsv").reindex(adata.obs_names)
+        adata.obsm[keys.PROPORTIONS] = mixture.astype(np.float32)
+        note[keys.CELL_TYPES] = list(mixture.columns)
+    if typed:
+        cells = tables.read_spots(parts / "cell_types.tsv").loc[adata.obs_names]
+        for name, values in proportions.obs_of(cells).items():
+            adata.obs[name] = values
     status = _status(parts)
     scores: dict[str, Any] = {"domains": None, "proportions": None}
     if (parts / "scores.json").exists():

@@ -8,6 +8,7 @@ from spotfuse.proportions._registry import METHODS
 if TYPE_CHECKING:
     from spotfuse.metrics import evaluate
     from spotfuse.proportions._cell_mapping import map_cells, project
+    from spotfuse.proportions._cell_types import CellTypes, cell_types, obs_of
     from spotfuse.proportions._gene_matching import match_genes
     from spotfuse.proportions._methods import Proportions, estimate, options_of
     from spotfuse.proportions._reference import as_reference, read_reference
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "AttentionRegressionDeconv",
+    "CellTypes",
     "Proportions",
     "as_reference",
+    "cell_types",
     "estimate",
     "evaluate",
     "map_cells",
     "match_genes",
+    "obs_of",
     "options_of",
     "project",
     "read_reference",
@@ -34,6 +38,7 @@ __getattr__, __dir__ = lazily(
         "AttentionRegressionDeconv": "spotfuse.proportions.regression._model",
         "evaluate": "spotfuse.metrics",
         **dict.fromkeys(("Proportions", "estimate", "options_of"), "spotfuse.proportions._methods"),
+        **dict.fromkeys(("CellTypes", "cell_types", "obs_of"), "spotfuse.proportions._cell_types"),
         **dict.fromkeys(("map_cells", "project"), "spotfuse.proportions._cell_mapping"),
         "match_genes": "spotfuse.proportions._gene_matching",
         **dict.fromkeys(("as_reference", "read_reference"), "spotfuse.proportions._reference"),

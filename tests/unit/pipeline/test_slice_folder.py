@@ -222,3 +222,15 @@ def test_provenance_tells_inputs_parameters_and_versions(parts: Path, root: Path
     assert told["image"] == "spotfuse/core:1" and told["inputs"]["data"]["sha256"] == "ab"
     assert told["parameters"]["seed"] == 3 and told["sheet"]["donor/age"] == "<b>7</b>"
     assert told["steps"]["train"]["versions"]["torch"] == "2.9"
+
+
+def test_types_of_cells_stand_in_the_slice(parts: Path, root: Path) -> None:
+    """Types called by numbers stay text, and cells like no type have none."""
+    types = pd.DataFrame({"cell": SPOTS, "first_type": ["01", "2", "01", ""], "probability": [0.9, 0.4, 0.8, 0]})
+    types["second_type"], types["class"] = ["2", "01", "2", ""], ["singlet", "unsure", "doublet", "no type"]
+    tables.write(types, parts / "cell_types.tsv")
+    folder = collect(parts, root)
+    obs = anndata.read_h5ad(folder / "S.h5ad").obs
+    assert obs["cell_type"].astype(object).where(obs["cell_type"].notna(), "").tolist() == ["01", "2", "01", ""]
+    assert list(obs["cell_type_class"]) == ["singlet", "unsure", "doublet", "no type"]
+    assert (folder / "cell_types.tsv").read_bytes() == (parts / "cell_types.tsv").read_bytes()
