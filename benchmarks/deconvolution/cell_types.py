@@ -290,8 +290,8 @@ def report(scores: pd.DataFrame) -> str:
     if not scores["method"].isin(PEERS).all():
         head = "| chosen on | setting | there | on the others | default there | best peer there |\n" + "|---" * 6 + "|"
         parts.append(
-            "## Settings\nCells a component and shrinkage (default 5, 0.3), chosen on half of the families and scored on "
-            "the other half.\n\n" + "\n".join([head, *halves(scores)])
+            "## Settings\nCells a component and shrinkage (here 5, 0.3), chosen on half of the families, scored on "
+            "the others.\n\n" + "\n".join([head, *halves(scores)])
         )
     parts.append(
         "## Doublets, doubt and strangers\nA tenth of the cells, at random, got a cell of another type added; "
