@@ -19,4 +19,4 @@ def test_cells_have_types(pipeline) -> None:
     known = table["class"] != "no type"
     assert (adata.obs["cell_type"][known] == table["first_type"][known]).all()
     assert adata.obs["cell_type"][~known].isna().all()
-    assert set(table["first_type"]) <= set(adata.obsm["proportions"])
+    assert set(table["first_type"]) <= set(adata.uns["spotfuse"]["cell_types"])
