@@ -151,12 +151,12 @@ def domains(
     ``obs['domain']``
         Categorical, ``1`` … ``K`` by falling size. A column of your own that is called so becomes ``input_domain``.
     ``obs['domain_confidence']``
-        Probability of the spot's own domain, float32.
+        How often annotated spots with such a posterior lay in their domain's region, float32.
     ``obsm['domain_probabilities']``
-        Of each domain, float32 of shape (n_spots, K); rows sum to 1.
+        The posterior of each domain as the vote gives it, not calibrated, float32 of shape (n_spots, K); rows sum to 1.
     ``uns['spotfuse']['n_domains']``
-        With ``auto``, DataFrame with a row a number that was looked at: ``n_domains``, ``stability``, ``bic``,
-        ``chosen``.
+        With ``auto``, DataFrame with a row a number that was looked at: ``n_domains``, ``told``, ``stability``,
+        ``worth``, ``bic``, ``chosen``.
 
     Raises
     ------

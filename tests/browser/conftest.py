@@ -121,7 +121,9 @@ def slice_folder(folder: Path, side: int = 18, n_more_genes: int = 0, scatter: f
         y=[*adata.obsm["spatial"][:, 1], 0],
     )
     table("loss", epoch=range(50), loss=np.exp(-np.arange(50) / 10), contrast=0.5)
-    table("n_domains", n_domains=[2, 3, 4], stability=[0.5, 0.9, 0.7], bic=[-3e5, -2e5, -2.5e5], chosen=[0, 1, 0])
+    found = {"told": [0.2, 0.4, 0.4], "stability": [0.5, 0.9, 0.7], "worth": [0.1, 0.3, 0.2]}
+    found |= {"bic": [-3e5, -2e5, -2.5e5]}
+    table("n_domains", n_domains=[2, 3, 4], **found, chosen=[0, 1, 0])
     table("status", step=["train"], seconds=[3.0], peak_rss_mb=[100], failure=[""])
     (folder / "check.json").write_text(json.dumps({"notes": [f"a note {EVIL}"]}))
     (folder / "metrics.json").write_text(

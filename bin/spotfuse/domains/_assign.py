@@ -19,12 +19,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from spotfuse._core.errors import InputError
 from spotfuse._core.types import Floats, Floats32, Ints
 from spotfuse.domains import _consensus, _mixtures, _number, _views
+from spotfuse.domains._confidence import confidence
 from spotfuse.domains._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
-
-_CURVE_VIEWS = 3  # every third view is enough to compare numbers of domains
+_CURVE_VIEWS = 2  # every second view, that of more components, is enough to compare numbers; from the second scale on
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ class Domains:
     labels
         1…K for each spot, by falling size; domains of equal size in the order of their first spots.
     confidence
-        Probability of the spot's own domain.
+        How often annotated spots with such a posterior lay in their domain's region, calibrated over tissues.
     probabilities
-        Of each domain, float32 of shape (n_spots, K); rows sum to 1.
+        The posterior of each domain as the vote gives it, float32 of shape (n_spots, K); rows sum to 1.
     curve
-        What `auto` looked at: ``n_domains``, ``stability`` (mean agreement of the labellings), ``bic``, ``chosen``
-        (0 or 1); without rows when the number was given.
+        What `auto` looked at: ``n_domains``, ``told`` (share of a spot's variance that its neighbours' domains tell),
+        ``stability`` (mean agreement of the labellings), ``worth`` (both together), ``bic``, ``chosen`` (0 or 1);
+        without rows when the number was given.
     """
 
     labels: Ints
@@ -110,8 +111,7 @@ def assign(
             )
         curve = pd.DataFrame(columns=_number.COLUMNS)
         if n_domains is None:
-            most = min(settings.most_domains, n_spots // settings.spots_a_domain)
-            curve = _number.curve([view for _, view in views[::_CURVE_VIEWS]], most, seed)
+            curve = _curve(views, adata, embedding, graph, seed, settings)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
         members = _consensus.voting(
             _members(views, n_domains, seed, _rows(slices), settings),
@@ -124,7 +124,24 @@ def assign(
     order = _by_size(labels, n_domains)
     labels = np.argsort(order)[labels]
     ordered = probabilities[:, order].astype(np.float32)
-    return Domains(labels + 1, ordered[np.arange(n_spots), labels], ordered, curve)
+    return Domains(labels + 1, confidence(ordered, labels), ordered, curve)
+
+
+def _curve(
+    views: list[tuple[str, Floats]],
+    adata: AnnData,
+    embedding: Floats,
+    graph: sparse.csr_matrix,
+    seed: int,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Compare numbers of domains by the averages of the logarithms, or of the embedding where there are none."""
+    key = _views.LOGARITHMS if _views.LOGARITHMS in adata.obsm else _views.EMBEDDING
+    missed = _views.missing(adata.obsm[key] if key else embedding, graph, settings)
+    residuals = adata.obsm.get(_views.RESIDUALS)
+    missed_residuals = None if residuals is None else _views.missing(residuals, graph, settings)
+    of = [view for source, view in views if source == key]
+    return _number.curve(of[3::_CURVE_VIEWS] or of, missed, missed_residuals, seed, settings)
 
 
 def _rows(slices: pd.Series | None) -> list[Ints]:

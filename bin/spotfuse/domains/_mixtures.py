@@ -45,6 +45,17 @@ def likeliest(x: Floats, n_clusters: int, seed: int, starts: int = SETTINGS.star
     return max(tried, key=lambda pair: pair[0], default=None)
 
 
+def extended(view: Floats, x: Floats, labels: Ints) -> Ints:
+    """Give all spots the labels that those of the sample have, by the mixture that these are of."""
+    if len(x) == len(view):
+        return labels
+    z = np.eye(labels.max() + 1)[labels]
+    size = z.sum(axis=0)
+    means = (z.T @ x) / size[:, None]
+    covariance = (x.T @ x - (means.T * size) @ means) / len(x)
+    return np.asarray(_posterior(view, size / len(x), means, covariance)[1].argmax(axis=1))
+
+
 def fitted(
     view: Floats, x: Floats, labels: Ints, n_clusters: int, *, own: bool = False, settings: Settings = SETTINGS
 ) -> tuple[Floats | None, Floats | None]:

@@ -33,6 +33,12 @@ class Settings:
         Log-odds that unanimous neighbours give in the refinement.
     most_domains, spots_a_domain
         Numbers of domains that `auto` looks at: at most so many, of at least so many spots on average.
+    sure
+        Standard errors by which a division has to tell more than none, or else `auto` finds one domain.
+    agreed
+        Power of the agreement of the labellings in what `auto` makes of a number of domains.
+    usual, pull
+        Domains that a tissue usually has, and how much `auto` is drawn there.
     """
 
     scales: tuple[int, ...] = (0, 1, 2, 4, 8, 16)
@@ -49,6 +55,10 @@ class Settings:
     strength: float = 2.0
     most_domains: int = 15
     spots_a_domain: int = 20
+    sure: float = 3.0
+    agreed: float = 1.5
+    usual: float = 3.0
+    pull: float = 0.3
 
 
 SETTINGS = Settings()

@@ -46,27 +46,38 @@ def _scores(values: Floats, most: int) -> Floats:
     return np.asarray(centred @ fixed_signs(vectors))
 
 
-def telling(adata: AnnData, graph: sparse.csr_matrix, settings: Settings = SETTINGS) -> Callable[[Ints, str], float]:
-    """Give what measures how well the domains of a spot's neighbours tell its own expression.
+def missing(values: Floats, graph: sparse.csr_matrix, settings: Settings = SETTINGS) -> Callable[[Ints], Floats]:
+    """Give what measures how far each spot lies from what the domains of its neighbours tell of it.
 
-    That is the share of the variance of its components, as they are before any averaging, which the shares of domains
-    among its neighbours explain; each spot is told by a regression without it. Domains that follow noise or a few odd
-    spots tell little.
+    That is a squared distance in the components, as they are before any averaging, in shares of their variance; the
+    shares of domains among its neighbours tell them, by a regression without the spot itself. Spots without neighbours
+    are left out.
     """
     touching = np.asarray(graph.sum(axis=1)).ravel() > 0
     average = sparse.csr_matrix(averaging(graph)[touching], dtype=np.float64)
-    own = {}
-    for key in PLAIN:
-        if key not in adata.obsm:
-            continue
-        leading = np.asarray(adata.obsm[key], dtype=np.float64)[touching, : settings.told]
-        own[key] = leading - leading.mean(axis=0)
+    own = np.asarray(values, dtype=np.float64)[touching, : settings.told]
+    own = own - own.mean(axis=0)
+    variance = max(np.square(own).sum() / max(len(own), 1), 1e-12)
 
-    def told(labels: Ints, key: str) -> float:
+    def missed(labels: Ints) -> Floats:
         shares = average @ np.eye(labels.max() + 1)[labels]
         inverse = np.linalg.pinv(shares.T @ shares)
         leverage = np.minimum(np.einsum("ij,ij->i", shares @ inverse, shares), 0.9)
-        missed = (own[key] - shares @ (inverse @ (shares.T @ own[key]))) / (1 - leverage)[:, None]
-        return float(1 - np.square(missed).sum() / max(np.square(own[key]).sum(), 1e-12))
+        miss = (own - shares @ (inverse @ (shares.T @ own))) / (1 - leverage)[:, None]
+        return np.asarray(np.square(miss).sum(axis=1) / variance)
+
+    return missed
+
+
+def telling(adata: AnnData, graph: sparse.csr_matrix, settings: Settings = SETTINGS) -> Callable[[Ints, str], float]:
+    """Give what measures how well a labelling tells components: the share of their variance that is not missed.
+
+    Domains that follow noise or a few odd spots tell little.
+    """
+    missed = {key: missing(adata.obsm[key], graph, settings) for key in PLAIN if key in adata.obsm}
+
+    def told(labels: Ints, key: str) -> float:
+        miss = missed[key](labels)
+        return float(1 - miss.sum() / max(len(miss), 1))
 
     return told

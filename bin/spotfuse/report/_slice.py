@@ -35,6 +35,8 @@ NEIGHBOURS = {
     "cell_type_contact": "Cell types in neighbouring spots",
 }
 CAPTIONS = {
+    "told": "Told: the share of what a spot expresses that the domains of its neighbours tell",
+    "worth": "Worth: told and stability together, drawn to few domains; the largest is chosen",
     "stability": "Stability: how well independent labellings agree (1: they are the same)",
     "bic": "BIC of the mixtures, mean over the labellings",
 }

@@ -4,7 +4,6 @@ import shlex
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from spotfuse import __version__
 from spotfuse.cohort import SHEET, flatten, metadata
@@ -12,7 +11,7 @@ from spotfuse.report._page import duration, grouped, percent
 from spotfuse.report._read import Slice
 
 LOW_CONFIDENCE = 0.6
-CLOSE = 0.03  # stabilities that differ by less are as good as equal
+CLOSE = 0.1  # numbers of domains whose worth differs by a smaller share are as good as equal
 
 _SCORES = {
     "domains.ari": ("Adjusted Rand index", "domains against the annotation; 1 is equal, 0 is chance"),
@@ -133,30 +132,30 @@ def _where_from(data: Slice) -> str:
     curve = data.tables["n_domains"]
     if curve is None or not len(curve):
         return f"The number of domains, {len(data.names)}, was given."
-    ranked = curve.sort_values("stability", ascending=False, kind="stable")
-    taken = ranked["chosen"] == 1
+    taken = curve["chosen"] == 1
     if not taken.any():
         return f"There are {len(data.names)} domains."
-    chosen, stability = ranked.loc[taken, ["n_domains", "stability"]].to_numpy()[0]
+    chosen, told, stability, worth = curve.loc[taken, ["n_domains", "told", "stability", "worth"]].to_numpy(float)[0]
     if len(curve) == 1:
         return f"The number of domains, {chosen:.0f}, is the only one found: it could be compared with no other."
+    if chosen == 1:
+        return (
+            "The slice is one domain: however it is divided, the domains of its neighbours tell nothing of what a spot "
+            "expresses. Give a number of domains to divide it nonetheless."
+        )
     text = (
-        f"The number of domains, {chosen:.0f}, was chosen without labels: independent labellings of the slice agree "
-        f"on it with {stability:.2f} of 1"
+        f"The number of domains, {chosen:.0f}, was chosen without labels: the domains of a spot's neighbours tell "
+        f"{percent(told)} of what it expresses, and independent labellings of the slice agree by {stability:.2f} of 1"
     )
-    higher = ranked[~taken & (ranked["stability"] > stability)]
-    lower = ranked[~taken & (ranked["stability"] <= stability)]
-    if len(lower):
-        second, at_second = lower[["n_domains", "stability"]].to_numpy()[0]
-        text += f", more than on any other but {_numbers(higher)}" if len(higher) else ", more than on any other"
-        text += f"; next comes {second:.0f} with {at_second:.2f}"
-        if stability - at_second < CLOSE:
+    others = curve[~taken].sort_values("worth", ascending=False, kind="stable")
+    second, at_second = others[["n_domains", "worth"]].to_numpy(float)[0]
+    if at_second > 0:
+        text += f"; next comes {second:.0f}, worth {percent(at_second / worth)} of that"
+        if at_second > (1 - CLOSE) * worth:
             text += ", so close that it deserves a look too"
     text += "."
     if chosen == curve["n_domains"].max():
         text += " It is the largest number tried: more domains may be as right."
-    if (higher["n_domains"] == 2).any():
-        text += " Two is taken only where nothing else is possible, since a split in halves is stable almost anywhere."
     return text
 
 
@@ -279,7 +278,7 @@ def methods(data: Slice) -> str:
         number = (
             "a number that was given"
             if curve is None or not len(curve)
-            else "the number on which labellings agree best"
+            else "the number whose domains best tell what neighbours express and on which labellings agree"
         )
         group = data.uns.get("sample", {}).get("group")
         together = f", together with the other slices of group {group}," if group else ""
@@ -455,10 +454,6 @@ def _cell(text: str) -> str:
 
 def _counted(number: float, what: str) -> str:
     return f"{number:,g} {what}{'' if number == 1 else 's'}"
-
-
-def _numbers(curve: pd.DataFrame) -> str:
-    return _and([f"{row.n_domains:.0f} ({row.stability:.2f})" for row in curve.itertuples()])
 
 
 def _and(words: list[str]) -> str:

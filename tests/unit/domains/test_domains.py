@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from spotfuse import domains, preparation
 from spotfuse._core.errors import InputError
 from spotfuse.domains import _consensus, _views
+from spotfuse.domains._confidence import confidence
 from spotfuse.domains._refinement import refine
 
 
@@ -36,7 +37,8 @@ def test_bands_are_found_and_the_run_repeats_itself():
     assert adjusted_rand_score(truth, found.labels) > 0.95
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
     assert found.probabilities.shape == (adata.n_obs, 4)
-    assert (found.confidence == found.probabilities[np.arange(adata.n_obs), found.labels - 1]).all()
+    own = found.probabilities[np.arange(adata.n_obs), found.labels - 1]
+    assert (np.diff(found.confidence[np.argsort(own, kind="stable")]) >= 0).all()  # it orders spots as posteriors do
     assert len(found.curve) == 0
     again = domains.assign(adata, embedding, 4)
     assert np.array_equal(found.labels, again.labels)
@@ -77,13 +79,14 @@ def test_an_impossible_number_is_refused(n_domains):
         domains.assign(adata, embedding, n_domains)
 
 
-def test_auto_finds_the_bands_and_shows_its_curve():
-    adata, embedding, _ = bands(n_bands=4, side=20)
+@pytest.mark.parametrize("n_bands", [2, 3, 4])
+def test_auto_finds_the_bands_and_shows_its_curve(n_bands):
+    adata, embedding, _ = bands(n_bands=n_bands, side=18)
     found = domains.assign(adata, embedding, None, settings=domains.Settings(most_domains=7))
-    assert found.curve["n_domains"].max() == 7
+    assert found.curve["n_domains"].tolist() == list(range(1, 8))
     assert found.curve["chosen"].sum() == 1
-    assert abs(int(found.curve.loc[found.curve["chosen"] == 1, "n_domains"].iloc[0]) - 4) <= 1
-    assert found.curve["stability"].between(-1, 1).all()
+    assert found.labels.max() == found.curve["n_domains"][found.curve["worth"].idxmax()] == n_bands
+    assert found.curve["stability"].between(-1, 1).all() and (found.curve["told"] < 1).all()
 
 
 def test_auto_asks_for_twenty_spots_a_domain():
@@ -93,14 +96,38 @@ def test_auto_asks_for_twenty_spots_a_domain():
     assert domains.assign(adata, embedding, None).curve["n_domains"].tolist() == [1]
 
 
-def test_auto_says_how_sure_it_is(caplog):
+def test_auto_finds_one_domain_where_spots_changed_places(caplog):
     adata, embedding, _ = bands(n_bands=4, side=20)
+    with caplog.at_level("INFO"):
+        found = domains.assign(adata, np.random.default_rng(0).permutation(embedding), None)
+    assert set(found.labels) == {1} and (found.confidence == 1).all()
+    assert "1 domain: no division of the slice tells what its spots express" in caplog.messages
+
+
+def test_depth_alone_divides_nothing():
+    """Logarithms follow how much was counted of a spot; where residuals tell nothing the slice is one domain."""
+    adata, embedding, _ = bands(n_bands=3, side=18)
+    adata.obsm["X_pca_log"] = embedding
+    adata.obsm["X_pca"] = np.random.default_rng(0).standard_normal((adata.n_obs, 20))
+    assert domains.assign(adata, embedding, None).labels.max() == 1
+    adata.obsm["X_pca"] = embedding
+    assert domains.assign(adata, embedding, None).labels.max() == 3
+
+
+def test_auto_says_how_sure_it_is(caplog):
+    adata, embedding, _ = bands(n_bands=3, side=18)
     with caplog.at_level("INFO"):
         found = domains.assign(adata, embedding, None, settings=domains.Settings(most_domains=5))
     chosen = found.curve[found.curve["chosen"] == 1].iloc[0]
     said = next(line for line in caplog.messages if "domains, " in line)
-    assert said.startswith(f"{int(chosen['n_domains'])} domains, ")
-    assert f"agree by {chosen['stability']:.2f}, with " in said
+    assert said.startswith("3 domains, ") and f"agree by {chosen['stability']:.2f}" in said
+
+
+def test_confidence_is_what_posteriors_were_worth():
+    posterior = np.array([0.5, 0.8, 0.95, 0.9999, 1])
+    found = confidence(np.stack([posterior, 1 - posterior], axis=1), np.zeros(5, int))
+    assert (np.diff(found) >= 0).all() and found[3] == found[4] < 0.95
+    assert (confidence(np.ones((3, 1)), np.zeros(3, int)) == 1).all()
 
 
 def slice_with_counts(place: np.ndarray, seed: int = 0) -> AnnData:

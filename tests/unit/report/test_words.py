@@ -19,7 +19,11 @@ def as_read(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def said(curve: list[tuple[int, float, int]] | None, steps: tuple[str, ...] = ("assign_domains",)) -> str:
-    table = None if curve is None else as_read(pd.DataFrame(curve, columns=["n_domains", "stability", "chosen"]))
+    """Words of a curve of numbers, what they are worth, and which was chosen."""
+    table = None
+    if curve is not None:
+        table = pd.DataFrame(curve, columns=["n_domains", "worth", "chosen"])
+        table = as_read(table.assign(told=0.4, stability=table["worth"]))
     tables = {"n_domains": table, "status": pd.DataFrame({"step": steps})}
     return _words.n_domains(SimpleNamespace(names=["1", "2", "3"], tables=tables, uns={"sample": {"group": "donor7"}}))
 
@@ -30,18 +34,19 @@ def test_a_number_that_was_given_is_called_so(curve):
 
 
 def test_a_clear_choice_has_its_reason():
-    text = said([(2, 0.5, 0), (3, 0.9, 1), (4, 0.7, 0)])
-    assert "3, was chosen without labels" in text and "with 0.90 of 1, more than on any other" in text
-    assert "next comes 4 with 0.70." in text and "look too" not in text and "largest" not in text
+    text = said([(1, 0, 0), (2, 0.5, 0), (3, 0.8, 1), (4, 0.6, 0)])
+    assert "3, was chosen without labels" in text and "tell 40 % of what it expresses" in text
+    assert "agree by 0.80 of 1; next comes 4, worth 75 % of that." in text
+    assert "look too" not in text and "largest" not in text
 
 
 def test_a_close_one_is_said_to_be_close():
-    assert "next comes 4 with 0.89, so close" in said([(2, 0.5, 0), (3, 0.9, 1), (4, 0.89, 0), (5, 0.1, 0)])
+    assert "next comes 4, worth 99 % of that, so close" in said([(2, 0.5, 0), (3, 0.9, 1), (4, 0.89, 0), (5, 0.1, 0)])
 
 
-def test_halves_that_agree_better_are_explained():
-    text = said([(2, 0.99, 0), (3, 0.9, 1), (4, 0.7, 0)])
-    assert "any other but 2 (0.99)" in text and text.endswith("stable almost anywhere.")
+def test_a_slice_that_nothing_divides_is_one_domain():
+    text = said([(1, 0, 1), (2, 0, 0), (3, 0, 0)])
+    assert text.startswith("The slice is one domain: ") and "Give a number" in text
 
 
 def test_the_end_of_the_curve_is_pointed_out():
@@ -49,14 +54,6 @@ def test_the_end_of_the_curve_is_pointed_out():
         curve = [(k, 0.5, 0) for k in range(2, most)] + [(most, 0.9, 1)]
         assert said(curve).endswith("It is the largest number tried: more domains may be as right.")
     assert "largest" not in said([(9, 0.9, 1), (10, 0.5, 0)])
-
-
-def test_halves_and_one_other_number_are_told_apart():
-    assert said([(2, 0.99, 0), (3, 0.4, 1)]) == (
-        "The number of domains, 3, was chosen without labels: independent labellings of the slice agree on it with "
-        "0.40 of 1. It is the largest number tried: more domains may be as right. Two is taken only where nothing else "
-        "is possible, since a split in halves is stable almost anywhere."
-    )
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
