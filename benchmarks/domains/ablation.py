@@ -156,9 +156,9 @@ def pipeline(name: str, folder: Path, seeds: int) -> str:
         scores.append(adjusted_rand_score(truth, labels[counts]))
         if seed == 1:
             curve = domains.assign(adata, values, None, seed=seed).curve
-    stability = curve.set_index("n_domains")["stability"]
+    stability, worth = (curve.set_index("n_domains")[column] for column in ("stability", "worth"))
     chosen = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-    second = int(stability.drop([2, chosen], errors="ignore").idxmax())
+    second = int(worth.drop(chosen).idxmax())
     cells = [name, f"{np.median(scores):.3f}", f"{np.ptp(scores):.3f}", " ".join(f"{score:.3f}" for score in scores)]
     cells += [str(n_domains), f"{chosen} ({stability[chosen]:.2f})", f"{second} ({stability[second]:.2f})"]
     return "| " + " | ".join(cells) + " |"
@@ -192,7 +192,7 @@ SEEDS = """# The pipeline's domains, seed by seed
 
 Adjusted Rand index with the annotated number of domains and refinement, by seeds 1 to {seeds} of the encoder and of the
 mixtures; the spread is the largest less the smallest. Then how many domains there are, how many `auto` finds with seed
-1, and the next best number (2 aside), each with the mean agreement of the labellings. Written by
+1, and the next best number, each with the mean agreement of the labellings. Written by
 `python benchmarks/domains/ablation.py --pipeline` on {date}.
 
 | slice | median | spread | by seed | domains | auto | next |
