@@ -65,7 +65,9 @@ def curve(
     curve["told"] = [_told(miss[0]) for miss in misses]
     gain = misses[0][0] - misses[int(curve["told"].argmax())][0]
     telling = gain.sum() > settings.sure * gain.std() * np.sqrt(len(gain)) if len(gain) else False
-    curve["worth"] = worth(curve, settings) * (telling and max(_told(miss[-1]) for miss in misses) > 0)
+    curve["worth"] = worth(curve, settings) * (
+        telling and max(_told(miss[-1]) for miss in misses) > _told(misses[0][-1])
+    )
     curve["chosen"] = (curve["n_domains"] == taken(curve)).astype(int)
     log.info("%s", said(curve))
     return curve[COLUMNS]
