@@ -9,13 +9,13 @@ INTERCEPT, SLOPE = 0.097, 0.355
 _EXTREME = 0.01  # a posterior beyond says no more
 
 
-def log_odds(posterior: Floats) -> Floats:
+def log_odds(posterior: Floats | Floats32) -> Floats:
     """Give the log-odds of posteriors; those of extreme ones are bounded."""
     bounded = np.clip(np.asarray(posterior, dtype=np.float64), _EXTREME, 1 - _EXTREME)
     return np.asarray(np.log(bounded / (1 - bounded)))
 
 
-def confidence(probabilities: Floats, labels: Ints) -> Floats32:
+def confidence(probabilities: Floats | Floats32, labels: Ints) -> Floats32:
     """Say of each spot how often one with such a posterior lay in the region that most of its domain lies in.
 
     Posteriors say too much: labellings of averages that overlap agree more readily than they are right.
