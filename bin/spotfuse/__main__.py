@@ -51,35 +51,35 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _inspect(args: argparse.Namespace) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names may be of any letters
-    facts = _facts(args)
+    found = _found(args)
     if args.json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(found, indent=2))
         return
-    counts, kept = facts["counts_per_spot"], facts["kept_by_default"]
-    images = [f"{image['name']} {image['height']}×{image['width']}" for image in facts["images"]]
+    counts, kept = found["counts_per_spot"], found["kept_by_default"]
+    images = [f"{image['name']} {image['height']}×{image['width']}" for image in found["images"]]
     lines = {
-        "kind": facts["kind"],
-        "platform": facts["platform"],
-        "spots": f"{facts['n_spots']} ({', '.join(facts['first_spots'])} …)",
-        "genes": f"{facts['n_genes']} ({', '.join(facts['first_genes'])} …)",
+        "kind": found["kind"],
+        "platform": found["platform"],
+        "spots": f"{found['n_spots']} ({', '.join(found['first_spots'])} …)",
+        "genes": f"{found['n_genes']} ({', '.join(found['first_genes'])} …)",
         "counts per spot": f"{counts['median']:.6g} (median), {counts['max']:.6g} at most",
-        "genes per spot": f"{facts['genes_per_spot']['median']:.6g} (median)",
-        "mitochondrial": f"{facts['mitochondrial_share']['median']:.1%} of a spot's counts (median)",
-        "x": "{:.6g} to {:.6g}".format(*facts["x"]),
-        "y": "{:.6g} to {:.6g}".format(*facts["y"]),
-        "unit of x and y": facts["unit"],
+        "genes per spot": f"{found['genes_per_spot']['median']:.6g} (median)",
+        "mitochondrial": f"{found['mitochondrial_share']['median']:.1%} of a spot's counts (median)",
+        "x": "{:.6g} to {:.6g}".format(*found["x"]),
+        "y": "{:.6g} to {:.6g}".format(*found["y"]),
+        "unit of x and y": found["unit"],
         "image": ", ".join(images) or "none",
-        "columns": ", ".join(facts["columns"]) or "none",
+        "columns": ", ".join(found["columns"]) or "none",
         "kept by default": f"{kept['n_spots']} spots, {kept['n_genes']} genes",
-        "dropped": ", ".join(f"{n} {why}" for why, n in facts["dropped"].items()) or "none",
+        "dropped": ", ".join(f"{n} {why}" for why, n in found["dropped"].items()) or "none",
     }
     for name, value in lines.items():
         print(f"{name:16} {value}")
-    for line in facts["notes"]:
+    for line in found["notes"]:
         print(f"{'note':16} {line}")
 
 
-def _facts(args: argparse.Namespace) -> dict[str, Any]:
+def _found(args: argparse.Namespace) -> dict[str, Any]:
     """Read the slice, and say what it holds; the keys are those of ``--json``."""
     import numpy as np
 

@@ -1,7 +1,7 @@
 """Names of spots, genes and cell types: cleaned, and matched between tables."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -62,9 +62,6 @@ def _plain(name: str) -> str:
 def text_index(names: Iterable[Any]) -> pd.Index:
     """Give names as text."""
     return pd.Index([name.decode() if isinstance(name, bytes) else str(name) for name in names], dtype=object)
-
-
-type Labels = str | pd.Series | pd.DataFrame | Mapping[Any, str] | Sequence[str] | npt.NDArray[Any]
 
 
 def align(rows: pd.Index, whose: str, given: pd.Index, what: str) -> npt.NDArray[np.intp]:

@@ -13,6 +13,7 @@ from scipy import sparse
 from spotfuse import __version__, preparation
 from spotfuse._core.colours import annotation_colours, palette
 from spotfuse._core.order import natural
+from spotfuse.cohort import metadata
 from spotfuse.io import laid_out
 from spotfuse.report import _figures, _quality, _words
 from spotfuse.report._genes import pack_genes
@@ -87,7 +88,7 @@ def page(data: Slice) -> str:
         "summary": _words.summary(data),
         "concerns": _words.concerns(data),
         "tiles": _words.tiles(data),
-        "facts": _words.facts(data),
+        "metadata": metadata(data.uns.get("sample", {})),
         "n_genes": (len(genes["names"]), data.adata.n_vars),
         "n_binned": None if bins is None else (len(data.xy), n_points),
         "image": image and image["uri"],

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spotfuse import __version__
-from spotfuse.cohort import SHEET, flatten, metadata
+from spotfuse.cohort import SHEET, flatten
 from spotfuse.report._page import duration, grouped, percent
 from spotfuse.report._read import Slice
 
@@ -27,11 +27,6 @@ _SCORES = {
     "proportions.js_distance": ("Jensen–Shannon distance", "mean over spots; 0 is equal"),
     "proportions.n_types_skipped": ("Types skipped", "constant in the known proportions"),
 }
-
-
-def facts(data: Slice) -> dict[str, str]:
-    """Give the slice's own metadata."""
-    return {key: str(value) for key, value in metadata(data.uns.get("sample", {})).items()}
 
 
 def scores(data: Slice) -> list[tuple[str, str, str]]:
