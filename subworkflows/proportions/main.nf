@@ -6,12 +6,14 @@ include { DECONVOLVE        } from '../../modules/deconvolve'
 workflow PROPORTIONS {
     take:
     prepared // [[id: 'A', n_counts: 2396581], prepared.h5ad]
-    sheet    // [A: [id: 'A', reference: [id: 'atlas.h5ad', path: '/data/atlas.h5ad', labels: null, types: null, ...], ...], ...]
+    sheet    // [A: [id: 'A', reference: [id: 'atlas.h5ad', path: '/data/atlas.h5ad', labels: null, ...], ...], ...]
 
     main:
     slices = sheet.values().findAll { row -> row.reference }.groupBy { row -> row.reference }
     references = channel.fromList(slices.keySet().toList()) // [[id: 'atlas.h5ad', ...], atlas.h5ad, [], []]
-        .map { meta -> [meta] + [meta.path, meta.labels, meta.types].collect { path -> path ? file(path, glob: false) : [] } }
+        .map { meta ->
+            [meta] + [meta.path, meta.labels, meta.types].collect { path -> path ? file(path, glob: false) : [] }
+        }
     PREPARE_REFERENCE(references)
 
     asking = prepared // [[id: 'atlas.h5ad', ...], [id: 'A', ...], prepared.h5ad]
