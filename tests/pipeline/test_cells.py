@@ -10,7 +10,7 @@ cells,{0}/starmap_left.h5ad,4,{0}/starmap_reference.h5ad,other_cells
 
 def test_cells_have_types(pipeline) -> None:
     (pipeline.launch / "cells.csv").write_text(SHEET.format(pipeline.folder / "assets/test"))
-    run = pipeline.run("--input", "cells.csv", outdir="cells")
+    run = pipeline.run("--input", "cells.csv", "--epochs", "10", outdir="cells")
     assert run.exit_status == 0, run.output
     table = pd.read_csv(run.outdir / "cells/cell_types.tsv", sep="\t", index_col="cell")
     adata = ad.read_h5ad(run.outdir / "cells/cells.h5ad")

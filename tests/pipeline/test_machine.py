@@ -19,7 +19,9 @@ process {
 
 def test_without_r_then_with_it(pipeline, tmp_path: Path) -> None:
     (tmp_path / "r.config").write_text(WITHOUT_R)
-    arguments = ("--input", pipeline.folder / "assets/test/starmap_left.h5ad", "--epochs", "10")
+    slice_ = pipeline.folder / "assets/test/starmap_left.h5ad"
+    (tmp_path / "sheet.csv").write_text(f"sample,data,n_domains\nstarmap_left,{slice_},4\n")
+    arguments = ("--input", tmp_path / "sheet.csv", "--epochs", "10")
     run = pipeline.run(*arguments, "-c", tmp_path / "r.config", outdir="machine")
     assert run.exit_status == 1
     ((sample, step, reason),) = [row.values() for row in run.table("cohort/failures.tsv")]

@@ -3,7 +3,7 @@ def root = java.nio.file.Path.of(args[0])
 nextflow.Global.session = [getBaseDir: { root }] as nextflow.ISession
 def slice = [given: [data: 'A.h5ad'], group: null]
 def wrong = new java.util.concurrent.atomic.AtomicInteger()
-50.times {
+30.times {
     def steps = new GroovyClassLoader(this.class.classLoader).parseClass(root.resolve('lib/Steps.groovy').toFile())
     def start = new java.util.concurrent.CountDownLatch(1)
     (1..8).collect {
