@@ -19,7 +19,7 @@ workflow {
         println("spotfuse ${workflow.manifest.version}")
     } else {
         SPOTFUSE(run.check(), run.settings())
-        SPOTFUSE.out.table.subscribe { table -> run.closes(table) }
+        SPOTFUSE.out.table.view { table -> table }.subscribe { table -> run.closes(table) }
         SPOTFUSE.out.published.subscribe { files -> run.publishes(files) }
         SPOTFUSE.out.notes.subscribe { note -> run.ended(note) }
         workflow.onComplete = { run.finish() }

@@ -106,10 +106,9 @@ class Run {
         published.add([files].flatten())
     }
 
-    /** Show the closing table. */
+    /** Know the closing table. */
     void closes(String table) {
         this.table = table
-        println(table)
     }
 
     /** Say where the report is; a step may have refused a slice and ended well, so look whether all slices did. */
