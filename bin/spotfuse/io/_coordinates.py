@@ -102,8 +102,8 @@ def planes(values: Any) -> Floats | None:
     ndarray of shape (n_spots,) or None
     """
     frame = _as_frame(values)
-    pair = None if frame is None else xy_columns(frame)
-    if frame is None or pair is None or frame.shape[1] != 3:
+    pair = None if frame is None or frame.shape[1] != 3 else xy_columns(frame)
+    if frame is None or pair is None:
         return None
     third = next(name for name in frame if name not in pair)
     if not _is_number(frame[third]):

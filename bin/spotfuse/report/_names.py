@@ -21,12 +21,13 @@ def suggested(data: Slice) -> list[str]:
     -------
     ``L2/3-like, ENC1, HPCAL1``, or less where less is known.
     """
-    composition = data.composition
+    composition, of_slice = data.composition, np.zeros(0)
+    if composition is not None and data.proportions is not None and np.isfinite(composition).any():
+        of_slice = np.nanmean(data.proportions, axis=0)
     named = []
     for k, name in enumerate(data.names):
         parts = data.markers[name][:GENES]
-        if composition is not None and data.proportions is not None and np.isfinite(composition[k]).all():
-            of_slice = np.nanmean(data.proportions, axis=0)
+        if composition is not None and len(of_slice) and np.isfinite(composition[k]).all():
             tells = (composition[k] >= LEAST_SHARE) & (composition[k] >= LEAST_RATIO * of_slice)
             if tells.any():
                 best = int(np.argmax(np.where(tells, composition[k] - of_slice, -1)))
