@@ -20,3 +20,7 @@ def test_cells_have_types(pipeline) -> None:
     assert (adata.obs["cell_type"][known] == table["first_type"][known]).all()
     assert adata.obs["cell_type"][~known].isna().all()
     assert set(table["first_type"]) <= set(adata.uns["spotfuse"]["cell_types"])
+    page = (run.outdir / "cells/report.html").read_text()
+    assert f"{len(table)} cells fall into 4 domains" in page and "Cells of each type in each domain" in page
+    n_single = int((table["class"] == "singlet").sum())
+    assert f"{n_single} have one type" in page and "cell_types.tsv has each" in page

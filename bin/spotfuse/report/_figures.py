@@ -15,7 +15,13 @@ _CHARACTER = 7.2  # width of one at 12 px, px
 
 
 def dot_plot(
-    size: Array, colour: Array, rows: Sequence[str], columns: Sequence[str], swatches: Sequence[str], label: str
+    size: Array,
+    colour: Array,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    swatches: Sequence[str],
+    label: str,
+    unit: str,
 ) -> Markup:
     """Draw dots whose area is a share and whose colour is a level.
 
@@ -31,6 +37,8 @@ def dot_plot(
         The columns' colours.
     label
         What the figure shows, for those who hear it.
+    unit
+        What is counted: spot or cell.
 
     Returns
     -------
@@ -47,14 +55,14 @@ def dot_plot(
         for j in range(len(columns)):
             radius = 8.2 * float(np.sqrt(np.clip(size[i, j], 0, 1)))
             if radius > 0.4:
-                hint = f"{name} in {columns[j]}: in {size[i, j]:.0%} of spots, {colour[i, j]:.0%} of its highest mean"
+                hint = f"{name} in {columns[j]}: in {size[i, j]:.0%} of {unit}s, {colour[i, j]:.0%} of its highest mean"
                 parts.append(
                     Markup('<circle cx="{}" cy="{}" r="{}" fill="{}"><title>{}</title></circle>').format(
                         _n(left + step * (j + 0.5)), _n(y), _n(radius), viridis(float(colour[i, j])), hint
                     )
                 )
     x = left + step * len(columns) + 24
-    parts.append(_text(x, top + 10, "share of spots"))
+    parts.append(_text(x, top + 10, f"share of {unit}s"))
     for k, share in enumerate((0.25, 0.5, 1.0)):
         parts.append(
             Markup('<circle cx="{}" cy="{}" r="{}" fill="none" stroke="var(--ink)"/>').format(

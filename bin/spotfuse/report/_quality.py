@@ -27,8 +27,8 @@ class _Measure(NamedTuple):
 
 
 MEASURES = (
-    _Measure("n_counts", "counts in a spot", "counts", "min_counts", -1, 1),
-    _Measure("n_genes", "genes found in a spot", "genes", "min_genes", -1, 1),
+    _Measure("n_counts", "counts in a {unit}", "counts", "min_counts", -1, 1),
+    _Measure("n_genes", "genes found in a {unit}", "genes", "min_genes", -1, 1),
     _Measure("mt_share", "mitochondrial share of the counts", "a mitochondrial share", "max_mt_share", 1, 1.0),
 )
 
@@ -65,9 +65,11 @@ def fate(data: Slice, tables: dict[str, list[list[Any]]]) -> dict[str, Any] | No
         bars = [np.histogram(shown[which], edges)[0] for which in (kept, ~kept)]
         threshold = asked.get(one.option, one.none)
         line = None if threshold == one.none else float(threshold) * (100 if unit else 1)
-        label = f"Histogram of {one.title}: kept and dropped spots"
-        figure = _figures.histogram(edges, bars[0], bars[1], one.title + unit, label, threshold=line)
-        drawn.append((f"qc_{one.column}", f"Spots by {one.title.removesuffix(' in a spot')}", figure))
+        title = one.title.format(unit=data.unit)
+        label = f"Histogram of {title}: kept and dropped {data.unit}s"
+        figure = _figures.histogram(edges, bars[0], bars[1], title + unit, label, threshold=line)
+        caption = f"{data.unit.capitalize()}s by {title.removesuffix(f' in a {data.unit}')}"
+        drawn.append((f"qc_{one.column}", caption, figure))
         tables[f"qc_{one.column}"] = [
             ["from", "below", "kept", "dropped"],
             *(
@@ -79,7 +81,7 @@ def fate(data: Slice, tables: dict[str, list[list[Any]]]) -> dict[str, Any] | No
         x, y = edges_of["n_counts"], edges_of["n_genes"]
         both = np.histogram2d(values_of["n_counts"], values_of["n_genes"], (x, y))[0].astype(int)
         lines = (float(asked.get("min_counts", 0)), float(asked.get("min_genes", 0)))
-        label = "Spots by their counts and genes; brighter is more spots"
+        label = f"{data.unit.capitalize()}s by their counts and genes; brighter is more {data.unit}s"
         figure = _figures.density(x, y, both, ("counts", "genes"), label, lines=lines)
         drawn.insert(0, ("qc_counts_genes", label, figure))
         tables["qc_counts_genes"] = [

@@ -10,6 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from spotfuse import io
 from spotfuse._core import guard, keys
 from spotfuse._core.colours import domain_colours
 from spotfuse._core.order import natural
@@ -61,7 +62,9 @@ class Slice:
     markers: dict[str, list[str]]
 
     types: list[str]
-    proportions: Array | None
+    proportions: Array | None  # of a single cell 1 for its type, nan where it has none
+    unit: str  # "spot" or "cell"
+    typed: bool  # whether each cell has a type of its own
 
     @classmethod
     def read(cls, folder: Path, sample: str) -> "Slice":
@@ -97,6 +100,13 @@ class Slice:
         names = sorted(set(labels), key=natural)
         attention = np.asarray(adata.obsm[keys.ATTENTION], float)[:, 0] if keys.ATTENTION in adata.obsm else None
         proportions = keys.proportions_of(adata) if keys.PROPORTIONS in adata.obsm else None
+        unit = "cell" if io.holds_cells(adata) else "spot"
+        typed = keys.CELL_CLASS in adata.obs
+        if typed and proportions is not None:
+            own = adata.obs[keys.CELL_TYPE].astype(object).to_numpy()
+            proportions = pd.DataFrame(
+                {name: np.where(pd.isna(own), np.nan, own == name) for name in proportions}, adata.obs_names
+            )
         return cls(
             sample=sample,
             adata=adata,
@@ -113,6 +123,8 @@ class Slice:
             markers=_markers(tables["markers"], names),
             types=[] if proportions is None else list(proportions),
             proportions=None if proportions is None else proportions.to_numpy(),
+            unit=unit,
+            typed=typed,
         )
 
     @property

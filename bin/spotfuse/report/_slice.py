@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import sparse
 
 from spotfuse import __version__, preparation
+from spotfuse._core import keys
 from spotfuse._core.colours import annotation_colours, palette
 from spotfuse._core.order import natural
 from spotfuse.cohort import metadata
@@ -85,6 +86,9 @@ def page(data: Slice) -> str:
     markers = _marker_rows(data.tables["markers"])
     context = {
         "sample": sample,
+        "spot": data.unit,
+        "spots": f"{data.unit}s",
+        "typed": data.typed,
         "summary": _words.summary(data),
         "concerns": _words.concerns(data),
         "tiles": _words.tiles(data),
@@ -124,6 +128,8 @@ def page(data: Slice) -> str:
         tables["domain_summary"] = _domain_table(context["domains"])
     header = {
         "sample": sample,
+        "unit": data.unit,
+        "typed": data.typed,
         "spots": list(map(str, data.adata.obs_names)) if bins is None else None,
         "inBin": None if bins is None else pack.codes(np.minimum(np.bincount(bins), 65535)),
         "n": n_points,
@@ -179,8 +185,16 @@ def _cell_types(data: Slice, layers: Layers) -> None:
     best = np.where(known, np.nan_to_num(data.proportions).argmax(axis=1), len(data.types))
     names, colours = data.types, palette(len(data.types))
     if not known.all():
-        names, colours = [*names, "not estimated"], [*colours, GREY]
-    layers.category("type", "Most abundant cell type", "Cell types", best, names, colours)
+        names, colours = [*names, "no type" if data.typed else "not estimated"], [*colours, GREY]
+    layers.category(
+        "type", "Cell type" if data.typed else "Most abundant cell type", "Cell types", best, names, colours
+    )
+    if data.typed:
+        classes = data.adata.obs[keys.CELL_CLASS].astype("category").cat
+        found = list(map(str, classes.categories))
+        layers.category(
+            "class", "One cell or more", "Cell types", classes.codes.to_numpy(int), found, palette(len(found))
+        )
     for name, column in zip(data.types, data.proportions.T, strict=True):
         layers.value(f"type:{name}", name, "Cell types", column)
 
@@ -290,7 +304,7 @@ def _dot_plot(data: Slice, tables: Tables) -> Any:
         for k, name in enumerate(data.names)
     ]
     level = mean / np.maximum(mean.max(axis=1, keepdims=True), 1e-12)
-    return _figures.dot_plot(share, level, chosen, data.names, data.colours, "Marker genes by domain")
+    return _figures.dot_plot(share, level, chosen, data.names, data.colours, "Marker genes by domain", data.unit)
 
 
 def _composition(data: Slice, tables: Tables) -> Any:
@@ -301,7 +315,7 @@ def _composition(data: Slice, tables: Tables) -> Any:
         ["cell_type", *(f"domain_{name}" for name in data.names)],
         *([name, *(round(float(v), 5) for v in composition[:, j])] for j, name in enumerate(data.types)),
     ]
-    label = "Mean proportion of each cell type in each domain, in percent"
+    label = f"{'Cells' if data.typed else 'Mean proportion'} of each cell type in each domain, in percent"
     return _figures.heat(composition.T, data.types, data.names, label, swatches=data.colours)
 
 

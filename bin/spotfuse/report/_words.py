@@ -13,6 +13,12 @@ from spotfuse.report._read import Slice
 LOW_CONFIDENCE = 0.6
 CLOSE = 0.1  # numbers of domains whose worth differs by a smaller share are as good as equal
 
+_CLASSES = {
+    "singlet": ("has one type", "have one type"),
+    "doublet": ("has the genes of two types (doublet)", "have the genes of two types (doublets)"),
+    "unsure": ("is unsure", "are unsure"),
+    "no type": ("is like no type", "are like no type"),
+}
 _SCORES = {
     "domains.ari": ("Adjusted Rand index", "domains against the annotation; 1 is equal, 0 is chance"),
     "domains.nmi": ("Normalised mutual information", "domains against the annotation; 1 is equal"),
@@ -38,12 +44,12 @@ def scores(data: Slice) -> list[tuple[str, str, str]]:
 def summary(data: Slice) -> str:
     """Say in a few sentences what came out."""
     spots, names, shares = grouped(data.metrics.get("n_spots")), data.names, data.shares
-    text = f"{spots} spots passed quality control. "
+    text = f"{spots} {data.unit}s passed quality control. "
     if len(names) > 1:
         largest = int(shares.argmax())
         genes = data.markers[names[largest]][:3]
         text = (
-            f"{spots} spots fall into {len(names)} domains; the largest, domain {names[largest]}, has "
+            f"{spots} {data.unit}s fall into {len(names)} domains; the largest, domain {names[largest]}, has "
             f"{percent(float(shares[largest]))} of them{f' and is marked by {_and(genes)}' if genes else ''}. "
         )
     if data.proportions is not None and np.isfinite(data.proportions).any():
@@ -70,7 +76,9 @@ def concerns(data: Slice) -> list[str]:
         dropped = qc.loc[~kept(data), "reason"]
         if len(dropped) > 0.2 * len(qc):
             reason = dropped.fillna("no reason given").mode()[0]
-            found.append(f"Quality control dropped {percent(len(dropped) / len(qc))} of the spots, mostly: {reason}.")
+            found.append(
+                f"Quality control dropped {percent(len(dropped) / len(qc))} of the {data.unit}s, mostly: {reason}."
+            )
     if data.uns.get("unlike"):
         found.append(
             f"The slice seems to have {percent(data.uns['in_common'])} of its tissue in common with the rest of group "
@@ -78,7 +86,9 @@ def concerns(data: Slice) -> list[str]:
         )
     unsure = float((data.confidence < LOW_CONFIDENCE).mean())
     if unsure > 0.15:
-        found.append(f"{percent(unsure)} of the spots lie between domains (confidence below {LOW_CONFIDENCE:g}).")
+        found.append(
+            f"{percent(unsure)} of the {data.unit}s lie between domains (confidence below {LOW_CONFIDENCE:g})."
+        )
     if data.deconvolution.get("converged") is False:
         found.append("The deconvolution stopped before it converged; give it more iterations.")
     return found
@@ -93,7 +103,7 @@ def kept(data: Slice) -> Any:
 def tiles(data: Slice) -> list[tuple[str, str]]:
     """Give the few numbers that stand first."""
     metrics = data.metrics
-    found = [("spots", grouped(metrics.get("n_spots"))), ("genes", grouped(metrics.get("n_genes")))]
+    found = [(f"{data.unit}s", grouped(metrics.get("n_spots"))), ("genes", grouped(metrics.get("n_genes")))]
     if data.has_domains:
         found.append(("domains", str(len(data.names))))
         found.append(("mean confidence", f"{data.confidence.mean():.2f}"))
@@ -135,12 +145,13 @@ def _where_from(data: Slice) -> str:
         return f"The number of domains, {chosen:.0f}, is the only one found: it could be compared with no other."
     if chosen == 1:
         return (
-            "The slice is one domain: however it is divided, the domains of its neighbours tell nothing of what a spot "
-            "expresses. Give a number of domains to divide it nonetheless."
+            "The slice is one domain: however it is divided, the domains of its neighbours tell nothing of what a "
+            f"{data.unit} expresses. Give a number of domains to divide it nonetheless."
         )
     text = (
-        f"The number of domains, {chosen:.0f}, was chosen without labels: the domains of a spot's neighbours tell "
-        f"{percent(told)} of what it expresses, and independent labellings of the slice agree by {stability:.2f} of 1"
+        f"The number of domains, {chosen:.0f}, was chosen without labels: the domains of a {data.unit}'s neighbours "
+        f"tell {percent(told)} of what it expresses, and independent labellings of the slice agree by {stability:.2f} "
+        "of 1"
     )
     others = curve[~taken].sort_values("worth", ascending=False, kind="stable")
     second, at_second = others[["n_domains", "worth"]].to_numpy(float)[0]
@@ -189,6 +200,10 @@ def deconvolution(data: Slice) -> str:
     """Say how the cell types were found."""
     note = data.deconvolution
     text = f"Shares are of {note['output']}. " if note.get("output") else ""
+    classes = note.get("cell_types", {}).get("classes")
+    if classes:
+        some = [f"{grouped(n)} {_CLASSES[name][n != 1]}" for name, n in classes.items() if n]
+        text += f"Of the cells {_and(some)}; cell_types.tsv has each. "
     if note.get("n_cells") is not None:
         text += (
             f"The reference has {note['n_cells']:,} cells of {note['n_types']} types and shares "
@@ -196,11 +211,11 @@ def deconvolution(data: Slice) -> str:
         )
     if note.get("explained") is not None:
         text += (
-            f"The types explain {percent(note['explained'])} of a spot's expression in the median; on five slices made "
-            "of known cells that the reference did not hold it was 67 to 95 %, and the quarter of the spots explained "
-            "worst erred 1.2 to 1.4 times as much as the one explained best. Little is explained where spots have few "
-            "counts, or hold what the reference lacks: look whether the residual is high in one domain alone, and try "
-            "another reference. "
+            f"The types explain {percent(note['explained'])} of a {data.unit}'s expression in the median; on "
+            "five slices made of known cells that the reference did not hold it was 67 to 95 %, and the quarter of the "
+            "spots explained worst erred 1.2 to 1.4 times as much as the one explained best. Little is explained where "
+            f"{data.unit}s have few counts, or hold what the reference lacks: look whether the residual is high in one "
+            "domain alone, and try another reference. "
         )
     if note.get("converged"):
         text += f"The fit converged after {note['sweeps']} sweeps. "
@@ -254,9 +269,9 @@ def methods(data: Slice) -> str:
         most = prepared["max_mt_share"]
         mitochondrial = f" and at most {percent(most)} mitochondrial counts" if most < 1 else ""
         text += (
-            f"Spots with at least {_counted(prepared['min_counts'], 'count')} and "
+            f"{data.unit.capitalize()}s with at least {_counted(prepared['min_counts'], 'count')} and "
             f"{_counted(prepared['min_genes'], 'gene')}{mitochondrial} were kept: "
-            f"{grouped(data.metrics.get('n_spots'))} spots and {grouped(data.metrics.get('n_genes'))} genes. "
+            f"{grouped(data.metrics.get('n_spots'))} {data.unit}s and {grouped(data.metrics.get('n_genes'))} genes. "
         )
     if {"n_top_genes", "n_components"} <= set(prepared):
         text += (
@@ -278,8 +293,8 @@ def methods(data: Slice) -> str:
         group = data.uns.get("sample", {}).get("group")
         together = f", together with the other slices of group {group}," if group else ""
         text += (
-            f"Spots were embedded{together} by {how}, and divided into {len(data.names)} domains, {number}, by a vote "
-            "over Gaussian mixtures (mclust; Scrucca et al. 2016) at several scales of smoothing. "
+            f"{data.unit.capitalize()}s were embedded{together} by {how}, and divided into {len(data.names)} domains, "
+            f"{number}, by a vote over Gaussian mixtures (mclust; Scrucca et al. 2016) at several scales of smoothing. "
         )
     if data.tables["markers"] is not None:
         text += (
@@ -295,12 +310,17 @@ def methods(data: Slice) -> str:
         )
         text += f"Proportions of cell types were estimated from {reference} types"
         text += (
-            " by SpatialFusion's cell mapping: each spot is a mixture of the reference's cells. "
+            f" by SpatialFusion's cell mapping: each {data.unit} is a mixture of the reference's cells. "
             if given.get("deconvolution") == "cell_mapping"
             else " as the mean of four estimates by one spatially regularised regression, after CARD (Ma and Zhou "
             "2022): its solution, the mean of draws from its posterior, and its solutions with each type in up to six "
             "and in up to twelve parts. "
         )
+        if data.typed:
+            text += (
+                "Each cell was given the likeliest type, or pair of types, by linear discriminants of the square roots "
+                "and of the logarithms of its genes' shares. "
+            )
     versions = {name: version for name, version in data.uns.get("versions", {}).items() if name != "spotfuse"}
     told = [f"{name} {version}" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower())]
     seed = data.uns.get("seed")

@@ -25,7 +25,9 @@ def said(curve: list[tuple[int, float, int]] | None, steps: tuple[str, ...] = ("
         table = pd.DataFrame(curve, columns=["n_domains", "worth", "chosen"])
         table = as_read(table.assign(told=0.4, stability=table["worth"]))
     tables = {"n_domains": table, "status": pd.DataFrame({"step": steps})}
-    return _words.n_domains(SimpleNamespace(names=["1", "2", "3"], tables=tables, uns={"sample": {"group": "donor7"}}))
+    return _words.n_domains(
+        SimpleNamespace(names=["1", "2", "3"], unit="spot", tables=tables, uns={"sample": {"group": "donor7"}})
+    )
 
 
 @pytest.mark.parametrize("curve", [None, []])
@@ -95,6 +97,8 @@ def test_methods_say_how_proportions_came_about(method, words):
         has_domains=False,
         tables={"markers": None, "spatial_genes": None},
         types=["a", "b"],
+        unit="spot",
+        typed=False,
         deconvolution={"n_cells": 1200},
     )
     text = _words.methods(data)

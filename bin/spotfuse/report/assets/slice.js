@@ -7,7 +7,7 @@
   const y = numbers(header.y);
   const byKey = new Map(layers.map((layer) => [layer.key, layer]));
   const domain = byKey.get("domain");
-  const spotName = (i) => (header.spots ? header.spots[i] : `bin of ${numbers(header.inBin)[i]} spots`);
+  const spotName = (i) => (header.spots ? header.spots[i] : `bin of ${numbers(header.inBin)[i]} ${header.unit}s`);
   const first = domain.names[0] === "none" ? byKey.get("n_counts") ?? domain : domain; // a slice that lost its domains
   const state = { layer: first, beside: null, chosen: null, choice: null };
   const steps = Array.from({ length: 256 }, (_, i) => ramp(header.scale, i / 255));
@@ -289,7 +289,7 @@
       });
     }
     if (chosen === null) return (find("#status").textContent = "");
-    const words = [`${chosen.length.toLocaleString("en")} ${header.spots ? "spots" : "bins"} (${percent(chosen.length / n)})`];
+    const words = [`${chosen.length.toLocaleString("en")} ${header.spots ? `${header.unit}s` : "bins"} (${percent(chosen.length / n)})`];
     if (choice) words.unshift(`${choice.layer.label} ${nameIn(choice.layer, choice.code)}:`);
     else {
       const counts = new Map();
@@ -377,7 +377,7 @@
     find("#region-name").value = "";
     find("#regions").replaceChildren(...[...regions].map(([one, members]) => make("button", {
       type: "button", class: "chip", onclick: () => choose(members, null),
-    }, one, make("span", { class: "note" }, `${members.length.toLocaleString("en")} spots`))));
+    }, one, make("span", { class: "note" }, `${members.length.toLocaleString("en")} ${header.unit}s`))));
     find("#regions-save").hidden = false;
   }
   find("#region-keep")?.addEventListener("click", keepRegion);
@@ -393,7 +393,7 @@
     else find("#side-legend").replaceChildren();
     byDomain();
   }
-  const unitOf = (layer) => ({ Genes: "ln(1 + counts per 10,000)", "Cell types": "share of the spot" })[layer.group]
+  const unitOf = (layer) => ({ Genes: "ln(1 + counts per 10,000)", "Cell types": header.typed ? "share of cells of the type" : `share of the ${header.unit}` })[layer.group]
     ?? ({ attention: "0: like expression counts; 1: neighbours in the tissue count", confidence: "probability", n_counts: "counts", n_genes: "genes", mt_share: "share of the counts" })[layer.key] ?? "";
   function legend(layer, box) {
     if (layer.kind === "image") return box.replaceChildren();
@@ -615,7 +615,7 @@
     }).filter((row) => row.n);
     header.tables[name] = [[by.key, header.spots ? "spots" : "bins", "mean", "q05", "q25", "median", "q75", "q95", "share_above_0"],
       ...rows.map((row) => [nameIn(by, row.code), row.n, ...[row.mean, ...row.at, row.some].map((v) => Number(v.toPrecision(6)))])];
-    if (!rows.length) return make("p", { class: "note" }, "No spot has a value.");
+    if (!rows.length) return make("p", { class: "note" }, `No ${header.unit} has a value.`);
     const lo = Math.min(0, ...rows.map((row) => row.at[0]));
     const hi = Math.max(...rows.flatMap((row) => [row.at[4], row.mean])) || 1;
     const short = (text) => (text.length > 34 ? `${text.slice(0, 33)}…` : text);
@@ -647,7 +647,7 @@
     find("#by-domain").hidden = !classes.length || !layer;
     if (find("#by-domain").hidden) return;
     const by = byKey.get(find("#by").value || classes[0].key);
-    find("#by-title").textContent = `${layer.label} by ${by.label.toLowerCase()}: half of the spots in the box, nine of ten on the line, the mean as a dot`;
+    find("#by-title").textContent = `${layer.label} by ${by.label.toLowerCase()}: half of the ${header.unit}s in the box, nine of ten on the line, the mean as a dot`;
     find("#by-domain .wide").replaceChildren(boxes(layer, by, "by_domain"));
   }
   find("#by").append(...classes.map((layer) => make("option", { value: layer.key }, layer.label)));
@@ -873,7 +873,7 @@
   const lost = header.dropped;
   const lostMap = lost && { x: numbers(lost.x), y: numbers(lost.y), width: diameter, microns: header.microns, colours: Array.from(numbers(lost.codes), (code) => lost.colours[code]) };
   function saveLost(as) {
-    if (as !== "tsv") return saveSheet(`${sample}_dropped_map`, as, [{ title: "Dropped spots", note: lost.names.slice(1).join(", "), ...lostMap }]);
+    if (as !== "tsv") return saveSheet(`${sample}_dropped_map`, as, [{ title: `Dropped ${header.unit}s`, note: lost.names.slice(1).join(", "), ...lostMap }]);
     const of = numbers(lost.codes);
     return saveTable(`${sample}_dropped_map`, [["x", "y", "what"], ...Array.from(of, (code, i) => [Number(lostMap.x[i].toPrecision(6)), Number(lostMap.y[i].toPrecision(6)), lost.names[code]])]);
   }
