@@ -139,9 +139,9 @@ def candidates(model: AttentionRegressionDeconv) -> tuple[dict[str, pd.DataFrame
     """Average what the default averages by other weights; and the default's 90 % interval."""
     data = model._data
     with threadpool_limits(1):
-        found = _fit.Regression(data, model.settings)
+        found = _fit.Regression(data, model.arguments, model.settings)
         even = _profiles.totals_are_even(data.counts)
-        sizes = np.ones(len(data.types)) if even else found.profiles.size**_profiles.SIZE_SHARE
+        sizes = np.ones(len(data.types)) if even else found.profiles.size**model.settings.profiles.size_share
         members, deviation, n_cells = found.members(sizes)
 
     def frame(values: np.ndarray) -> pd.DataFrame:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spotfuse import domains as _domains
     from spotfuse import embedding
     from spotfuse import group as _group
+    from spotfuse import proportions as _proportions
 
 __all__ = ["domains", "embed", "join", "markers", "neighbourhoods", "proportions", "spatial_genes", "split"]
 
@@ -217,6 +218,7 @@ def proportions(
     seed: int = 1,
     device: str = "auto",
     threads: int = 1,
+    settings: "_proportions.Settings | None" = None,
     copy: bool = False,
     **options: Any,
 ) -> AnnData | None:
@@ -247,6 +249,8 @@ def proportions(
         ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     threads
         Processor threads; their number changes nothing.
+    settings
+        What else decides them (`spotfuse.proportions.Settings`); None for the defaults.
     copy
         Leave `adata` as it is and give a changed copy.
     **options
@@ -284,7 +288,7 @@ def proportions(
     """
     from spotfuse import proportions as room
 
-    adata = begin(adata, copy)
+    adata, settings = begin(adata, copy), settings or room.Settings()
     work = InOrder.of(adata, counts=True)
     with at_work():
         cells = room.as_reference(
@@ -293,6 +297,7 @@ def proportions(
             max_cells_per_type=max_cells_per_type,
             min_cells_per_type=min_cells_per_type,
             seed=seed,
+            settings=settings.reference,
         )
         found = room.estimate(
             work.adata,
@@ -303,10 +308,11 @@ def proportions(
             seed=seed,
             device=device,
             threads=threads,
+            settings=settings,
             **options,
         )
         weights = found.weigh() if cell_map else None
-        typed = room.cell_types(work.adata, cells, seed=seed) if io.holds_cells(adata) else None
+        typed = room.cell_types(work.adata, cells, seed=seed, settings=settings) if io.holds_cells(adata) else None
     note, tables = keys.note_of(adata), {keys.PROPORTIONS: found.proportions, keys.FIT: found.fit}
     adata.obsm.pop(keys.PROPORTIONS_SD, None)
     adata.obsm.pop(keys.CELL_MAP, None)

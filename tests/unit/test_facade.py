@@ -14,7 +14,7 @@ import spotfuse as sf
 from anndata import AnnData
 from commands import run
 from scipy import sparse
-from spotfuse import domains, embedding, group, patterns, preparation
+from spotfuse import domains, embedding, group, patterns, preparation, proportions
 from spotfuse._core import keys, tables
 from threadpoolctl import threadpool_limits
 
@@ -361,7 +361,7 @@ def test_scores_have_public_names(walked: AnnData) -> None:
     assert sf.metrics.proportions(walked.obsm["proportions"], walked.obsm["proportions"])["RMSE"] < 1e-12
 
 
-def test_settings_reach_each_stage(walked: AnnData) -> None:
+def test_settings_reach_each_stage(walked: AnnData, bundled: Path) -> None:
     for call, what, usual, other in (
         (sf.pp.prepare, lambda adata: adata.obsm["X_pca"], preparation.Settings(), preparation.Settings(clip=0.5)),
         (
@@ -375,6 +375,12 @@ def test_settings_reach_each_stage(walked: AnnData) -> None:
             lambda adata: adata.obsm["domain_probabilities"],
             domains.Settings(),
             domains.Settings(scales=(0,)),
+        ),
+        (
+            partial(sf.tl.proportions, reference=bundled / "starmap_reference.h5ad", n_iter=1, device="cpu"),
+            lambda adata: adata.obsm["proportions"],
+            proportions.Settings(),
+            proportions.Settings(regression=proportions.RegressionSettings(draws=5)),
         ),
         (sf.tl.markers, lambda adata: adata.uns["spotfuse"]["markers"], patterns.Settings(), patterns.Settings(fold=8)),
         (

@@ -79,13 +79,18 @@ def test_tests_stand_in_the_packages_tree() -> None:
 
 
 def test_a_stages_settings_are_frozen_and_each_is_told() -> None:
-    for room in ("preparation", "embedding", "domains", "patterns", "group", "cohort"):
-        settings = import_module(f"spotfuse.{room}").Settings()
+    stages = ("preparation", "embedding", "domains", "proportions", "patterns", "group", "cohort")
+    found = [import_module(f"spotfuse.{room}").Settings() for room in stages]
+    found += [part for settings in found for part in vars(settings).values() if dataclasses.is_dataclass(part)]
+    assert len(found) == len(stages) + 5
+    for settings in found:
         told = re.findall(r"^(\w[\w, ]*)$", inspect.getdoc(settings), re.M)
         names = [field.name for field in dataclasses.fields(settings)]
         assert [name for line in told if line != "Attributes" for name in line.split(", ")] == names
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(settings, names[0], 0)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'no_such_setting'"):
+            type(settings)(no_such_setting=1)
 
 
 def said(path: Path) -> Iterator[str]:

@@ -4,6 +4,14 @@ from typing import TYPE_CHECKING
 
 from spotfuse._core.lazy import lazily
 from spotfuse.proportions._registry import METHODS
+from spotfuse.proportions._settings import (
+    CellMappingSettings,
+    CellTypeSettings,
+    ProfileSettings,
+    ReferenceSettings,
+    RegressionSettings,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from spotfuse.metrics import evaluate
@@ -17,8 +25,14 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "AttentionRegressionDeconv",
+    "CellMappingSettings",
+    "CellTypeSettings",
     "CellTypes",
+    "ProfileSettings",
     "Proportions",
+    "ReferenceSettings",
+    "RegressionSettings",
+    "Settings",
     "as_reference",
     "cell_types",
     "estimate",
@@ -35,6 +49,17 @@ __getattr__, __dir__ = lazily(
     __name__,
     {
         "METHODS": "spotfuse.proportions._registry",
+        **dict.fromkeys(
+            (
+                "CellMappingSettings",
+                "CellTypeSettings",
+                "ProfileSettings",
+                "ReferenceSettings",
+                "RegressionSettings",
+                "Settings",
+            ),
+            "spotfuse.proportions._settings",
+        ),
         "AttentionRegressionDeconv": "spotfuse.proportions.regression._model",
         "evaluate": "spotfuse.metrics",
         **dict.fromkeys(("Proportions", "estimate", "options_of"), "spotfuse.proportions._methods"),

@@ -34,15 +34,7 @@ from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
 from spotfuse._core.types import Floats
 from spotfuse.proportions import _input, _profiles, _reference
-
-_COMPONENTS = 100
-_EPOCHS, _LEARNING_RATE = 300, 0.01  # of the autoencoder
-_STEPS, _STEP = 150, 0.3  # of the weights
-_TO_TYPE = 0.7  # share of the way from a cell's reconstruction to the mean of its type
-_EVEN = 0.03  # weight of the relative entropy to the starting weights, times the squared error
-_CONTRAST = 0.3  # times the contrast's weight: errors are of weighted shares, not of whole profiles
-_BATCH = 1024  # spots that learn together; contrast is among them
-_LEAST = 1e-6  # smallest weight that is kept
+from spotfuse.proportions._settings import SETTINGS, CellMappingSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -131,12 +123,13 @@ def map_cells(
     contrast: float = 1.0,
     n_candidates: int = 256,
     k_neighbors: int = 6,
-    epochs: int = _EPOCHS,
-    learning_rate: float = _LEARNING_RATE,
+    epochs: int = 300,
+    learning_rate: float = 0.01,
     output: str = "cells",
     max_cells_per_type: int = 1000,
     seed: int = 1,
     device: str | torch.device = "cpu",
+    settings: Settings = SETTINGS,
 ) -> CellMap:
     """Learn which cells a spot is a mixture of.
 
@@ -164,6 +157,8 @@ def map_cells(
         Of the autoencoder's weights and of which cells are drawn.
     device
         Where to.
+    settings
+        What else decides it.
 
     Returns
     -------
@@ -179,28 +174,30 @@ def map_cells(
         raise InputError(f"temperature is {temperature}; it must be above 0")
     if min(n_candidates, k_neighbors, epochs) < 1:
         raise InputError("n_candidates, k_neighbors and epochs must be at least 1")
-    notes = Notes()
+    own, notes = settings.cell_mapping, Notes()
     st = io.counts_of(st, "st", notes)
     data = _input.match(
-        st, _reference.as_reference(sc, cell_type_key, max_cells_per_type=max_cells_per_type, seed=seed)
+        st,
+        _reference.as_reference(sc, cell_type_key, max_cells_per_type=max_cells_per_type, seed=seed),
+        settings.reference.least_genes,
     )
     notes += data.notes
-    profiles = _profiles.type_profiles(data.cells, data.codes, len(data.types))
+    profiles = _profiles.type_profiles(data.cells, data.codes, len(data.types), settings.profiles)
     spots, cells = _profiles.shares(data.counts), _profiles.shares(data.cells)
-    weights = _profiles.gene_weights(np.asarray(spots.mean(axis=0)).ravel(), profiles)
-    basis = _basis(sparse.csr_matrix(cells @ sparse.diags(weights)))
+    weights = _profiles.gene_weights(np.asarray(spots.mean(axis=0)).ravel(), profiles, settings=settings.profiles)
+    basis = _basis(sparse.csr_matrix(cells @ sparse.diags(weights)), own.components)
     means = (profiles.mean * weights) @ basis.T
     Z, S = (np.asarray(shares @ (weights[:, None] * basis.T)) for shares in (cells, spots))
     rebuilt = _reconstruct(Z - means.mean(axis=0), epochs, learning_rate, seed, device) + means.mean(axis=0)
-    Z = (1 - _TO_TYPE) * rebuilt + _TO_TYPE * means[data.codes]
+    Z = (1 - own.to_type) * rebuilt + own.to_type * means[data.codes]
     scale = np.sqrt(np.mean(np.sum(Z**2, axis=1)))
     Z, S = Z / scale, S / scale
     graph = data.neighbours(k_neighbors)
     matrix, losses = _mix(
-        S, Z, data.codes, graph, temperature, reconstruction, contrast, n_candidates, torch.device(device)
+        S, Z, data.codes, graph, temperature, reconstruction, contrast, n_candidates, torch.device(device), own
     )
-    scaled = _profiles.totals_are_even(data.counts)
-    sizes = np.ones(len(data.types)) if scaled or output == "molecules" else profiles.size**_profiles.SIZE_SHARE
+    scaled = _profiles.totals_are_even(data.counts, settings.profiles)
+    sizes = np.ones(len(data.types)) if scaled or output == "molecules" else profiles.size**settings.profiles.size_share
     return CellMap(
         matrix,
         st.obs_names,
@@ -261,9 +258,9 @@ def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0
     return np.where(total > 0, sums / np.where(total > 0, total, 1), 1 / max(sums.shape[1], 1))
 
 
-def _basis(cells: sparse.csr_matrix) -> Floats:
+def _basis(cells: sparse.csr_matrix, most: int) -> Floats:
     """Directions along which cells lie, uncentred, of shape (n_components, n_genes)."""
-    n_components = min(_COMPONENTS, min(cells.shape) - 1)
+    n_components = min(most, min(cells.shape) - 1)
     if n_components < 1:
         return np.eye(cells.shape[1])
     _, _, basis = svds(cells, k=n_components, v0=np.ones(min(cells.shape)))
@@ -302,6 +299,7 @@ def _mix(
     contrast: float,
     n_candidates: int,
     device: torch.device,
+    settings: CellMappingSettings,
 ) -> tuple[sparse.csr_matrix, pd.DataFrame]:
     """Learn each spot's weights over its candidates, batches of near spots at a time."""
     n_types = int(codes.max()) + 1
@@ -314,9 +312,9 @@ def _mix(
     place = np.argsort(order)
     cells = torch.tensor(Z, dtype=torch.float32, device=device)
     parts: list[sparse.csr_matrix] = []
-    history = np.zeros((_STEPS, 2))
-    for first in range(0, len(S), _BATCH):
-        chosen = order[first : first + _BATCH]
+    history = np.zeros((settings.steps, 2))
+    for first in range(0, len(S), settings.together):
+        chosen = order[first : first + settings.together]
         x = S[chosen]
         likeness = x @ unit.T
         # from the most to the least alike, so that candidates are like their type: the most alike alone would make
@@ -334,9 +332,10 @@ def _mix(
             temperature,
             reconstruction,
             contrast,
+            settings,
         )
         history += losses * len(chosen) / len(S)
-        kept = weights >= _LEAST
+        kept = weights >= settings.least
         weights = np.where(kept, weights, 0)
         weights /= weights.sum(axis=1, keepdims=True)
         rows = np.broadcast_to(np.arange(len(chosen))[:, None], kept.shape)[kept]
@@ -351,14 +350,21 @@ def _evenly(n: int, wanted: int) -> npt.NDArray[np.intp]:
 
 
 def _learn(
-    x: Tensor, z: Tensor, start: Tensor, near: Tensor, temperature: float, reconstruction: float, contrast: float
+    x: Tensor,
+    z: Tensor,
+    start: Tensor,
+    near: Tensor,
+    temperature: float,
+    reconstruction: float,
+    contrast: float,
+    settings: CellMappingSettings,
 ) -> tuple[Floats, Floats]:
     """Learn one batch's weights, of shape (n_spots, n_candidates); near has pairs of neighbours, (2, n_pairs)."""
     logits = torch.zeros_like(start, requires_grad=True)
-    optimiser = Adam([logits], _STEP)
+    optimiser = Adam([logits], settings.step)
     unit = nn.functional.normalize(x - x.mean(dim=0), dim=1)
-    history = np.zeros((_STEPS, 2))
-    for step in range(_STEPS):
+    history = np.zeros((settings.steps, 2))
+    for step in range(settings.steps):
         log_weights = torch.log_softmax(logits + start, dim=1)
         weights = log_weights.exp()
         mixture = torch.einsum("nc,ncd->nd", weights, z)
@@ -371,7 +377,8 @@ def _learn(
         uneven = (weights * (log_weights - start)).sum(dim=1).mean()
         history[step] = error.item(), nce.item()
         # evenness weighs the same however noisy spots are
-        loss = reconstruction * (error + temperature * _EVEN * error.detach() * uneven) + contrast * _CONTRAST * nce
+        even = temperature * settings.evenness * error.detach() * uneven
+        loss = reconstruction * (error + even) + contrast * settings.contrast * nce
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     weights = torch.softmax((logits.detach() / temperature) + start, dim=1)

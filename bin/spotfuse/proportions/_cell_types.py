@@ -27,19 +27,10 @@ from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes
 from spotfuse._core.types import Floats
 from spotfuse.proportions import _input, _profiles
+from spotfuse.proportions._settings import SETTINGS, CellTypeSettings, Settings
 
 CLASSES = ("singlet", "doublet", "unsure", "no type")
-_COMPONENTS = 200  # of the reference's cells, in which they are told apart, at most
-_CELLS_EACH = 5  # cells that a component asks for
-_SHRINK = 0.3  # share of the covariance that is laid to equal, independent directions
-_MADE = 20000  # doublets that are made of the reference's cells, at most twenty a pair
-_FALSE = 0.05  # share of the reference's cells that may be taken for doublets
-_STRANGE = 0.002  # share of the reference's cells that are as unlike their type as a cell without one
-_SURE = 0.5  # probability of the first type below which a cell is unsure
-_LEAST = 4  # cells of a type of which half are kept from a discriminant, to be judged by it
 _ENTRIES = 10**7  # likelihoods that are worked on together
-_ROUNDS = 2  # of the platform's factors and the types, in turn
-_BELIEVED = 0.5  # share of the log of a factor, as in the regression
 _NEARLY_ALL = 0.8  # share of the cells of one type beyond which that is told
 _MANY = 0.05  # share of the cells without a type beyond which that is told
 _FEW_GENES, _FEW_COUNTS = 50, 0.5  # shared genes, and share of the slice's counts in them, below which that is told
@@ -102,9 +93,9 @@ class _Scores:
 class _Views:
     """Where cells lie: by roots, and by logarithms, of their shares, in the directions that the reference's lie in."""
 
-    def __init__(self, cells: sparse.csr_matrix) -> None:
+    def __init__(self, cells: sparse.csr_matrix, settings: CellTypeSettings) -> None:
         self.depth = float(np.median(_totals(cells)))
-        n = max(min(_COMPONENTS, cells.shape[0] // _CELLS_EACH), 1)
+        n = max(min(settings.components, cells.shape[0] // settings.component_cells), 1)
         self.bases = [
             np.eye(cells.shape[1])
             if n >= min(cells.shape)
@@ -130,11 +121,17 @@ class _Discriminant:
     """
 
     def __init__(
-        self, counts: sparse.csr_matrix, codes: npt.NDArray[np.intp], n_types: int, views: _Views, seed: int
+        self,
+        counts: sparse.csr_matrix,
+        codes: npt.NDArray[np.intp],
+        n_types: int,
+        views: _Views,
+        seed: int,
+        settings: CellTypeSettings,
     ) -> None:
         self.views = views
         self.pairs = np.array(list(combinations(range(n_types), 2)))
-        each = max(min(_MADE // len(self.pairs), 20), 5)
+        each = max(min(settings.made // len(self.pairs), settings.made_a_pair), 5)
         of_type = [np.flatnonzero(codes == k) for k in range(n_types)]
         random = np.random.default_rng(seed)
         one, two = (np.concatenate([random.choice(of_type[k], each) for k in side]) for side in self.pairs.T)
@@ -145,7 +142,7 @@ class _Discriminant:
             rest = Z - means[codes]
             W = rest.T @ rest / max(len(Z) - n_types, 1)
             even = max(float(np.trace(W)) / len(W), np.finfo(float).tiny)
-            W = (1 - _SHRINK) * W + _SHRINK * even * np.eye(len(W))
+            W = (1 - settings.shrinkage) * W + settings.shrinkage * even * np.eye(len(W))
             root = np.linalg.cholesky(np.linalg.inv(W))
             self.roots.append(root)
             centres.append(np.vstack([means, made.reshape(len(self.pairs), each, -1).mean(axis=1)]) @ root)
@@ -186,7 +183,7 @@ class _Trust:
     strange: float = np.inf
 
 
-def cell_types(st: AnnData, sc: AnnData, *, seed: int = 1) -> CellTypes:
+def cell_types(st: AnnData, sc: AnnData, *, seed: int = 1, settings: Settings = SETTINGS) -> CellTypes:
     """Give each cell of a slice of cells its type.
 
     Parameters
@@ -197,6 +194,8 @@ def cell_types(st: AnnData, sc: AnnData, *, seed: int = 1) -> CellTypes:
         Reference as `read_reference` or `as_reference` gives it, with ``obs['cell_type']``.
     seed
         Of what is drawn.
+    settings
+        What else decides them.
 
     Returns
     -------
@@ -212,31 +211,32 @@ def cell_types(st: AnnData, sc: AnnData, *, seed: int = 1) -> CellTypes:
     >>> found = cell_types(prepared, reference)  # doctest: +SKIP
     >>> found.table["class"].value_counts()  # doctest: +SKIP
     """
-    data = _input.match(st, sc)
+    data = _input.match(st, sc, settings.reference.least_genes)
     if len(data.types) < 2:
         raise InputError(f"the genes that slice and reference share tell of one cell type, '{data.types[0]}', alone")
     with threadpool_limits(1):
-        return _typed(data, st, seed)
+        return _typed(data, st, seed, settings)
 
 
-def _typed(data: _input.Matched, st: AnnData, seed: int) -> CellTypes:
+def _typed(data: _input.Matched, st: AnnData, seed: int, settings: Settings) -> CellTypes:
+    own = settings.cell_types
     types, n_types = np.array(data.types, dtype=object), len(data.types)
     totals = _totals(data.counts)
     seen = totals > 0
     counts = data.counts if seen.all() else sparse.csr_matrix(data.counts[seen])
     cells = _thinned(data.cells, float(np.median(totals[seen])), seed)
-    views = _Views(cells)
-    trust = _trust(cells, data.codes, n_types, views, seed)
-    model = _Discriminant(cells, data.codes, n_types, views, seed)
+    views = _Views(cells, own)
+    trust = _trust(cells, data.codes, n_types, views, seed, own)
+    model = _Discriminant(cells, data.codes, n_types, views, seed, own)
     scores = model.score(counts)
-    profiles = _profiles.type_profiles(cells, data.codes, n_types)
-    for _ in range(_ROUNDS):
+    profiles = _profiles.type_profiles(cells, data.codes, n_types, settings.profiles)
+    for _ in range(own.rounds):
         # of the half that fits best: what a type that the reference lacks has more of would pass for the platform's
         fit = scores.distance <= np.median(scores.distance)
         mix = softmax(scores.single[fit] / trust.temperature, axis=1).mean(axis=0)
         observed = np.asarray(_profiles.shares(sparse.csr_matrix(counts[fit])).mean(axis=0)).ravel()
-        factors = _profiles.platform_factors(observed, mix, profiles.mean, profiles, int(fit.sum()))
-        scores = model.score(counts, factors**_BELIEVED)
+        factors = _profiles.platform_factors(observed, mix, profiles.mean, profiles, int(fit.sum()), settings.profiles)
+        scores = model.score(counts, factors)
     chances = softmax(scores.single / trust.temperature, axis=1)
     order = np.argsort(-scores.single, axis=1, kind="stable")
     first, second = order[:, 0], order[:, 1]
@@ -248,7 +248,7 @@ def _typed(data: _input.Matched, st: AnnData, seed: int) -> CellTypes:
     one, two = scores.pair[rows].T
     turned = scores.single[rows, one] < scores.single[rows, two]
     first[rows], second[rows] = np.where(turned, two, one), np.where(turned, one, two)
-    kind = np.where(probability < _SURE, "unsure", "singlet").astype(object)
+    kind = np.where(probability < own.sure, "unsure", "singlet").astype(object)
     kind[doubled] = "doublet"
     kind[scores.distance > trust.strange] = "no type"
     table = pd.DataFrame({"first_type": "", "probability": 0.0, "second_type": "", "class": "no type"}, st.obs_names)
@@ -320,18 +320,25 @@ def _sizes(totals: Floats, first: npt.NDArray[np.intp], known: npt.NDArray[np.bo
     return np.asarray(away / max(1.4826 * float(np.median(np.abs(away[known]))), 1e-3))
 
 
-def _trust(counts: sparse.csr_matrix, codes: npt.NDArray[np.intp], n_types: int, views: _Views, seed: int) -> _Trust:
+def _trust(
+    counts: sparse.csr_matrix,
+    codes: npt.NDArray[np.intp],
+    n_types: int,
+    views: _Views,
+    seed: int,
+    settings: CellTypeSettings,
+) -> _Trust:
     """Judge discriminants of one half of the cells by the other half, and by doublets made of that."""
     from sklearn.linear_model import LogisticRegression  # takes its time to import
 
     half = pd.Series(codes).groupby(codes).cumcount().to_numpy() % 2
-    half[np.bincount(codes)[codes] < _LEAST] = -1  # of rare types none is kept back
+    half[np.bincount(codes)[codes] < settings.judged] = -1  # of rare types none is kept back
     if len(np.unique(codes[half == 1])) < 2:
         return _Trust()
     singles, features, made, distances = [], [], [], []
     random = np.random.default_rng(seed)
     for kept in (0, 1):
-        model = _Discriminant(counts[half != kept], codes[half != kept], n_types, views, seed)
+        model = _Discriminant(counts[half != kept], codes[half != kept], n_types, views, seed, settings)
         cells = np.flatnonzero(half == kept)
         one, two = random.choice(cells, (2, 2 * len(cells)))
         one, two = one[codes[one] != codes[two]], two[codes[one] != codes[two]]
@@ -350,9 +357,9 @@ def _trust(counts: sparse.csr_matrix, codes: npt.NDArray[np.intp], n_types: int,
 
     told, is_double = np.concatenate(features), np.concatenate(made)
     weights = LogisticRegression(class_weight="balanced").fit(told, is_double).coef_[0]
-    least = float(np.quantile(told[~is_double] @ weights, 1 - _FALSE))
+    least = float(np.quantile(told[~is_double] @ weights, 1 - settings.false_doublets))
     return _Trust(
         float(np.exp(minimize_scalar(surprise, bounds=(-1, 4), method="bounded").x)),
         (float(weights[0]), float(weights[1]), least),
-        float(np.quantile(np.concatenate(distances), 1 - _STRANGE)),
+        float(np.quantile(np.concatenate(distances), 1 - settings.strange)),
     )

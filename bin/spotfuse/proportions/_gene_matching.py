@@ -8,7 +8,7 @@ import pandas as pd
 
 from spotfuse import io
 from spotfuse._core.errors import InputError
-from spotfuse.proportions._reference import _ENOUGH_GENES
+from spotfuse.proportions._settings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class GeneMatch:
     how: str
 
 
-def match_genes(slice_var: pd.DataFrame, reference_var: pd.DataFrame) -> GeneMatch:
+def match_genes(
+    slice_var: pd.DataFrame, reference_var: pd.DataFrame, least_genes: int = SETTINGS.reference.least_genes
+) -> GeneMatch:
     """Find the genes that a slice and a reference share.
 
     Names are compared as they are, then Ensembl ids without their version, then regardless of case where that is
@@ -40,6 +42,8 @@ def match_genes(slice_var: pd.DataFrame, reference_var: pd.DataFrame) -> GeneMat
     ----------
     slice_var, reference_var
         A row a gene, indexed by name.
+    least_genes
+        That they must share; half of the genes where there are fewer than twice as many.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def match_genes(slice_var: pd.DataFrame, reference_var: pd.DataFrame) -> GeneMat
     most = max(len(match.slice_index) for match in found)
     best = next(match for match in found if len(match.slice_index) >= 0.9 * most)
     n_shared, smaller = len(best.slice_index), min(len(slice_var), len(reference_var))
-    if n_shared < min(_ENOUGH_GENES, max(smaller // 2, 1)):
+    if n_shared < min(least_genes, max(smaller // 2, 1)):
         raise InputError(
             f"the slice and the reference share {n_shared} genes: {len(slice_var)} in the slice "
             f"({', '.join(map(str, slice_var.index[:3]))} …), {len(reference_var)} in the reference "

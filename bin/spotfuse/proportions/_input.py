@@ -17,6 +17,7 @@ from spotfuse._core.errors import InputError
 from spotfuse._core.naming import _are_names, align, aligned, by_own_names, unnamed
 from spotfuse._core.notes import Notes, listed
 from spotfuse.proportions import _gene_matching, _reference
+from spotfuse.proportions._settings import SETTINGS
 
 type Table = AnnData | pd.DataFrame | npt.NDArray[Any] | sparse.spmatrix
 type Places = AnnData | pd.DataFrame | npt.NDArray[Any]
@@ -75,7 +76,7 @@ class Matched:
         }
 
 
-def match(st: AnnData, cells: AnnData) -> Matched:
+def match(st: AnnData, cells: AnnData, least_genes: int = SETTINGS.reference.least_genes) -> Matched:
     """Keep the genes that both sides have counts of, and the cells that have some of these.
 
     Parameters
@@ -84,6 +85,8 @@ def match(st: AnnData, cells: AnnData) -> Matched:
         Raw counts and ``obsm['spatial']``.
     cells
         From `spotfuse.proportions.clean_reference`.
+    least_genes
+        Genes that both must share.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def match(st: AnnData, cells: AnnData) -> Matched:
     InputError
         When too few genes are shared or none has counts on both sides.
     """
-    same = _gene_matching.match_genes(st.var, cells.var)
+    same = _gene_matching.match_genes(st.var, cells.var, least_genes)
     counts, cell_counts = sparse.csr_matrix(st.X), sparse.csr_matrix(cells.X)
     in_spots = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()[same.slice_index] > 0
     seen = in_spots & (np.asarray(cell_counts.sum(axis=0, dtype=np.float64)).ravel()[same.reference_index] > 0)

@@ -12,6 +12,7 @@ from scipy import sparse
 from spotfuse._core import backend
 from spotfuse._core.errors import InputError
 from spotfuse.proportions._registry import METHODS
+from spotfuse.proportions._settings import SETTINGS, Settings
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def estimate(
     seed: int = 1,
     device: str = "auto",
     threads: int = 1,
+    settings: Settings = SETTINGS,
     **options: Any,
 ) -> Proportions:
     """Estimate the cell types of spots.
@@ -82,6 +84,8 @@ def estimate(
         ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     threads
         Processor threads; their number changes nothing.
+    settings
+        What else decides them.
     **options
         The method's own (`options_of`).
 
@@ -104,7 +108,8 @@ def estimate(
     strange = [name for name in options if name not in known]
     if strange:
         raise InputError(f"{strange[0]} is no option of method {method}; it has {', '.join(known)}")
-    shared = {"output": output, "k_neighbors": k_neighbors, "seed": seed, "threads": threads}
+    shared: dict[str, Any] = {"output": output, "k_neighbors": k_neighbors, "seed": seed, "threads": threads}
+    shared |= {"settings": settings}
     found: Proportions = _run(method)(st, sc, device=backend.device(device), **shared, **options)
     return found
 
@@ -140,6 +145,7 @@ def attention_regression(
     seed: int,
     device: str,
     threads: int,
+    settings: Settings,
     phi: float | str = 0.8,
     lambda_cell: float = 1.0,
     lambda_spatial: float = 1.0,
@@ -163,6 +169,7 @@ def attention_regression(
         output=output,
         seed=seed,
         device=device,
+        settings=settings,
     )
     model.run()
     return Proportions(
@@ -179,6 +186,7 @@ def cell_mapping(
     seed: int,
     device: str,
     threads: int,
+    settings: Settings,
     temperature: float = 1.0,
     retain_percent: float = 1.0,
 ) -> Proportions:
@@ -194,6 +202,7 @@ def cell_mapping(
         max_cells_per_type=sc.n_obs,
         seed=seed,
         device=device,
+        settings=settings,
     )
     cells = pd.Series(found.types, index=found.cells)
     return Proportions(

@@ -8,14 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from spotfuse._core.types import Floats
-
-SIZE_SHARE = 0.5  # of a type's log size that is believed: library sizes are capture as well as RNA
-_EVEN_TOTALS = 0.2  # coefficient of variation below which spots were scaled to one depth
-_PRIOR_CELLS = 5.0  # weight of the other types in a type's variance
-_BETWEEN_CELLS = 0.5  # share of the noise of a gene that is laid to differences between cells, not to counting
-_COMMON_NOISE = 0.25  # times the mean gene's: what every gene has besides, so that faint ones do not rule
-_OWN_NOISE = 0.9  # share of the noise of spots that is their own types'
-_FACTOR_LIMIT = 1.6  # of the log: five times more or less
+from spotfuse.proportions._settings import SETTINGS, ProfileSettings
 
 
 @dataclass(frozen=True)
@@ -40,11 +33,11 @@ class Profiles:
     size: Floats
 
 
-def totals_are_even(counts: sparse.csr_matrix) -> bool:
+def totals_are_even(counts: sparse.csr_matrix, settings: ProfileSettings = SETTINGS.profiles) -> bool:
     """Tell whether spots were scaled to one depth, so that each cell gives as much as any other."""
     totals = np.asarray(counts.sum(axis=1)).ravel()
     totals = totals[totals > 0]
-    return bool(len(totals) > 1 and totals.std() < _EVEN_TOTALS * totals.mean())
+    return bool(len(totals) > 1 and totals.std() < settings.even_totals * totals.mean())
 
 
 def shares(counts: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -53,7 +46,12 @@ def shares(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix(sparse.diags(1 / np.where(totals > 0, totals, 1)) @ counts.astype(np.float64))
 
 
-def type_profiles(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_types: int) -> Profiles:
+def type_profiles(
+    counts: sparse.csr_matrix,
+    types: npt.NDArray[np.intp],
+    n_types: int,
+    settings: ProfileSettings = SETTINGS.profiles,
+) -> Profiles:
     """Summarise the cells of each type.
 
     Parameters
@@ -64,6 +62,8 @@ def type_profiles(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_type
         Type of each cell, from 0.
     n_types
         Number of types; each has a cell.
+    settings
+        What else decides them.
     """
     cells = shares(counts)
     totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
@@ -79,25 +79,31 @@ def type_profiles(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_type
     # few cells tell little of a variance: theirs leans on that of all types, which goes with the mean
     overall = mean.mean(axis=0)
     dispersion = within.sum(axis=0) / max(float(n_cells.sum() - n_types), 1) / np.maximum(overall, 1e-12)
-    own_mean = (n_cells[:, None] * mean + _PRIOR_CELLS * overall) / (n_cells[:, None] + _PRIOR_CELLS)
-    variance = (within + _PRIOR_CELLS * dispersion * own_mean) / (n_cells[:, None] - 1 + _PRIOR_CELLS)
+    prior = settings.prior_cells
+    own_mean = (n_cells[:, None] * mean + prior * overall) / (n_cells[:, None] + prior)
+    variance = (within + prior * dispersion * own_mean) / (n_cells[:, None] - 1 + prior)
     size = np.bincount(types, totals, minlength=n_types) / np.bincount(types, minlength=n_types)
     return Profiles(mean, variance, n_cells, np.asarray(size / np.exp(np.mean(np.log(size)))))
 
 
-def twins(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_types: int) -> npt.NDArray[np.intp]:
+def twins(
+    counts: sparse.csr_matrix,
+    types: npt.NDArray[np.intp],
+    n_types: int,
+    settings: ProfileSettings = SETTINGS.profiles,
+) -> npt.NDArray[np.intp]:
     """Give types that have one profile one number, from 0 by their first; no regression could tell them apart.
 
     Parameters
     ----------
-    counts, types, n_types
+    counts, types, n_types, settings
         As for `type_profiles`.
     """
-    mean = type_profiles(counts, types, n_types).mean.round(12)
+    mean = type_profiles(counts, types, n_types, settings).mean.round(12)
     return np.asarray(pd.factorize(np.array([row.tobytes().hex() for row in mean], dtype=object))[0], dtype=np.intp)
 
 
-def doubtful(profiles: Profiles) -> Floats:
+def doubtful(profiles: Profiles, settings: ProfileSettings = SETTINGS.profiles) -> Floats:
     """Find what of the profiles may be chance: where a type's own cells do not tell it from the others.
 
     Of a gene that differs no more between types than the sampling of their cells explains, the empirical Bayes
@@ -111,7 +117,7 @@ def doubtful(profiles: Profiles) -> Floats:
     if len(profiles.mean) < 2:
         return np.zeros_like(profiles.mean)
     sampling = profiles.variance / profiles.n_cells[:, None]
-    weight = profiles.n_cells / (profiles.n_cells + _PRIOR_CELLS)
+    weight = profiles.n_cells / (profiles.n_cells + settings.prior_cells)
     weight = (weight / weight.sum())[:, None]
     away = profiles.mean - (weight * profiles.mean).sum(axis=0)
     between = (weight * (away**2 - sampling * (1 - weight))).sum(axis=0) / (1 - float((weight**2).sum()))
@@ -146,7 +152,9 @@ def support(projected: Floats, doubt: Floats, weighted: Floats, doubted: Floats)
     return float(np.sum(V * (doubt - V @ cross))) / whole if whole > 0 else 0.0
 
 
-def gene_weights(observed: Floats, profiles: Profiles, mix: Floats | None = None) -> Floats:
+def gene_weights(
+    observed: Floats, profiles: Profiles, mix: Floats | None = None, settings: ProfileSettings = SETTINGS.profiles
+) -> Floats:
     """Weights that give genes about one variance: that of counting, and that between cells of one type.
 
     Parameters
@@ -157,6 +165,8 @@ def gene_weights(observed: Floats, profiles: Profiles, mix: Floats | None = None
         Of the reference.
     mix
         Proportions of the spots that the weights are for, of shape (n_types,); of any spot's by default.
+    settings
+        What else decides them.
 
     Returns
     -------
@@ -165,18 +175,28 @@ def gene_weights(observed: Floats, profiles: Profiles, mix: Floats | None = None
     counting = observed / observed.sum()
     between = profiles.variance.mean(axis=0)
     if mix is not None:
-        counting = (1 - _OWN_NOISE) * counting + _OWN_NOISE * mix @ profiles.mean
-        between = (1 - _OWN_NOISE) * between + _OWN_NOISE * mix @ profiles.variance
+        own = settings.own_noise
+        counting = (1 - own) * counting + own * mix @ profiles.mean
+        between = (1 - own) * between + own * mix @ profiles.variance
     total = between.sum()
-    noise = counting if total <= 0 else (1 - _BETWEEN_CELLS) * counting + _BETWEEN_CELLS * between / total
-    return np.asarray(1 / np.sqrt(noise + _COMMON_NOISE * noise.mean()))
+    cells = settings.between_cells
+    noise = counting if total <= 0 else (1 - cells) * counting + cells * between / total
+    return np.asarray(1 / np.sqrt(noise + settings.common_noise * noise.mean()))
 
 
-def platform_factors(observed: Floats, mix: Floats, means: Floats, profiles: Profiles, n_spots: int) -> Floats:
+def platform_factors(
+    observed: Floats,
+    mix: Floats,
+    means: Floats,
+    profiles: Profiles,
+    n_spots: int,
+    settings: ProfileSettings = SETTINGS.profiles,
+) -> Floats:
     """Estimate how much more or less of each gene the slice's platform catches than the reference's.
 
     What goes with the level of expression alone (rounding, background, saturation) is fitted over all genes and
-    corrected in full; what is left of a gene is corrected as far as it exceeds what sampling explains.
+    corrected in full; what is left of a gene is corrected as far as it exceeds what sampling explains. Of all that, a
+    share is believed.
 
     Parameters
     ----------
@@ -190,6 +210,8 @@ def platform_factors(observed: Floats, mix: Floats, means: Floats, profiles: Pro
         Of the reference, for what sampling explains.
     n_spots
         Number of spots.
+    settings
+        What else decides them.
 
     Returns
     -------
@@ -210,5 +232,6 @@ def platform_factors(observed: Floats, mix: Floats, means: Floats, profiles: Pro
     sampling = sampling[known] / expected**2
     # medians: a few genes that the slice alone has would pass for a platform
     spread = max(float(np.median(rest**2) / 0.455 - np.median(sampling)), 0.0)
-    factors[known] = np.exp(np.clip(trend + spread / (spread + sampling) * rest, -_FACTOR_LIMIT, _FACTOR_LIMIT))
-    return factors
+    limit = settings.factor_limit
+    factors[known] = np.exp(np.clip(trend + spread / (spread + sampling) * rest, -limit, limit))
+    return factors**settings.believed

@@ -17,12 +17,10 @@ from spotfuse import io
 from spotfuse._core import naming
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import Notes, listed
+from spotfuse.proportions._settings import SETTINGS, ReferenceSettings
 
 _FEW_CELLS = 5
-_MADE_CELLS, _MADE_TOTAL = 200, 5000.0  # of a profile, and their counts where profiles have none
-_MADE_SHAPE = 2.0  # of the gamma distribution that a gene's level in a cell has
 _EITHER_OR = ({"true", "false"}, {"yes", "no"}, {"t", "f"})
-_ENOUGH_GENES = 100
 _LABEL_COLUMNS = ("celltype", "celltypes", "type", "label", "labels", "annotation", "cluster")
 
 
@@ -34,6 +32,7 @@ def read_reference(
     min_cells_per_type: int = 1,
     types: Path | str | None = None,
     seed: int = 1,
+    settings: ReferenceSettings = SETTINGS.reference,
 ) -> AnnData:
     """Read a reference and leave what a deconvolution can use.
 
@@ -57,6 +56,8 @@ def read_reference(
         that it does not have stay as they are.
     seed
         Decides which cells are drawn, whatever their order in the file.
+    settings
+        Of the cells that are made of profiles (`Settings.reference`).
 
     Returns
     -------
@@ -82,7 +83,10 @@ def read_reference(
         notes.append(f"{len(rows)} of {len(obs)} cells read, at most {max_cells_per_type} a type")
         return rows
 
-    if given is None and (made := _from_profiles(path, cell_type_key, max_cells_per_type, seed, notes)) is not None:
+    if (
+        given is None
+        and (made := _from_profiles(path, cell_type_key, max_cells_per_type, seed, notes, settings)) is not None
+    ):
         adata = made
     else:
         adata = io.read_counts(path, notes, names=None if given is None else given.index, draw=draw)
@@ -112,6 +116,7 @@ def as_reference(
     max_cells_per_type: int = 1000,
     min_cells_per_type: int = 1,
     seed: int = 1,
+    settings: ReferenceSettings = SETTINGS.reference,
 ) -> AnnData:
     """Clean a reference, from its file or in memory; see `read_reference`, which says what is given back.
 
@@ -121,7 +126,7 @@ def as_reference(
         A file, or an AnnData of shape (n_cells, n_genes), which stays as it is.
     cell_type_key
         Its column of cell types; for a file also a table of cell and type.
-    max_cells_per_type, min_cells_per_type, seed
+    max_cells_per_type, min_cells_per_type, seed, settings
         As for `read_reference`.
 
     Raises
@@ -135,7 +140,7 @@ def as_reference(
         "seed": seed,
     }
     if isinstance(reference, Path | str):
-        return read_reference(reference, cell_type_key, **limits)
+        return read_reference(reference, cell_type_key, settings=settings, **limits)
     if not isinstance(reference, AnnData):
         raise InputError(f"reference is a {type(reference).__name__}; give a file or an AnnData")
     notes = Notes(map(str, reference.uns.get("spotfuse", {}).get("notes", [])))
@@ -212,7 +217,9 @@ def _drawn(labels: pd.Series, most: int, seed: int) -> npt.NDArray[np.intp]:
     return np.sort(np.concatenate(chosen)) if chosen else np.arange(len(labels))
 
 
-def _from_profiles(path: Path, key: str, most: int, seed: int, notes: Notes) -> AnnData | None:
+def _from_profiles(
+    path: Path, key: str, most: int, seed: int, notes: Notes, settings: ReferenceSettings
+) -> AnnData | None:
     """Make cells of the profiles of a table whose first column is that of cell types; None for what is no such table.
 
     A made cell has the profile's total, or what is usual where all have the same, as profiles of shares have; its genes
@@ -226,13 +233,10 @@ def _from_profiles(path: Path, key: str, most: int, seed: int, notes: Notes) -> 
         raise InputError(f"{path}: profiles must be numbers from 0, and no type's all 0; give mean counts or shares")
     totals = means.sum(axis=1)
     if np.ptp(totals) < 0.01 * totals.max():  # shares, or scaled to one depth
-        means = means * _MADE_TOTAL / totals[:, None]
-    each = min(_MADE_CELLS, most)
-    random = np.random.default_rng(seed)
-    parts = [
-        sparse.csr_matrix(random.poisson(random.gamma(_MADE_SHAPE, mean / _MADE_SHAPE, (each, len(mean)))))
-        for mean in means
-    ]
+        means = means * settings.made_total / totals[:, None]
+    each = min(settings.made_cells, most)
+    random, shape = np.random.default_rng(seed), settings.made_shape
+    parts = [sparse.csr_matrix(random.poisson(random.gamma(shape, mean / shape, (each, len(mean))))) for mean in means]
     types = np.repeat(table.index.to_numpy(), each)
     cells = [f"{kind} {i}" for kind in table.index for i in range(each)]
     notes.append(

@@ -18,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from spotfuse import AttentionRegressionDeconv
 from spotfuse._core import backend
 from spotfuse._core.errors import InputError
-from spotfuse.proportions import _profiles
+from spotfuse.proportions import ProfileSettings, _profiles
 from spotfuse.proportions.regression import _finer, _fit, _posterior, _type_level
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -82,8 +82,8 @@ def test_other_arrays_give_the_same():
     scale = np.trace(gram) / 5
     start = expected[0] / expected[0].sum(axis=1, keepdims=True)
     spots = (gram / scale, projected / scale, np.full((60, 5), 0.05), np.full(60, 20.0), start, np.arange(1.0, 6.0))
-    one = _posterior.sample(*spots, n_draws=40, seed=1)
-    other = _posterior.sample(*spots, n_draws=40, seed=1, using=torch)
+    one = _posterior.sample(*spots, seed=1)
+    other = _posterior.sample(*spots, seed=1, using=torch)
     for name in ("mean", "deviation"):
         np.testing.assert_allclose(getattr(other, name), getattr(one, name), atol=1e-5)
     assert one.deviation.max() > 0.01
@@ -396,10 +396,11 @@ def test_platform_curve_is_found_and_chance_is_not_corrected():
     learned = _profiles.type_profiles(cells, np.repeat(np.arange(3), 200), 3)
     mix = np.array([0.2, 0.3, 0.5])
     truth = mix @ profiles
-    still = _profiles.platform_factors(truth, mix, learned.mean, learned, 1000)
+    whole = ProfileSettings(believed=1)
+    still = _profiles.platform_factors(truth, mix, learned.mean, learned, 1000, whole)
     assert np.abs(np.log(still[truth > 1e-3])).max() < 0.1
     bent = truth**0.8
-    found = _profiles.platform_factors(bent / bent.sum(), mix, learned.mean, learned, 1000)
+    found = _profiles.platform_factors(bent / bent.sum(), mix, learned.mean, learned, 1000, whole)
     wanted = bent / bent.sum() / truth
     assert np.median(np.abs(np.log(found / wanted))) < 0.05
 

@@ -19,11 +19,8 @@ from scipy.sparse.linalg import svds
 
 from spotfuse._core.backend import Array
 from spotfuse.proportions._profiles import shares
+from spotfuse.proportions._settings import SETTINGS, RegressionSettings
 
-_COMPONENTS = 50
-_FOR_BASIS = 5000  # cells, as many of each type, that components are learned from
-_CANDIDATES = 64  # cells a spot
-_SWEEPS = 30
 _BATCH = 500
 
 
@@ -36,6 +33,7 @@ def cell_map(
     cell_weights: Array,
     strength: float,
     threads: int = 1,
+    settings: RegressionSettings = SETTINGS.regression,
 ) -> sparse.csr_matrix:
     """Distribute each spot's proportions over cells.
 
@@ -53,6 +51,8 @@ def cell_map(
         λ, relative to the mean squared length of a cell.
     threads
         Batches of spots that are worked on at a time.
+    settings
+        What else decides it.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def cell_map(
     """
     weighted = sparse.csr_matrix(shares(cells) @ sparse.diags(cell_weights))
     of_type = [np.flatnonzero(types == k) for k in range(proportions.shape[1])]
-    basis = directions(weighted, of_type)
+    basis = directions(weighted, of_type, settings)
     Z = np.asarray(weighted @ basis.T)
     scale = np.sqrt(np.mean(np.sum(Z**2, axis=1)))
     Z, to_spots = Z / scale, spot_weights[:, None] * basis.T / scale
@@ -71,11 +71,11 @@ def cell_map(
         v = proportions[first : first + _BATCH]
         x = np.asarray(shares(spots[first : first + _BATCH]) @ to_spots)
         # as many of a type's cells as its proportion asks for; the smallest of types stay whole
-        wanted = np.minimum(np.ceil(v * _CANDIDATES), n_cells).astype(np.intp)
+        wanted = np.minimum(np.ceil(v * settings.candidates), n_cells).astype(np.intp)
         cell, real = _side_by_side(_most_alike(x, unit, of_type, wanted), wanted.sum(axis=1))
         kind = types[cell]
         share = np.where(real, np.take_along_axis(v, kind, axis=1), 0)
-        H = np.where(real, _weights(x, Z[cell], kind, share, share / n_cells[kind], strength), 0)
+        H = np.where(real, _weights(x, Z[cell], kind, share, share / n_cells[kind], strength, settings.map_sweeps), 0)
         rows = np.broadcast_to(np.arange(len(x))[:, None], H.shape)
 
         def of_its_type(values: Array) -> Array:
@@ -92,10 +92,14 @@ def cell_map(
         return sparse.csr_matrix(sparse.vstack(list(pool.map(part, range(0, len(proportions), _BATCH))), format="csr"))
 
 
-def directions(weighted: sparse.csr_matrix, of_type: list[npt.NDArray[np.intp]]) -> Array:
+def directions(
+    weighted: sparse.csr_matrix,
+    of_type: list[npt.NDArray[np.intp]],
+    settings: RegressionSettings = SETTINGS.regression,
+) -> Array:
     """Find the directions along which cells lie, as many cells of each type asked, of shape (n_components, n_genes)."""
-    some = np.sort(np.concatenate([own[: _FOR_BASIS // len(of_type) + 1] for own in of_type]))
-    n_components = min(_COMPONENTS, len(some) - 1, weighted.shape[1] - 1)
+    some = np.sort(np.concatenate([own[: settings.basis_cells // len(of_type) + 1] for own in of_type]))
+    n_components = min(settings.components, len(some) - 1, weighted.shape[1] - 1)
     if n_components < 1:
         return np.eye(weighted.shape[1])
     return np.asarray(svds(weighted[some], k=n_components, v0=np.ones(min(len(some), weighted.shape[1])))[2])
@@ -132,7 +136,9 @@ def _side_by_side(
     return cell, real
 
 
-def _weights(x: Array, z: Array, kind: npt.NDArray[np.intp], share: Array, even: Array, strength: float) -> Array:
+def _weights(
+    x: Array, z: Array, kind: npt.NDArray[np.intp], share: Array, even: Array, strength: float, sweeps: int
+) -> Array:
     """Solve for the weights of each spot's cells z, of shape (n_spots, n_cells, n_components), of types `kind`."""
     width = z.shape[1]
     alike = (kind[:, :, None] == kind[:, None, :]) + np.eye(width)
@@ -141,7 +147,7 @@ def _weights(x: Array, z: Array, kind: npt.NDArray[np.intp], share: Array, even:
     target = ((z @ x[:, :, None])[:, :, 0] + strength * (share + even)).T.copy()
     diagonal = np.einsum("cbc->cb", gram)
     H = even.copy()
-    for _ in range(_SWEEPS):
+    for _ in range(sweeps):
         for c in range(width):
             slope = np.einsum("bd,bd->b", gram[c], H) - target[c]
             H[:, c] = np.where(share[:, c] > 0, np.maximum(0, H[:, c] - slope / diagonal[c]), 0)

@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spotfuse._core.backend import Array, Library, library
-
-_LEAST = 10  # cells that a part has on average
-_SWEEPS = 30  # near where they start: more change shares, but not their error
-_TOLERANCE = 1e-5  # of a share
+from spotfuse.proportions._settings import SETTINGS, RegressionSettings
 
 
-def parts(places: Array, types: npt.NDArray[np.intp], n_types: int, n: int) -> tuple[npt.NDArray[np.intp], Array]:
+def parts(
+    places: Array,
+    types: npt.NDArray[np.intp],
+    n_types: int,
+    n: int,
+    settings: RegressionSettings = SETTINGS.regression,
+) -> tuple[npt.NDArray[np.intp], Array]:
     """Part each type's cells, again and again where they differ most, at the mean along their main direction.
 
     Parameters
@@ -28,6 +31,8 @@ def parts(places: Array, types: npt.NDArray[np.intp], n_types: int, n: int) -> t
         Number of types.
     n
         Most parts of a type; one with few cells has fewer.
+    settings
+        How few cells those are.
 
     Returns
     -------
@@ -39,7 +44,7 @@ def parts(places: Array, types: npt.NDArray[np.intp], n_types: int, n: int) -> t
         cells = np.flatnonzero(types == k)
         found = [cells]
         ways = [_main_direction(places[cells])]
-        while len(found) < min(n, len(cells) // _LEAST):
+        while len(found) < min(n, len(cells) // settings.part_cells):
             widest = int(np.argmax([float(np.sum(along**2)) for along in ways]))
             above = ways[widest] > 0
             if not above.any() or above.all():
@@ -62,7 +67,13 @@ def _main_direction(places: Array) -> Array:
     return np.asarray(along if np.sum(along**3) >= 0 else -along)
 
 
-def nonnegative(gram: Array, projected: Array, start: Array, using: Library | None = None) -> Array:
+def nonnegative(
+    gram: Array,
+    projected: Array,
+    start: Array,
+    using: Library | None = None,
+    settings: RegressionSettings = SETTINGS.regression,
+) -> Array:
     """Minimise ½ v·gram·v − projected·v over v ≥ 0 for each row by Gauss–Seidel.
 
     Parameters
@@ -73,6 +84,8 @@ def nonnegative(gram: Array, projected: Array, start: Array, using: Library | No
         Of shape (n_spots, n).
     using
         Kind of arrays to work with; NumPy's by default.
+    settings
+        How many sweeps, and how precise.
     """
     using = using or library()
     xp = using.xp
@@ -80,10 +93,10 @@ def nonnegative(gram: Array, projected: Array, start: Array, using: Library | No
     B = using.put(gram + ridge * np.eye(len(gram)))
     V, goal = using.put(start.T.copy()), using.put(projected.T.copy())
     curvature = (np.diag(gram) + ridge).tolist()
-    for _ in range(_SWEEPS):
+    for _ in range(settings.sweeps):
         before = V + 0
         for k in range(len(gram)):
             V[k, :] = xp.maximum(V[k, :] + (goal[k, :] - B[k, :] @ V) / curvature[k], 0.0)
-        if float(xp.max(xp.abs(V - before))) <= _TOLERANCE:
+        if float(xp.max(xp.abs(V - before))) <= settings.tolerance:
             break
     return using.get(V).T.copy()

@@ -16,20 +16,12 @@ from spotfuse._core.backend import Array
 from spotfuse._core.errors import InputError
 from spotfuse.proportions import _profiles
 from spotfuse.proportions._input import Matched
+from spotfuse.proportions._settings import SETTINGS, RegressionSettings, Settings
 from spotfuse.proportions.regression import _cell_level, _finer, _posterior, _type_level
 
 log = logging.getLogger(__name__)
 
-_NUMERICAL_RIDGE = 1e-6  # against two types with one profile; shrinking is the posterior's
-_DRAWS = 60  # of the posterior, whose mean and spread are used
 _BLOCK = 5000  # spots whose counts are worked on together
-_PARTS = (6, 12)  # of a type, in the further regressions, at most
-_MOST_PARTS = 200  # of all types
-_WORK = 4e8  # spots times squared parts that further regressions may take: large slices have fewer parts
-_BELIEVED = 0.5  # share of the log of a platform's factor
-_LEAST = 1 / 16  # of a cell, that is there
-_MOST_LEAST = 1 / 64  # of a spot, that is there at the latest
-_OTHER_ERROR = 0.02  # variance of a share p beside what draws and methods differ by, in p (1 - p)
 _NORMAL = 1.645  # standard deviations from the middle of 90 % to its ends
 
 
@@ -44,7 +36,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Arguments:
     """What `AttentionRegressionDeconv` is told, checked; see there."""
 
     phi: float | str = 0.8
@@ -101,8 +93,8 @@ class Regression:
         How the last solve went.
     """
 
-    def __init__(self, data: Matched, told: Settings) -> None:
-        self.data, self.told = data, told
+    def __init__(self, data: Matched, told: Arguments, settings: Settings = SETTINGS) -> None:
+        self.data, self.told, self._settings, self._of_profiles = data, told, settings.regression, settings.profiles
         n_types = len(data.types)
         n_spots, n_genes = data.counts.shape
         log.info(
@@ -110,13 +102,13 @@ class Regression:
             *(n_spots, n_genes, n_types, len(data.codes), _size(data)),
         )
         self.using = backend.library(backend.device(told.device))
-        self.profiles = _profiles.type_profiles(data.cells, data.codes, n_types)
-        self.doubtful = _profiles.doubtful(self.profiles)
+        self.profiles = _profiles.type_profiles(data.cells, data.codes, n_types, self._of_profiles)
+        self.doubtful = _profiles.doubtful(self.profiles, self._of_profiles)
         self.sure, self.support = self.profiles.mean - self.doubtful, 0.5  # then as much of it as the spots show
         starts = range(0, n_spots, _BLOCK)
         self._blocks = self._in_threads(lambda first: _profiles.shares(data.counts[first : first + _BLOCK]), starts)
         self.observed = np.sum([np.asarray(block.sum(axis=0)).ravel() for block in self._blocks], axis=0) / n_spots
-        self.weights = _profiles.gene_weights(self.observed, self.profiles)
+        self.weights = _profiles.gene_weights(self.observed, self.profiles, settings=self._of_profiles)
         self.squares = np.concatenate(
             self._in_threads(lambda block: np.asarray(block.multiply(block) @ self.weights**2).ravel(), self._blocks)
         )
@@ -128,7 +120,7 @@ class Regression:
             self.distance_only,
             0.0 if told.phi == "estimated" else float(told.phi),
             np.full(n_types, told.lambda_spatial if absolute else 0.0),
-            told.lambda_ridge * (1 if absolute else _NUMERICAL_RIDGE),
+            told.lambda_ridge * (1 if absolute else self._settings.ridge),
         )
         for iteration in range(told.n_iter):
             self._solve()
@@ -137,7 +129,7 @@ class Regression:
                 *(iteration + 1, told.n_iter, len(self.objective) - 1, self.objective[-1]),
             )
             if told.phi == "estimated" and iteration == 0:
-                self.prior.phi = _type_level.estimate_phi(self.distance_only, self.V)
+                self.prior.phi = _type_level.estimate_phi(self.distance_only, self.V, self._settings)
             if iteration < told.n_iter - 1:
                 self._learn(graph)
 
@@ -171,14 +163,17 @@ class Regression:
         )
         self.support = min(max(self.support, 0.0), 1.0)
         mix = self.shares.mean(axis=0)
-        factors = _profiles.platform_factors(self.observed, mix, self.means, self.profiles, n_spots)
-        self.factors = factors**_BELIEVED
+        self.factors = _profiles.platform_factors(
+            self.observed, mix, self.means, self.profiles, n_spots, self._of_profiles
+        )
         phi, strength, ridge = self.prior.phi, self.prior.strength, self.prior.ridge
         if self.told.lambda_mode == "auto" and self.told.lambda_spatial > 0:
             noise = float(self.residual.sum()) / (n_spots * max(n_genes - len(mix), 1))
             near = _type_level.Prior(self.distance_only, phi, strength, ridge)
-            strength = self.told.lambda_spatial * _type_level.variance_ratios(self.gram, self.V, near, noise)
-        W = _type_level.attention(graph, self.data.coordinates, self.shares)
+            strength = self.told.lambda_spatial * _type_level.variance_ratios(
+                self.gram, self.V, near, noise, self._settings
+            )
+        W = _type_level.attention(graph, self.data.coordinates, self.shares, self._settings)
         self.prior = _type_level.Prior(W, phi, strength, ridge)
 
     def members(self, sizes: Array) -> tuple[list[Array], Array, Array]:
@@ -203,18 +198,18 @@ class Regression:
 
         Shares of molecules, each array of shape (n_spots, n_types).
         """
-        data, n_types = self.data, len(self.data.types)
+        data, n_types, settings = self.data, len(self.data.types), self._settings
         of_type = [np.flatnonzero(data.codes == k) for k in range(n_types)]
         cells = sparse.csr_matrix(_profiles.shares(data.cells) @ sparse.diags(self.weights))
-        places = np.asarray(cells @ _cell_level.directions(cells, of_type).T)
-        affordable = int(min(_MOST_PARTS, np.sqrt(_WORK / len(data.coordinates))) / n_types)
+        places = np.asarray(cells @ _cell_level.directions(cells, of_type, settings).T)
+        affordable = int(min(settings.most_parts, np.sqrt(settings.work / len(data.coordinates))) / n_types)
         found = [self.shares]
-        for n in sorted({max(min(n, affordable), 1) for n in _PARTS}):
-            part, owner = _finer.parts(places, data.codes, n_types, n)
-            profiles = _profiles.type_profiles(data.cells, part, owner.shape[1]).mean
+        for n in sorted({max(min(n, affordable), 1) for n in settings.parts}):
+            part, owner = _finer.parts(places, data.codes, n_types, n, settings)
+            profiles = _profiles.type_profiles(data.cells, part, owner.shape[1], self._of_profiles).mean
             profiles = (profiles + owner.T @ (self.means - self.profiles.mean)) * self.factors
             found.append(self._regress_groups(profiles, owner, np.mean(found, axis=0)))
-        return found[1:] * (len(_PARTS) // (len(found) - 1))  # two in any case: they are half of the mean
+        return found[1:] * (len(settings.parts) // (len(found) - 1))  # two in any case: they are half of the mean
 
     def _regress_groups(self, profiles: Array, owner: Array, shares: Array) -> Array:
         """Regress spots on the profiles of parts, group by group of those with one leading type."""
@@ -223,12 +218,14 @@ class Regression:
 
         def group(rows: npt.NDArray[np.intp]) -> Array:
             mix = shares[leading == leading[rows[0]]].mean(axis=0)
-            weights = _profiles.gene_weights(self.observed, self.profiles, mix)
+            weights = _profiles.gene_weights(self.observed, self.profiles, mix, self._of_profiles)
             weighted = profiles * weights
             gram = weighted @ weighted.T
             scale = float(np.trace(gram)) / len(gram)
             projected = np.asarray(_profiles.shares(self.data.counts[rows]) @ (weighted * weights).T)
-            return _finer.nonnegative(gram / scale, projected / scale, start[rows], self.using) @ owner.T
+            return (
+                _finer.nonnegative(gram / scale, projected / scale, start[rows], self.using, self._settings) @ owner.T
+            )
 
         order = np.argsort(leading, kind="stable")
         chunks = [
@@ -248,7 +245,9 @@ class Regression:
         distance = np.asarray(cells.multiply(cells) @ (self.weights * self.factors) ** 2).ravel() / self.scale
         distance += gram[data.codes, data.codes] - 2 * statistics[np.arange(len(distance)), data.codes]
         mix = self.shares.mean(axis=0)
-        spread, apart = _posterior.cell_noise(statistics, data.codes, np.maximum(distance, 0), gram, mix)
+        spread, apart = _posterior.cell_noise(
+            statistics, data.codes, np.maximum(distance, 0), gram, mix, self._settings
+        )
         # as many cells as make a spot fit as well as it does; 1 / noise keeps the prior's scale
         tiny = np.finfo(float).tiny
         noise = max(float(np.trace(np.linalg.solve(gram, spread))) / n_types, tiny)
@@ -264,7 +263,7 @@ class Regression:
             n_cells / noise,
             self.shares,
             sizes,
-            n_draws=_DRAWS,
+            settings=self._settings,
             seed=self.told.seed,
             threads=self.told.threads,
             using=self.using,
@@ -283,24 +282,28 @@ def rows_to_one(V: Array) -> Array:
     return np.asarray(scaled)
 
 
-def averaged(members: list[Array], deviation: Array, n_cells: Array) -> Estimate:
+def averaged(
+    members: list[Array], deviation: Array, n_cells: Array, settings: RegressionSettings = SETTINGS.regression
+) -> Estimate:
     """Average what errs differently: the mean is nearer than any, and by how much they differ is part of the doubt.
 
     Parameters
     ----------
     members, deviation, n_cells
         As `Regression.members` gives them.
+    settings
+        What is a trace, and what else is in doubt.
     """
     mean = np.mean(members, axis=0)
-    deviation = np.sqrt(deviation**2 + np.var(members, axis=0) + _OTHER_ERROR * mean * (1 - mean))
-    kept = without_traces(mean, n_cells)
+    deviation = np.sqrt(deviation**2 + np.var(members, axis=0) + settings.other_error * mean * (1 - mean))
+    kept = without_traces(mean, n_cells, settings)
     low, high = (np.clip(mean + side * _NORMAL * deviation, 0, 1) for side in (-1, 1))
     return Estimate(kept, deviation, np.minimum(low, kept), np.maximum(high, kept))
 
 
-def without_traces(proportions: Array, n_cells: Array) -> Array:
+def without_traces(proportions: Array, n_cells: Array, settings: RegressionSettings = SETTINGS.regression) -> Array:
     """Take less than part of a cell for none: such shares are the estimate's doubt more than they are cells."""
-    least = np.minimum(_LEAST / np.maximum(n_cells, 1), _MOST_LEAST)
+    least = np.minimum(settings.least_cell / np.maximum(n_cells, 1), settings.least_share)
     least = np.minimum(least, proportions.max(axis=1))[:, None]
     return rows_to_one(np.where(proportions < least, 0, proportions))
 

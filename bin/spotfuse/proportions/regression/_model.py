@@ -18,8 +18,9 @@ from spotfuse._core.errors import InputError
 from spotfuse._core.notes import listed
 from spotfuse.proportions import _input, _profiles
 from spotfuse.proportions._input import Labels, Places, Table
+from spotfuse.proportions._settings import SETTINGS, Settings
 from spotfuse.proportions.regression import _cell_level, _fit
-from spotfuse.proportions.regression._fit import Settings
+from spotfuse.proportions.regression._fit import Arguments
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class AttentionRegressionDeconv:
         Decides which cells are drawn.
     device
         ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+    settings
+        What else decides it (`spotfuse.proportions.Settings`); None for the defaults.
 
     Attributes
     ----------
@@ -160,27 +163,31 @@ class AttentionRegressionDeconv:
         output: str = "cells",
         seed: int = 1,
         device: str = "auto",
+        settings: Settings | None = None,
     ) -> None:
-        self.settings = Settings(
-            phi=phi,
-            lambda_cell=lambda_cell,
-            lambda_spatial=lambda_spatial,
-            lambda_ridge=lambda_ridge,
-            n_iter=n_iter,
-            n_jobs=n_jobs,
-            k_neighbors=k_neighbors,
-            lambda_mode=lambda_mode,
-            output=output,
-            seed=seed,
-            device=device,
+        self.settings, self.arguments = (
+            settings or SETTINGS,
+            Arguments(
+                phi=phi,
+                lambda_cell=lambda_cell,
+                lambda_spatial=lambda_spatial,
+                lambda_ridge=lambda_ridge,
+                n_iter=n_iter,
+                n_jobs=n_jobs,
+                k_neighbors=k_neighbors,
+                lambda_mode=lambda_mode,
+                output=output,
+                seed=seed,
+                device=device,
+            ),
         )
         st, cells, self._index = _input.read(
             sc_data, st_data, st_coordinates, celltype, max_cells_per_type=max_cells_per_type, seed=seed
         )
-        self._data = data = _input.match(st, cells)
+        self._data = data = _input.match(st, cells, self.settings.reference.least_genes)
         self.types_, self.genes_, self.cells_, self.notes_ = data.types, data.genes, data.cell_names, data.notes
         self.cell_types_ = pd.Series(np.array(data.types)[data.codes], index=data.cell_names)
-        self._twins = _profiles.twins(data.cells, data.codes, len(data.types))
+        self._twins = _profiles.twins(data.cells, data.codes, len(data.types), self.settings.profiles)
         alike = [name for name, n in zip(data.types, np.bincount(self._twins)[self._twins], strict=True) if n > 1]
         if alike:
             self.notes_.append(f"cell types of one profile, which nothing tells apart, share evenly: {listed(alike)}")
@@ -220,9 +227,9 @@ class AttentionRegressionDeconv:
         counts, data = self._data.counts, self._data
         sizes = f"{counts.shape[0]} spots × {counts.shape[1]} genes, {len(data.codes)} cells of {len(data.types)} types"
         changed = "".join(
-            f", {field.name}={getattr(self.settings, field.name)!r}"
-            for field in dataclasses.fields(Settings)
-            if getattr(self.settings, field.name) != field.default
+            f", {field.name}={getattr(self.arguments, field.name)!r}"
+            for field in dataclasses.fields(Arguments)
+            if getattr(self.arguments, field.name) != field.default
         )
         state = "not run" if self.elapsed_time_ is None else f"run in {self.elapsed_time_:.1f} s"
         return f"AttentionRegressionDeconv({sizes}{changed}; {state})"
@@ -302,8 +309,9 @@ class AttentionRegressionDeconv:
                 self.proportions_.to_numpy(),
                 weights,
                 weights * factors,
-                self.settings.lambda_cell,
-                self.settings.threads,
+                self.arguments.lambda_cell,
+                self.arguments.threads,
+                self.settings.regression,
             )
 
     def summary(self) -> dict[str, Any]:
@@ -311,7 +319,7 @@ class AttentionRegressionDeconv:
         self._check_is_fitted()
         return {
             "method": "attention_regression",
-            "output": self.settings.output,
+            "output": self.arguments.output,
             "proportions": "of the type level; the cell level divides them over cells and leaves them as they are",
             "spots_scaled_to_one_depth": self.scaled_spots_,
             **self._data.summary(),
@@ -336,14 +344,14 @@ class AttentionRegressionDeconv:
         data = dataclasses.replace(
             self._data, codes=self._twins[self._data.codes], types=[self._data.types[k] for k in told_apart]
         )
-        found = _fit.Regression(data, self.settings)
+        found = _fit.Regression(data, self.arguments, self.settings)
         n_spots, n_genes = self._data.counts.shape
         # spots that were scaled to one depth are mixtures of scaled cells: there a share of counts is a share of cells
-        self.scaled_spots_ = _profiles.totals_are_even(self._data.counts)
+        self.scaled_spots_ = _profiles.totals_are_even(self._data.counts, self.settings.profiles)
         sizes = np.ones(len(data.types))
-        if self.settings.output == "cells" and not self.scaled_spots_:
-            sizes = found.profiles.size**_profiles.SIZE_SHARE
-        estimate = _fit.averaged(*found.members(sizes))
+        if self.arguments.output == "cells" and not self.scaled_spots_:
+            sizes = found.profiles.size**self.settings.profiles.size_share
+        estimate = _fit.averaged(*found.members(sizes), self.settings.regression)
         mode = _fit.rows_to_one(found.V / sizes)
         empty = found.squares == 0
         estimate.proportions[empty], estimate.low[empty], estimate.high[empty] = mode.mean(axis=0), 0.0, 1.0

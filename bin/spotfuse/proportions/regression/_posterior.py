@@ -15,17 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spotfuse._core.backend import Array, Library, library
+from spotfuse.proportions._settings import SETTINGS, RegressionSettings
 
 log = logging.getLogger(__name__)
 
 _BATCH = 1000  # spots sampled together, small enough for the cache
 _BATCH_GPU = 50_000
-_BURN_IN = 25
-_ROOT = np.sqrt(2 * np.pi)
-_PRIOR_SPOTS = 2000  # spots from which the probability of a type being there is estimated
-_LEAST, _MOST = 0.005, 0.95  # of that probability
-_PRIOR_CELLS = 3.0  # cells of a type that all types' count for
-_EVEN_NOISE = 0.25  # share of the noise that is laid to all directions alike
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,12 @@ class Posterior:
 
 
 def cell_noise(
-    statistics: Array, types: npt.NDArray[np.intp], squares: Array, gram: Array, mix: Array
+    statistics: Array,
+    types: npt.NDArray[np.intp],
+    squares: Array,
+    gram: Array,
+    mix: Array,
+    settings: RegressionSettings = SETTINGS.regression,
 ) -> tuple[Array, Array]:
     """Say how much cells of one type differ, along the profiles and in all.
 
@@ -59,6 +59,8 @@ def cell_noise(
         Profiles times profiles, of shape (n_types, n_types).
     mix
         Mean proportions, of shape (n_types,).
+    settings
+        What else decides it.
 
     Returns
     -------
@@ -68,15 +70,16 @@ def cell_noise(
     n_types = len(gram)
     away = statistics - gram[types]
     freedom = max(len(away) - n_types, 1)
-    overall = away.T @ away / freedom
+    overall, prior = away.T @ away / freedom, settings.prior_cells
     spread, distance = np.zeros_like(gram), np.zeros(n_types)
     for k in range(n_types):
         own = types == k
-        n = max(int(own.sum()) - 1, 0) + _PRIOR_CELLS
-        spread += mix[k] * (away[own].T @ away[own] + _PRIOR_CELLS * overall) / n
-        distance[k] = (squares[own].sum() + _PRIOR_CELLS * squares.sum() / freedom) / n
+        n = max(int(own.sum()) - 1, 0) + prior
+        spread += mix[k] * (away[own].T @ away[own] + prior * overall) / n
+        distance[k] = (squares[own].sum() + prior * squares.sum() / freedom) / n
     even = float(np.trace(np.linalg.solve(gram, spread))) / n_types
-    return (1 - _EVEN_NOISE) * spread + (_EVEN_NOISE * even + np.finfo(float).tiny) * gram, distance
+    share = settings.even_noise
+    return (1 - share) * spread + (share * even + np.finfo(float).tiny) * gram, distance
 
 
 def sample(
@@ -87,10 +90,10 @@ def sample(
     start: Array,
     sizes: Array,
     *,
-    n_draws: int,
     seed: int,
     threads: int = 1,
     using: Library | None = None,
+    settings: RegressionSettings = SETTINGS.regression,
 ) -> Posterior:
     """Draw proportions of each spot.
 
@@ -110,14 +113,14 @@ def sample(
         Proportions to start from, of shape (n_spots, n_types); rows sum to 1.
     sizes
         What a cell of each type counts for, by which draws are divided, of shape (n_types,).
-    n_draws
-        Draws to keep.
     seed
         Seed.
     threads
         Batches of spots that are worked on at a time, on the processor.
     using
         Kind of arrays to work with; NumPy's by default.
+    settings
+        How many draws, and what the probability of a type being there is.
     """
     using = using or library()
     n_spots, n_types = start.shape
@@ -126,20 +129,21 @@ def sample(
 
     def draw(rows: Any, present: float, n_draws: int, seed: int) -> Any:
         given = (projected[rows], stiffness[rows], precision[rows], start[rows])
-        return _chain(using, gram, *given, present, n_draws=n_draws, seed=seed)
+        return _chain(using, gram, *given, present, n_draws=n_draws, seed=seed, burn_in=settings.burn_in)
 
-    chosen = np.unique(np.linspace(0, n_spots - 1, min(n_spots, _PRIOR_SPOTS)).astype(int))
+    chosen = np.unique(np.linspace(0, n_spots - 1, min(n_spots, settings.present_spots)).astype(int))
     present = 0.2
     for round_ in range(3):
         there = using.xp.count_nonzero(draw(chosen, present, 50, seed + round_))
-        present = float(np.clip(int(there) / (50 * len(chosen) * n_types), _LEAST, _MOST))
+        share = int(there) / (50 * len(chosen) * n_types)
+        present = float(np.clip(share, settings.least_present, settings.most_present))
 
     on_gpu = using.xp is not library().xp
     size, threads = (_BATCH_GPU, 1) if on_gpu else (_BATCH, threads)
     batches = [slice(first, first + size) for first in range(0, n_spots, size)]
     parts = []
     with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(lambda rows: _summary(using, draw(rows, present, n_draws, seed + 3), sizes), batches)
+        done = pool.map(lambda rows: _summary(using, draw(rows, present, settings.draws, seed + 3), sizes), batches)
         for number, part in enumerate(done, 1):
             parts.append(part)
             if number % max(len(batches) // 5, 1) == 0:
@@ -167,6 +171,7 @@ def _chain(
     *,
     n_draws: int,
     seed: int,
+    burn_in: int = SETTINGS.regression.burn_in,
 ) -> Any:
     """Draw, of shape (n_draws, n_types, n_spots), float32.
 
@@ -185,7 +190,7 @@ def _chain(
     every = using.put(np.arange(n_spots))
     kept = xp.empty((n_draws, n_types, n_spots), dtype=xp.float32, device=V.device)
     odds = np.log(present) - np.log1p(-present) + 0.5 * np.log(2 * np.pi)
-    for sweep in range(_BURN_IN + n_draws):
+    for sweep in range(burn_in + n_draws):
         for k in map(int, random.permutation(n_types)):
             choice, where = random.random(2)
             rank = random.permutation(n_types).astype(np.int16) + 1
@@ -235,6 +240,6 @@ def _chain(
         if sweep % 20 == 19:  # rounding
             V /= xp.sum(V, axis=0)
             pull = B @ V
-        if sweep >= _BURN_IN:
-            kept[sweep - _BURN_IN, ...] = xp.astype(V, xp.float32)
+        if sweep >= burn_in:
+            kept[sweep - burn_in, ...] = xp.astype(V, xp.float32)
     return kept

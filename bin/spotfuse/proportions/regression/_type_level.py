@@ -18,9 +18,7 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import splu
 
 from spotfuse._core.backend import Array, Library, library
-
-_LEAST_VARIANCE = 1e-8  # of a type that is the same everywhere, in squared shares
-_SHARPNESS = 0.1  # temperature of the attention between proportions
+from spotfuse.proportions._settings import SETTINGS, RegressionSettings
 
 
 @dataclass
@@ -132,7 +130,12 @@ def solve(
     return using.get(V).T.copy(), np.array(b), history, False
 
 
-def attention(graph: sparse.csr_matrix, coordinates: Array, proportions: Array | None) -> sparse.csr_matrix:
+def attention(
+    graph: sparse.csr_matrix,
+    coordinates: Array,
+    proportions: Array | None,
+    settings: RegressionSettings = SETTINGS.regression,
+) -> sparse.csr_matrix:
     """Weights between neighbours: near ones and, once proportions are known, similar ones count more.
 
     Each spot gives its neighbours weights that sum to 1, the softmax of similarity (Bhattacharyya's, between
@@ -146,6 +149,8 @@ def attention(graph: sparse.csr_matrix, coordinates: Array, proportions: Array |
         Of shape (n_spots, 2).
     proportions
         Of shape (n_spots, n_types), or None.
+    settings
+        How much similarity counts.
 
     Returns
     -------
@@ -160,7 +165,7 @@ def attention(graph: sparse.csr_matrix, coordinates: Array, proportions: Array |
     score = -squared / (2 * middle) if middle > 0 else np.zeros(len(i))
     if proportions is not None:
         root = np.sqrt(proportions)
-        score = score + np.einsum("ek,ek->e", root[i], root[j]) / _SHARPNESS
+        score = score + np.einsum("ek,ek->e", root[i], root[j]) / settings.sharpness
     largest = np.full(graph.shape[0], -np.inf)
     np.maximum.at(largest, i, score)
     weight = np.exp(score - largest[i])
@@ -169,7 +174,9 @@ def attention(graph: sparse.csr_matrix, coordinates: Array, proportions: Array |
     return sparse.csr_matrix((A + A.T) / 2)
 
 
-def variance_ratios(gram: Array, V: Array, prior: Prior, noise: float) -> Array:
+def variance_ratios(
+    gram: Array, V: Array, prior: Prior, noise: float, settings: RegressionSettings = SETTINGS.regression
+) -> Array:
     """Estimate how strongly neighbours may pull: σ² times the precision that they add to what a spot's type may be.
 
     A conditional prior of variance τ² around the neighbours is 1/τ² precise, and 1/s² of that is known without any
@@ -183,6 +190,8 @@ def variance_ratios(gram: Array, V: Array, prior: Prior, noise: float) -> Array:
         Its weights must not come from V, or neighbours would seem alike because alike ones were chosen.
     noise
         σ², variance of a weighted gene in a spot.
+    settings
+        Which variance is none.
 
     Returns
     -------
@@ -194,12 +203,12 @@ def variance_ratios(gram: Array, V: Array, prior: Prior, noise: float) -> Array:
     uncertain = np.diag(np.linalg.inv(curvature)) * noise
     alone = np.sum(prior.degree[:, None] * away**2, axis=0) / n_spots + uncertain
     among = prior.phi * np.sum(away * (prior.W @ away), axis=0) / n_spots
-    alone = np.maximum(alone, _LEAST_VARIANCE)
+    alone = np.maximum(alone, settings.least_variance)
     among = np.clip(among, 0, prior.phi * alone)
     return np.asarray(noise * among / (alone * (alone - among)))
 
 
-def estimate_phi(W: sparse.csr_matrix, V: Array) -> float:
+def estimate_phi(W: sparse.csr_matrix, V: Array, settings: RegressionSettings = SETTINGS.regression) -> float:
     """Find the spatial autocorrelation under which abundances are likeliest, each type with a variance of its own.
 
     ``½ n_types ln|D − φW| − ½ n_spots Σ_k ln (v_k − b_k)ᵀ(D − φW)(v_k − b_k)`` is maximised; without the determinant
@@ -211,6 +220,8 @@ def estimate_phi(W: sparse.csr_matrix, V: Array) -> float:
         Weights that do not come from V, of shape (n_spots, n_spots).
     V
         Abundances that were not smoothed, of shape (n_spots, n_types).
+    settings
+        Which variance is none.
 
     Returns
     -------
@@ -226,7 +237,7 @@ def estimate_phi(W: sparse.csr_matrix, V: Array) -> float:
         prior = Prior(W, phi, np.zeros(V.shape[1]), 0.0)
         away = V - prior.means(V)
         spread = np.sum(away * prior.pull(away), axis=0)
-        spread = spread[spread > _LEAST_VARIANCE * len(V)]
+        spread = spread[spread > settings.least_variance * len(V)]
         factor = splu(sparse.csc_matrix(degree - phi * W), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         determinant = float(np.sum(np.log(factor.U.diagonal())))
         return 0.5 * len(V) * float(np.sum(np.log(spread))) - 0.5 * len(spread) * determinant
