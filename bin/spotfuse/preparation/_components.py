@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 _BLOCK = 1_000  # spots in dense memory at a time
-_COVARIANCE_SPOTS = 30_000  # enough for a covariance of genes: more spots only take time
 
 
 def add_components(adata: AnnData, slices: Sequence[Part], n_components: int, settings: Settings = SETTINGS) -> None:
@@ -36,16 +35,17 @@ def add_components(adata: AnnData, slices: Sequence[Part], n_components: int, se
     """
     codes = np.repeat(np.arange(len(slices)), [counts.shape[0] for counts, _ in slices])
     residuals = partial(residual, overdispersion=settings.overdispersion)
+    logarithms = partial(log_scale, target_sum=settings.target_sum)
     # logarithms show genes with few counts, residuals those with many; neither scale is better on every tissue
-    for key, transform in ((keys.X_PCA, residuals), (keys.X_PCA_LOG, log_scale)):
-        scores = principal_components(slices, n_components, transform, settings.clip)
+    for key, transform in ((keys.X_PCA, residuals), (keys.X_PCA_LOG, logarithms)):
+        scores = principal_components(slices, n_components, transform, settings)
         adata.obsm[key] = (
             _batch_shift.without_batch_shift(scores, smoothed(adata, scores, settings), codes, settings)
             if len(slices) > 1
             else scores
         )
     adata.obsp[keys.FEATURE_GRAPH] = _graphs.feature_graph(
-        smoothed(adata, adata.obsm[keys.X_PCA], settings), settings.n_feature_neighbors
+        smoothed(adata, adata.obsm[keys.X_PCA], settings), settings.n_feature_neighbors, settings
     )
 
 
@@ -61,7 +61,7 @@ def principal_components(
     slices: Sequence[Part],
     n_components: int,
     transform: Callable[[Floats32, Floats32, Floats32], Floats32],
-    clip: float = SETTINGS.clip,
+    settings: Settings = SETTINGS,
 ) -> Floats32:
     """Scores on the leading components of standardised genes, exact and with fixed signs, block of spots by block.
 
@@ -77,17 +77,17 @@ def principal_components(
         Components wanted.
     transform
         `log_scale` or `residual`.
-    clip
-        Largest standardised value.
+    settings
+        How far genes are clipped, and how many spots are enough.
 
     Returns
     -------
     Scores, float32 of shape (n_spots of all slices, n_components).
     """
     n_spots, n_genes = sum(counts.shape[0] for counts, _ in slices), slices[0][0].shape[1]
-    standard = [_standardised(counts, totals, transform, clip) for counts, totals in slices]
+    standard = [_standardised(counts, totals, transform, settings.clip) for counts, totals in slices]
     covariance = np.zeros((n_genes, n_genes))
-    step = -(-n_spots // _COVARIANCE_SPOTS)
+    step = -(-n_spots // settings.covariance_spots)
     for (counts, _), block in zip(slices, standard, strict=True):
         for start in range(0, counts.shape[0], step * _BLOCK):
             sample = block(start, step)

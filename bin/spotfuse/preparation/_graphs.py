@@ -11,21 +11,16 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay, QhullError, cKDTree
 
 from spotfuse._core.types import Floats, Floats32, Ints
+from spotfuse.preparation._settings import SETTINGS, Settings
 
 _GRID_COLUMNS = (("array_row", "array_col"), ("array_x", "array_y"))
 _HEXAGON = ((0, 2), (1, 1), (1, -1))  # half of the neighbours, the other half by symmetry
 _SQUARE = ((0, 1), (1, 0), (1, 1), (1, -1))
-_ARRAY_REACH = 1.5  # times the spacing: six neighbours on hexagons, eight on squares
-_LEAST_DEGREE = 3  # on average; an array of which spots touch fewer others is none
 _FEW_PARTS = 10
-_TOO_FAR = 5  # times the median edge: no tissue in between
-_EXACT_SPOTS = 20_000  # above, expression neighbours are searched approximately:
-_TILE = 512  # spots that lie close in expression
-_TILES_SEARCHED = 8  # the nearest ones of each spot: finds 99 of 100 neighbours
 _BLOCK = 500  # spots compared at a time
 
 
-def spatial_graph(adata: AnnData, n_neighbors: int = 6) -> sparse.csr_matrix:
+def spatial_graph(adata: AnnData, n_neighbors: int = 6, settings: Settings = SETTINGS) -> sparse.csr_matrix:
     """Connect spots that touch in the tissue.
 
     Spots on an array (``array_row`` and ``array_col``, or ``array_x`` and ``array_y``, in ``obs``) get their grid
@@ -39,6 +34,8 @@ def spatial_graph(adata: AnnData, n_neighbors: int = 6) -> sparse.csr_matrix:
         Slice with n_spots spots.
     n_neighbors
         Neighbours of a spot that lies on no array.
+    settings
+        What else decides it.
 
     Returns
     -------
@@ -49,10 +46,12 @@ def spatial_graph(adata: AnnData, n_neighbors: int = 6) -> sparse.csr_matrix:
             graph = _grid_graph(adata.obs[names[0]], adata.obs[names[1]])
             if graph is not None:
                 return graph
-    return _nearest_graph(np.asarray(adata.obsm["spatial"], dtype=float)[:, :2], n_neighbors)
+    return _nearest_graph(np.asarray(adata.obsm["spatial"], dtype=float)[:, :2], n_neighbors, settings)
 
 
-def feature_graph(features: Floats32, n_neighbors: int = 20) -> sparse.csr_matrix:
+def feature_graph(
+    features: Floats32, n_neighbors: int = SETTINGS.n_feature_neighbors, settings: Settings = SETTINGS
+) -> sparse.csr_matrix:
     """Connect spots with similar expression.
 
     Parameters
@@ -61,15 +60,17 @@ def feature_graph(features: Floats32, n_neighbors: int = 20) -> sparse.csr_matri
         Components, of shape (n_spots, n_components); compared by cosine.
     n_neighbors
         Nearest spots each spot chooses.
+    settings
+        How they are searched.
 
     Returns
     -------
     Symmetric matrix of shape (n_spots, n_spots), without a diagonal: 1 where both chose each other, ½ where one did.
     """
-    return _symmetric(most_similar(features, n_neighbors), len(features), mean=True)
+    return _symmetric(most_similar(features, n_neighbors, settings), len(features), mean=True)
 
 
-def most_similar(features: Floats32, n_neighbors: int) -> Ints:
+def most_similar(features: Floats32, n_neighbors: int, settings: Settings = SETTINGS) -> Ints:
     """Find the spots with the most similar expression, by cosine.
 
     Exact up to 20,000 spots. Above, each spot looks at the 8 tiles of 512 spots whose means are nearest to it (an
@@ -82,6 +83,8 @@ def most_similar(features: Floats32, n_neighbors: int) -> Ints:
         Of shape (n_spots, n_components).
     n_neighbors
         Nearest spots wanted.
+    settings
+        How they are searched; above with its defaults.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def most_similar(features: Floats32, n_neighbors: int) -> Ints:
     similarity[:, 0] = np.inf  # the spot itself
     nearest = np.repeat(np.arange(n_spots)[:, None], width, axis=1)
     everyone = np.arange(n_spots)
-    searched = [(everyone, everyone)] if n_spots <= _EXACT_SPOTS else _tiles_searched(directions)
+    searched = [(everyone, everyone)] if n_spots <= settings.exact_spots else _tiles_searched(directions, settings)
     for spots, candidates in searched:
         for start in range(0, len(spots), _BLOCK):
             block = spots[start : start + _BLOCK]
@@ -116,7 +119,7 @@ def oddities(graph: sparse.csr_matrix) -> list[str]:
     degree = graph.nnz / graph.shape[0]
     sizes = np.bincount(connected_components(graph, directed=False)[1])
     parts = int((sizes > 1).sum())
-    if degree >= _LEAST_DEGREE and (parts <= _FEW_PARTS or sizes.max() >= 0.9 * len(graph.indptr)):
+    if degree >= SETTINGS.least_degree and (parts <= _FEW_PARTS or sizes.max() >= 0.9 * len(graph.indptr)):
         return []
     return [
         f"the spatial graph has {degree:.1f} neighbours a spot and {parts} parts; are the coordinates as they were?"
@@ -209,22 +212,22 @@ def _grid_graph(rows: pd.Series, columns: pd.Series) -> sparse.csr_matrix | None
     return sparse.csr_matrix(graph + graph.T)
 
 
-def _nearest_graph(coordinates: Floats, n_neighbors: int) -> sparse.csr_matrix:
+def _nearest_graph(coordinates: Floats, n_neighbors: int, settings: Settings) -> sparse.csr_matrix:
     n_spots = len(coordinates)
     k = min(n_neighbors, n_spots - 1)
     distances, nearest = _others(coordinates, min(k + 2, n_spots - 1))
     if _even(distances):  # an array that came without its columns: the border has fewer neighbours
-        graph = _touching(distances, nearest)
-        if graph.nnz >= _LEAST_DEGREE * n_spots:
+        graph = _touching(distances, nearest, settings)
+        if graph.nnz >= settings.least_degree * n_spots:
             return graph
         # of another pitch along each axis, or in units of its own; or pairs of beads, which are no array at all
-        even = _evened(coordinates)
+        even = _evened(coordinates, settings)
         if even is not None:
             found = _others(even, distances.shape[1])
-            evened = _touching(*found)
-            if _even(found[0]) and evened.nnz >= _LEAST_DEGREE * n_spots:
+            evened = _touching(*found, settings)
+            if _even(found[0]) and evened.nnz >= settings.least_degree * n_spots:
                 return evened
-    limit = np.minimum(1.05 * distances[:, [k - 1]], _TOO_FAR * np.median(distances[:, :k]))
+    limit = np.minimum(1.05 * distances[:, [k - 1]], settings.too_far * np.median(distances[:, :k]))
     return _symmetric(np.where(distances <= limit, nearest, -1), n_spots, mean=False)
 
 
@@ -243,12 +246,12 @@ def _even(distances: Floats) -> bool:
     return bool(high - low < 0.2 * middle)
 
 
-def _touching(distances: Floats, nearest: Ints) -> sparse.csr_matrix:
-    limit = _ARRAY_REACH * np.median(distances[:, 0])
+def _touching(distances: Floats, nearest: Ints, settings: Settings) -> sparse.csr_matrix:
+    limit = settings.array_reach * np.median(distances[:, 0])
     return _symmetric(np.where(distances <= limit, nearest, -1), len(nearest), mean=False)
 
 
-def _evened(coordinates: Floats) -> Floats | None:
+def _evened(coordinates: Floats, settings: Settings) -> Floats | None:
     """Stretch the plane so that spots lie as near each other whichever way; None where all lie on a line.
 
     Neighbours are those of Gabriel's graph (Gabriel & Sokal 1969, Syst Zool 18:259): edges of Delaunay triangles that
@@ -268,17 +271,17 @@ def _evened(coordinates: Floats) -> Floats | None:
     pairs, number = np.unique(np.concatenate(edges), axis=0, return_inverse=True)
     blunt = np.bincount(number.ravel(), ~np.concatenate(acute), len(pairs)) > 0
     steps = coordinates[pairs[~blunt, 0]] - coordinates[pairs[~blunt, 1]]
-    steps = steps[np.linalg.norm(steps, axis=1) <= _TOO_FAR * np.median(np.linalg.norm(steps, axis=1))]
+    steps = steps[np.linalg.norm(steps, axis=1) <= settings.too_far * np.median(np.linalg.norm(steps, axis=1))]
     spread, axes = np.linalg.eigh(steps.T @ steps) if len(steps) else (np.zeros(2), np.eye(2))
     return coordinates @ (axes / np.sqrt(spread)) if spread[0] > 1e-9 * spread[1] else None
 
 
-def _tiles_searched(directions: Floats32) -> Iterator[tuple[Ints, ...]]:
+def _tiles_searched(directions: Floats32, settings: Settings) -> Iterator[tuple[Ints, ...]]:
     """Give for each tile the spots that look into it, and the spots in it."""
-    cells = tiles(directions, _TILE)
+    cells = tiles(directions, settings.tile)
     centres = np.stack([directions[cell].mean(axis=0) for cell in cells])
     half = np.square(centres).sum(axis=1) / 2
-    looked = np.empty((len(directions), min(_TILES_SEARCHED, len(cells))), np.int32)
+    looked = np.empty((len(directions), min(settings.tiles_searched, len(cells))), np.int32)
     for start in range(0, len(directions), _BLOCK):
         block = slice(start, start + _BLOCK)
         looked[block] = _largest(directions[block] @ centres.T - half, looked.shape[1])

@@ -13,8 +13,6 @@ log = logging.getLogger(__name__)
 
 Part = tuple[sparse.csr_matrix, Floats32]  # a slice's counts, and its spots' totals
 
-_TARGET_SUM = 1e4
-
 
 def log_normalised(adata: AnnData) -> sparse.csr_matrix:
     """Give ln(1 + counts per 10,000) of a slice; CSR of shape (n_spots, n_genes), float32."""
@@ -36,13 +34,13 @@ def log_normalise(counts: sparse.csr_matrix, totals: Floats) -> sparse.csr_matri
     -------
     CSR of the same shape, float32.
     """
-    scaled = sparse.diags((_TARGET_SUM / np.maximum(totals, 1)).astype(np.float32)) @ counts
+    scaled = sparse.diags((SETTINGS.target_sum / np.maximum(totals, 1)).astype(np.float32)) @ counts
     return sparse.csr_matrix(scaled).log1p()
 
 
-def log_scale(counts: Floats32, totals: Floats32, share: Floats32) -> Floats32:
-    """Scale to 10,000 counts a spot and take log1p; dense, of shape (n_spots, n_genes)."""
-    values: Floats32 = np.multiply(counts, np.float32(_TARGET_SUM) / np.maximum(totals, 1))
+def log_scale(counts: Floats32, totals: Floats32, share: Floats32, target_sum: float = SETTINGS.target_sum) -> Floats32:
+    """Scale spots to one total and take log1p; dense, of shape (n_spots, n_genes)."""
+    values: Floats32 = np.multiply(counts, np.float32(target_sum) / np.maximum(totals, 1))
     np.log1p(values, out=values)
     return values
 

@@ -62,7 +62,7 @@ def prepare(
     adata.var[keys.HIGHLY_VARIABLE] = np.isin(np.arange(adata.n_vars), most_variable(adata, n_top_genes))
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     totals = np.asarray(counts.sum(axis=1), dtype=np.float32)
-    adata.obsp[keys.SPATIAL_GRAPH] = _graphs.spatial_graph(adata, n_neighbors)
+    adata.obsp[keys.SPATIAL_GRAPH] = _graphs.spatial_graph(adata, n_neighbors, settings)
     adata.uns.get(keys.NOTE, {}).get("notes", []).extend(_graphs.oddities(adata.obsp[keys.SPATIAL_GRAPH]))
     add_components(adata, [(counts[:, adata.var[keys.HIGHLY_VARIABLE].to_numpy()], totals)], n_components, settings)
     log.info(

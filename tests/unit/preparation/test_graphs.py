@@ -145,16 +145,14 @@ def test_averaging_rows_sum_to_one_and_lonely_spots_keep_themselves():
     )
 
 
-def test_large_slices_find_nearly_all_neighbours_in_tiles(monkeypatch):
+def test_large_slices_find_nearly_all_neighbours_in_tiles():
     rng = np.random.default_rng(3)
     features = (rng.standard_normal((4000, 3)) @ rng.standard_normal((3, 20))).astype(np.float32)
     features += 0.3 * rng.standard_normal(features.shape).astype(np.float32)
     features[1000:2500] = features[0]  # more spots alike than a tile holds
     features[2500:2600] = 0
     exact = _graphs.feature_graph(features, n_neighbors=10)
-    monkeypatch.setattr(_graphs, "_EXACT_SPOTS", 1000)
-    monkeypatch.setattr(_graphs, "_TILE", 100)
-    found = _graphs.feature_graph(features, n_neighbors=10)
+    found = _graphs.feature_graph(features, 10, preparation.Settings(exact_spots=1000, tile=100))
     assert is_symmetric_without_diagonal(found)
     apart = np.r_[1:1000, 2600:4000]
     assert exact[apart].minimum(found[apart]).sum() > 0.9 * exact[apart].sum()
