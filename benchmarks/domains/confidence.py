@@ -4,7 +4,7 @@
 Run from the repository with the environment of `make setup`: `python benchmarks/domains/confidence.py` divides the
 slices of generalisation.py, whole and varied, into as many domains as they have labels, and asks of each annotated
 spot whether it lies in the region that most of its domain lies in. Families are split in halves at random: what is
-calibrated on one is judged on the other. The fit to all is what `bin/spotfuse/domains/_confidence.py` holds.
+calibrated on one is judged on the other. The fit to all is what `bin/spotfuse/domains/_settings.py` holds.
 SPOTFUSE_DATA names the folder with the slices; what was computed is kept under work/generalisation. Truth is read here
 for scores alone.
 """

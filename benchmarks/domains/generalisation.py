@@ -262,7 +262,7 @@ class Ballot:
                     continue
                 labels = member.argmax(axis=1)
                 size = np.bincount(labels, minlength=member.shape[1])
-                steps = STEPS[count[of] + (0 if of else STEPS.index(_views._ENCODER_STEPS))]
+                steps = STEPS[count[of] + (0 if of else STEPS.index(domains.Settings().encoder_steps))]
                 self.members.append(member)
                 rows.append(
                     (of, steps, view.shape[1], own, told(labels, "X_pca_log"), told(labels, "X_pca"), size.min())

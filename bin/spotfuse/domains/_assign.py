@@ -24,8 +24,6 @@ from spotfuse.domains._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
-_CURVE_VIEWS = 2  # every second view, that of more components, is enough to compare numbers; from the second scale on
-
 
 @dataclass(frozen=True)
 class Domains:
@@ -124,7 +122,7 @@ def assign(
     order = _by_size(labels, n_domains)
     labels = np.argsort(order)[labels]
     ordered = probabilities[:, order].astype(np.float32)
-    return Domains(labels + 1, confidence(ordered, labels), ordered, curve)
+    return Domains(labels + 1, confidence(ordered, labels, settings), ordered, curve)
 
 
 def _curve(
@@ -141,7 +139,8 @@ def _curve(
     residuals = adata.obsm.get(_views.RESIDUALS)
     missed_residuals = None if residuals is None else _views.missing(residuals, graph, settings)
     of = [view for source, view in views if source == key]
-    return _number.curve(of[3::_CURVE_VIEWS] or of, missed, missed_residuals, seed, settings)
+    # views of more components, from the second scale on, are enough to compare numbers
+    return _number.curve(of[3 :: settings.every] or of, missed, missed_residuals, seed, settings)
 
 
 def _rows(slices: pd.Series | None) -> list[Ints]:
@@ -191,7 +190,7 @@ def _adapted(view: Floats, probabilities: Floats, seed: int, settings: Settings)
     present, start = np.unique(labels, return_inverse=True)
     if len(present) < 2 or len(view) <= view.shape[1] + len(present):
         return probabilities
-    sample = _mixtures.sample(np.column_stack([view, start]), seed)
+    sample = _mixtures.sample(np.column_stack([view, start]), seed, settings)
     tied, own = _mixtures.fitted(
         view, sample[:, :-1], sample[:, -1].astype(np.int64), len(present), own=True, settings=settings
     )

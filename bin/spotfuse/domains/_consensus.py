@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 Probabilities = Floats32 | Floats  # single precision where many are kept
 Member = tuple[str, Probabilities]  # what was divided, and each spot's probabilities of the domains
 
-_REFERENCES = 8  # labellings that are tried as the one whose domains count, until none of these is empty
-
 
 def voting(
     members: list[Member], told: Callable[[Ints, str], float], many: bool, settings: Settings = SETTINGS
@@ -82,13 +80,13 @@ def consensus(
     """
     worth = np.maximum(agreement(members).mean(axis=1), 0) ** settings.power
     found = []
-    for best in np.argsort(-worth, kind="stable")[:_REFERENCES]:
+    for best in np.argsort(-worth, kind="stable")[: settings.matched]:
         total = np.zeros(members[best].shape)
         for member, weight in zip(members, worth, strict=True):
             shared = members[best].T @ member
             total += weight * member[:, linear_sum_assignment(-shared)[1]]
         total /= total.sum(axis=1, keepdims=True)
-        found.append(total if graph is None else refined(total, graph, settings.strength))
+        found.append(total if graph is None else refined(total, graph, settings))
         if np.bincount(found[-1].argmax(axis=1), minlength=total.shape[1]).min() >= _least(total, settings):
             return found[-1]
     log.warning(

@@ -9,8 +9,6 @@ from spotfuse._core.types import Floats, Ints
 from spotfuse.domains import _mclust
 from spotfuse.domains._settings import SETTINGS, Settings
 
-_FITTED_SPOTS = 20_000  # a mixture is fitted to at most so many, and then applied to all
-
 
 def mixture(
     view: Floats, n_clusters: int, seed: int, *, own: bool = False, settings: Settings = SETTINGS
@@ -19,17 +17,18 @@ def mixture(
 
     First by one covariance, then, if wished, by a covariance for each cluster; None where clusters stay empty.
     """
-    x = sample(view, seed)
+    x = sample(view, seed, settings)
     starts = max(settings.starts, min(settings.most_starts, settings.started_spots // len(x)))
     best = likeliest(x, n_clusters, seed, starts)
     return (None, None) if best is None else fitted(view, x, best[1], n_clusters, own=own, settings=settings)
 
 
-def sample(view: Floats, seed: int) -> Floats:
+def sample(view: Floats, seed: int, settings: Settings = SETTINGS) -> Floats:
     """Rows to fit a mixture to."""
-    if len(view) <= _FITTED_SPOTS:
+    most = settings.fitted_spots
+    if len(view) <= most:
         return view
-    return view[np.sort(np.random.default_rng(seed).choice(len(view), _FITTED_SPOTS, replace=False))]
+    return view[np.sort(np.random.default_rng(seed).choice(len(view), most, replace=False))]
 
 
 def likeliest(x: Floats, n_clusters: int, seed: int, starts: int = SETTINGS.starts) -> tuple[float, Ints] | None:

@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ["n_domains", "told", "stability", "worth", "bic", "chosen"]
 _CLEAR, _LIKELY = 0.6, 0.1  # lead in worth on numbers that are off by more than one
-_STARTS = 3
 
 
 def curve(
@@ -47,11 +46,11 @@ def curve(
         Numbers that are looked at, and what decides among them.
     """
     n_spots = len(views[0])
-    samples = [_mixtures.sample(view, seed) for view in views]
+    samples = [_mixtures.sample(view, seed, settings) for view in views]
     tellers = [missed] if missed_residuals is None else [missed, missed_residuals]
     rows, misses = [], []
     for n_domains in range(1, max(min(settings.most_domains, n_spots // settings.spots_a_domain), 1) + 1):
-        found = [_mixtures.likeliest(x, n_domains, seed, _STARTS) for x in samples]
+        found = [_mixtures.likeliest(x, n_domains, seed, settings.curve_starts) for x in samples]
         fits = [(view, x, *fit) for view, x, fit in zip(views, samples, found, strict=True) if fit is not None]
         if n_domains > 1 and len(fits) < 2:
             continue

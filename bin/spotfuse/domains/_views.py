@@ -12,7 +12,6 @@ from spotfuse.preparation import averaging, fixed_signs
 
 EMBEDDING, RESIDUALS, LOGARITHMS = "", "X_pca", "X_pca_log"
 PLAIN = (RESIDUALS, LOGARITHMS)  # components that vote beside the embedding
-_ENCODER_STEPS = 2  # that an embedding has gone through already
 
 
 def views(
@@ -21,7 +20,7 @@ def views(
     """Leading components of the embedding and of the plain components, at every scale, with what they are of."""
     average = averaging(graph, self_weight=0.5)
     views = []
-    for key, values, done in _sources(adata, embedding):
+    for key, values, done in _sources(adata, embedding, settings):
         averaged = np.asarray(values, dtype=np.float64)
         scales = [done, *(scale for scale in settings.scales if scale > done)]
         for before, scale in zip((done, *scales), scales, strict=False):
@@ -32,9 +31,10 @@ def views(
     return views
 
 
-def _sources(adata: AnnData, embedding: Floats) -> list[tuple[str, Floats, int]]:
+def _sources(adata: AnnData, embedding: Floats, settings: Settings) -> list[tuple[str, Floats, int]]:
     """Give what is divided: its key, its values, and the steps that they have been averaged."""
-    return [(EMBEDDING, embedding, _ENCODER_STEPS)] + [(key, adata.obsm[key], 0) for key in PLAIN if key in adata.obsm]
+    plain = [(key, adata.obsm[key], 0) for key in PLAIN if key in adata.obsm]
+    return [(EMBEDDING, embedding, settings.encoder_steps), *plain]
 
 
 def _scores(values: Floats, most: int) -> Floats:

@@ -261,7 +261,7 @@ def test_agreement_is_the_adjusted_rand_index():
     np.testing.assert_allclose(_consensus.agreement([np.eye(5)[one] for one in labels]), expected, atol=1e-12)
 
 
-def test_no_domain_is_empty_where_another_labelling_can_be_matched_to(monkeypatch, caplog):
+def test_no_domain_is_empty_where_another_labelling_can_be_matched_to(caplog):
     """Ten divisions of a square into seven by other centres each: the first one's domains do not all remain."""
     rng = np.random.default_rng(0)
     place = rng.random((150, 2))
@@ -271,8 +271,8 @@ def test_no_domain_is_empty_where_another_labelling_can_be_matched_to(monkeypatc
     ]
     assert len(set(_consensus.consensus(members, None).argmax(axis=1))) == 7
     assert not caplog.messages
-    monkeypatch.setattr(_consensus, "_REFERENCES", 1)
-    assert len(set(_consensus.consensus(members, None).argmax(axis=1))) == 6
+    one = domains.Settings(matched=1)
+    assert len(set(_consensus.consensus(members, None, one).argmax(axis=1))) == 6
     assert "7 domains: the labellings agree on fewer" in caplog.text
 
 
