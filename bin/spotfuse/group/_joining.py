@@ -20,8 +20,6 @@ from spotfuse.group._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
 
-_GAP = 0.1  # of a slice's width, between it and the next
-
 
 @dataclass(frozen=True)
 class Common:
@@ -118,7 +116,7 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
     var = pd.DataFrame({"highly_variable": True}, index=np.array(common.genes, dtype=object)[common.variable])
     joined = AnnData(sparse.vstack([counts for counts, _ in parts], format="csr"), obs=pd.concat(obs), var=var)
     joined.obs["slice"] = joined.obs["slice"].astype("category")
-    joined.obsm["spatial"] = _side_by_side(places)
+    joined.obsm["spatial"] = _side_by_side(places, common.settings.gap)
     joined.obsp["spatial_connectivities"] = sparse.block_diag(graphs, format="csr", dtype=np.float32)
     if alignment is not None:
         _placement.join_frames(joined, places, alignment)
@@ -137,12 +135,12 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
     return joined
 
 
-def _side_by_side(places: Mapping[str, Floats]) -> Floats:
+def _side_by_side(places: Mapping[str, Floats], gap: float) -> Floats:
     """Put slices in a row from left to right, with a gap between them."""
     row, edge = [], 0.0
     for place in places.values():
         moved = place - place.min(axis=0) + [edge, 0]
-        edge = moved[:, 0].max() + _GAP * np.ptp(moved[:, 0])
+        edge = moved[:, 0].max() + gap * np.ptp(moved[:, 0])
         row.append(moved)
     return np.vstack(row)
 

@@ -15,7 +15,6 @@ from spotfuse._core.types import Floats
 from spotfuse.group._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
-_QUERIES = 10_000  # spots whose neighbours tell how slices mix
 
 
 def mixing(found: AnnData, settings: Settings = SETTINGS) -> pd.DataFrame:
@@ -46,7 +45,7 @@ def mixing(found: AnnData, settings: Settings = SETTINGS) -> pd.DataFrame:
         "n_spots": found.n_obs,
         "n_genes_shared": found.uns["spotfuse"]["n_genes_shared"],
         "n_domains": found.obsm["domain_probabilities"].shape[1],
-        "ilisi": lisi(found.obsm["X_spotfuse"], codes, settings.perplexity).mean(),
+        "ilisi": lisi(found.obsm["X_spotfuse"], codes, settings.perplexity, settings.mixed_spots).mean(),
         "ilisi_at_random": 1 / np.square(shares).sum(),
         "ari": adjusted_rand_score(codes, found.obs["domain"]),
         "in_common": min(common.values()),
@@ -58,7 +57,10 @@ def mixing(found: AnnData, settings: Settings = SETTINGS) -> pd.DataFrame:
 
 
 def lisi(
-    points: npt.NDArray[np.floating], codes: npt.NDArray[np.integer], perplexity: float = SETTINGS.perplexity
+    points: npt.NDArray[np.floating],
+    codes: npt.NDArray[np.integer],
+    perplexity: float = SETTINGS.perplexity,
+    most: int = SETTINGS.mixed_spots,
 ) -> Floats:
     """Give the effective number of categories around points: the local inverse Simpson's index.
 
@@ -73,12 +75,14 @@ def lisi(
         Category of each point, 0…C-1.
     perplexity
         Effective number of neighbours.
+    most
+        Points that are looked at.
 
     Returns
     -------
-    Inverse Simpson's index, 1 to C, of every point; of 10,000 evenly chosen ones where there are more.
+    Inverse Simpson's index, 1 to C, of every point; of evenly chosen ones where there are more than `most`.
     """
-    asked = sampling.evenly(np.arange(len(points)), _QUERIES)
+    asked = sampling.evenly(np.arange(len(points)), most)
     width = min(int(3 * perplexity), len(points) - 1)
     distances, nearest = NearestNeighbors(n_neighbors=width + 1).fit(points).kneighbors(points[asked])
     # the point itself goes by its number: others may lie on the same place

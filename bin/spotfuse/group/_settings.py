@@ -11,6 +11,8 @@ class Settings:
     ----------
     least_genes, least_shared
         Genes that slices must share to be learned together, and which share of the smaller one's.
+    gap
+        Of a slice's width, between it and the next where slices stand side by side.
     least_in_common
         Share of its tissue that a slice should have in common with the others. Measured: .93 of neighbouring DLPFC
         slices, .84 where one lacks the white matter; .83 of two mice's cortex, .75 to .80 where one of them lacks a
@@ -41,12 +43,13 @@ class Settings:
         Spacings within which spots of two slices are compared.
     least_touching
         Spots on each other, of which a mean is taken.
-    perplexity
-        Effective number of neighbours that tell how slices mix.
+    perplexity, mixed_spots
+        Effective number of neighbours that tell how slices mix, and spots whose neighbours do, at most.
     """
 
     least_genes: int = 20
     least_shared: float = 0.25
+    gap: float = 0.1
     least_in_common: float = 0.7
     kinds: int = 10
     repeats: int = 3
@@ -68,6 +71,7 @@ class Settings:
     reach: float = 3
     least_touching: int = 50
     perplexity: float = 30
+    mixed_spots: int = 10_000
 
 
 SETTINGS = Settings()
