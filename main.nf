@@ -4,8 +4,6 @@ include { CHECK_SLICE    } from './modules/check_slice'
 include { PREPARE_SLICE  } from './modules/prepare_slice'
 include { LEARN          } from './subworkflows/learn'
 include { PROPORTIONS    } from './subworkflows/proportions'
-include { FIND_MARKERS   } from './modules/find_markers'
-include { EVALUATE       } from './modules/evaluate'
 include { COLLECT_SLICE  } from './modules/collect_slice'
 include { REPORT_SLICE   } from './modules/report_slice'
 include { COMPARE_SLICES } from './modules/compare_slices'
@@ -34,7 +32,7 @@ workflow SPOTFUSE {
     main:
     // a slice is known by its name, and from its check on by its size too, which says what memory its steps ask for
     slices = channel.fromList(sheet.values().toList())              // [id: 'A', source: [...], ...]
-    CHECK_SLICE(slices.map { row -> [[id: row.id]] + row.source + [row.n_domains] + row.truth + [row.names] })
+    CHECK_SLICE(slices.map { row -> [[id: row.id]] + row.checked })
     checked = CHECK_SLICE.out.check                                 // [[id: 'A'], check.json]
         .map { meta, check -> [meta + Run.sizeOf(check)] + sheet[meta.id].source }
     PREPARE_SLICE(checked)                                          // [[id: 'A', n_counts: 2396581], A.h5ad, ...]
@@ -42,21 +40,13 @@ workflow SPOTFUSE {
 
     LEARN(prepared, sheet)                                          // domains, alone or with its group
     PROPORTIONS(prepared, sheet)                                    // of cell types, where it has a reference
-    FIND_MARKERS(prepared.join(LEARN.out.domains))                  // [[id: 'A', ...], prepared.h5ad, domains.tsv]
 
     // what a step left of a slice, and its note of how it went: [[id: 'A', ...], [A.train.status.json, loss.tsv, ...]]
-    made = CHECK_SLICE.out.parts
-        .mix(PREPARE_SLICE.out.parts, LEARN.out.parts)
-        .mix(PROPORTIONS.out.parts, FIND_MARKERS.out.parts)
-    scorable = gather(made, 'evaluate', sheet)                      // [[id: 'A', ...], [domains.tsv, qc.tsv]]
-        .map { meta, files -> [meta, files.findAll { f -> f.name in ['qc.tsv', 'domains.tsv', 'proportions.tsv'] }] }
-        .filter { _meta, files -> files.size() > 1 }
-    EVALUATE(scorable.map { meta, files -> [meta, files] + sheet[meta.id].source + sheet[meta.id].truth })
-
-    parts = made.mix(EVALUATE.out.parts)
+    parts = CHECK_SLICE.out.parts
+        .mix(PREPARE_SLICE.out.parts, LEARN.out.parts, PROPORTIONS.out.parts)
     whole = gather(parts, 'collect_slice', sheet)                   // [[id: 'A', ...], [A.train.status.json, ...]]
         .filter { _meta, files -> files.any { file -> file.name == 'prepared.h5ad' } }
-    COLLECT_SLICE(whole.map { meta, files -> [meta, files] + sheet[meta.id].told }, settings)
+    COLLECT_SLICE(whole.map { meta, files -> [meta, files] + sheet[meta.id].known }, settings) // markers, scores, A/
     REPORT_SLICE(COLLECT_SLICE.out.slice)                           // [[id: 'A', ...], A/]
 
     notes = parts.mix(COLLECT_SLICE.out.status, REPORT_SLICE.out.status) // ['A', A.train.status.json]

@@ -77,11 +77,13 @@ class Run {
         def digest = { path -> Inputs.digest(path, ours) }.memoize()
         sheet.slices.collectEntries { row ->
             def reference = row.reference ? row.reference + [digest: digest(FileHelper.asPath(row.reference.path))] : null
-            // as processes take them
+            // as processes take them; of what is known a column alone is read from the slice's own file
+            def source = [row.data, digest(row.data), row.reading]
+            def truth = [row.annotation, row.column, row.proportions]
             def inputs = [
-                source: [row.data, digest(row.data), row.reading],
-                truth: [row.annotation, row.column, row.proportions],
-                told: [JsonOutput.toJson(row.given), row.annotation, row.column, row.names],
+                source: source,
+                checked: source + [row.n_domains] + truth + [row.names],
+                known: [JsonOutput.toJson(row.given)] + (row.column ? source : [[], '', '']) + truth + [row.names],
             ]
             [row.id, row + inputs + [reference: reference]]
         }

@@ -48,12 +48,8 @@ workflow LEARN {
         .flatMap { meta, files ->
             meta.slices ? meta.slices.collect { slice -> [slice, Steps.partOf(slice.id, files)] } : [[meta, files]]
         }
-    domains = parts // [[id: 'A', ...], domains.tsv]
-        .map { meta, files -> [meta, [files].flatten().find { file -> file.name == 'domains.tsv' }] }
-        .filter { _meta, file -> file }
 
     emit:
-    domains   = domains
     parts     = parts
     mixing    = SPLIT_GROUP.out.mixing // donor.mixing.tsv
     published = JOIN_GROUP.out.alignment.mix(SPLIT_GROUP.out.group) // cohort/groups/donor.h5ad

@@ -236,7 +236,7 @@ def cohort_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     notes = [failed] + [
         {"sample": name, "step": step, "failure": None, "seconds": 1, "peak_rss_mb": 1}
         for name in ("S1", "S2")
-        for step in (*steps, "find_markers", "collect_slice", "report_slice")
+        for step in (*steps, "collect_slice", "report_slice")
     ]
     notes.append({"sample": "cohort", "step": "compare_slices", "failure": None, "seconds": 1, "peak_rss_mb": 1})
     return write_cohort(folder, slices, *noted(folder, *notes))

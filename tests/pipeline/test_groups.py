@@ -85,7 +85,7 @@ def test_a_changed_slice_runs_its_group_and_nothing_else(pipeline, together) -> 
     done = run.tasks("COMPLETED")
     assert {step for step, tag in done if tag == "halves"} == OF_GROUP
     assert {tag for _, tag in done} == {"halves", "left", "right", "foreign", "-"}
-    assert {step for step, tag in done if tag == "left"} == {"FIND_MARKERS", "COLLECT_SLICE", "REPORT_SLICE"}
+    assert {step for step, tag in done if tag == "left"} == {"COLLECT_SLICE", "REPORT_SLICE"}
     assert {step for step, tag in done if tag == "foreign"} == {"COLLECT_SLICE", "REPORT_SLICE"}  # their times are told
     assert len(domains(run, "right")) == len(domains(together, "right")) - 5
 

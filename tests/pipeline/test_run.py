@@ -29,7 +29,7 @@ COHORT_TABLES = {
     "neighbourhoods.tsv",
 }
 STEPS = json.loads((Path(__file__).parents[2] / "bin/spotfuse/pipeline/steps.json").read_text())["steps"]
-SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE"}
+SLICE_STEPS = {"CHECK_SLICE", "PREPARE_SLICE", "TRAIN", "ASSIGN_DOMAINS", "COLLECT_SLICE"}
 
 # that a step's process may have loaded in the end; what comes to more has got a heavy library where it does not belong
 MODULES = {
@@ -39,9 +39,7 @@ MODULES = {
     "assign_domains": 2300,
     "prepare_reference": 1450,
     "deconvolve": 1700,
-    "find_markers": 1800,
-    "evaluate": 2100,
-    "collect_slice": 1500,
+    "collect_slice": 2100,
     "report_slice": 1900,
     "compare_slices": 1350,
     "report_cohort": 1900,
@@ -131,7 +129,7 @@ def test_stub_run_takes_the_whole_graph(pipeline) -> None:
     assert {path.name for path in (run.outdir / "cohort/groups").iterdir()} == {"starmap.h5ad", "starmap.alignment.tsv"}
     steps = {step for step, _slice in run.tasks("COMPLETED")}
     assert steps == {module.parent.name.upper() for module in pipeline.folder.glob("modules/*/main.nf")}
-    assert len(run.trace) == 28
+    assert len(run.trace) == 22
     asked = {(row["process"].split(":")[-1], row["tag"]): row["memory"] for row in run.trace}
     assert asked["CHECK_SLICE", "cortex"] == "4 GB"
     # 64 bytes for each count that is not zero, of all slices of a group
@@ -146,7 +144,7 @@ def test_stub_run_takes_the_whole_graph(pipeline) -> None:
 def test_the_graph_needs_no_slices(pipeline) -> None:
     run = pipeline.run("-stub-run", outdir="sheetless")  # the test sheet, when none is given
     assert run.exit_status == 0, run.output
-    assert len(run.trace) == 29
+    assert len(run.trace) == 23
 
 
 def test_the_report_comes_without_the_comparison(pipeline) -> None:
@@ -251,7 +249,7 @@ def test_changed_source_runs_the_steps_that_import_it(pipeline, first_run, secon
     source.write_text(before)
     assert run.exit_status == 0, run.output
     again = {step for step, _slice in run.tasks("COMPLETED")}
-    assert again == {"FIND_MARKERS", "COLLECT_SLICE", "REPORT_SLICE", "COMPARE_SLICES", "REPORT_COHORT"}
+    assert again == {"COLLECT_SLICE", "REPORT_SLICE", "COMPARE_SLICES", "REPORT_COHORT"}
     cached = {step for step, _slice in run.tasks("CACHED")}
     assert cached == {step for step, _slice in first_run.tasks("COMPLETED")} - again
 
@@ -337,8 +335,7 @@ def test_a_changed_result_is_made_again(pipeline, first_run) -> None:
     assert run.exit_status == 0, run.output
     assert f"{folder}/domains.tsv: changed after its task had ended; the task runs again" in run.output
     assert {step for step, _slice in run.tasks("COMPLETED")} == {
-        *("ASSIGN_DOMAINS", "FIND_MARKERS", "EVALUATE", "COLLECT_SLICE", "REPORT_SLICE"),
-        *("COMPARE_SLICES", "REPORT_COHORT"),
+        *("ASSIGN_DOMAINS", "COLLECT_SLICE", "REPORT_SLICE", "COMPARE_SLICES", "REPORT_COHORT"),
     }
     assert {slice_ for _step, slice_ in run.tasks("COMPLETED")} == {"cortex", "-"}
     assert (run.outdir / "cortex/domains.tsv").read_bytes() == before and published.read_bytes() == whole

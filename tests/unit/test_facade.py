@@ -60,7 +60,6 @@ def collected(bundled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "train", "--prepared", "prepared.h5ad", "--epochs", 20, "--device", "cpu")
     run(folder, "assign_domains", "--prepared", "prepared.h5ad", "--embedding", "embedding.npz", "--n-domains", 4)
     run(folder, "deconvolve", "--prepared", "prepared.h5ad", "--reference", "reference.h5ad", "--device", "cpu")
-    run(folder, "find_markers", "--prepared", "prepared.h5ad", "--domains", "domains.tsv")
     (folder / "meta.json").write_text(json.dumps({"sample": "left"}))
     (folder / "params.json").write_text(json.dumps({"seed": 1}))
     run(folder, "collect_slice", "--parts", ".", "--meta", "meta.json", "--params", "params.json", sample="left")

@@ -20,7 +20,6 @@ def reported(adata: AnnData, n_domains: int | str, folder: Path, sample: str = "
     run(folder, "train", "--prepared", "prepared.h5ad", "--epochs", 5, "--device", "cpu")
     embedded = ("--prepared", "prepared.h5ad", "--embedding", "embedding.npz")
     run(folder, "assign_domains", *embedded, "--n-domains", n_domains)
-    run(folder, "find_markers", "--prepared", "prepared.h5ad", "--domains", "domains.tsv")
     (folder / "meta.json").write_text(json.dumps({"sample": sample}))
     (folder / "params.json").write_text("{}")
     run(folder, "collect_slice", "--parts", ".", "--meta", "meta.json", "--params", "params.json", sample=sample)

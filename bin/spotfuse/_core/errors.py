@@ -1,6 +1,8 @@
 """What a user can put right, in the input or on the machine."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -16,6 +18,23 @@ class MachineError(InputError):
 
     It may work next time, or elsewhere, so the pipeline keeps no such answer. Commands exit with status 1.
     """
+
+
+@contextmanager
+def collected(problems: list[str]) -> Iterator[None]:
+    """Note what is refused within, and go on; what the machine lacks ends it.
+
+    Parameters
+    ----------
+    problems
+        Grows by a line.
+    """
+    try:
+        yield
+    except MachineError:
+        raise
+    except InputError as error:
+        problems.append(str(error))
 
 
 _OF_MACHINE = {

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from spotfuse import io, metrics, preparation
 from spotfuse._core import naming
-from spotfuse._core.errors import InputError, MachineError
+from spotfuse._core.errors import InputError, collected
 from spotfuse._core.notes import Notes
 from spotfuse.pipeline import domain_names as names
 
@@ -57,38 +57,28 @@ def slice_and_truth(
     """
     problems: list[str] = []
     adata = n_spots = None
-    with _collected(problems):
+    with collected(problems):
         adata = io.read_slice(data, **choice)
         with _named(data):
             n_spots = _usable_spots(adata)
-    with _collected(problems):
+    with collected(problems):
         _check_n_domains(n_domains, n_spots)
     types: set[str] = set()
     if reference is not None:
-        with _collected(problems):
+        with collected(problems):
             types = _check_reference(reference, cell_type_key, adata)
     if annotation and adata is not None:
-        with _collected(problems):
+        with collected(problems):
             _check_annotation(io.read_annotation(data, annotation, obs=adata.obs), annotation, adata)
     if proportions is not None:
-        with _collected(problems):
+        with collected(problems):
             _check_proportions(proportions, adata, types)
     if domain_names is not None:
-        with _collected(problems):
+        with collected(problems):
             names.read(domain_names)
     if problems or adata is None:
         raise InputError("; ".join(problems))
     return adata
-
-
-@contextmanager
-def _collected(problems: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except MachineError:
-        raise
-    except InputError as error:
-        problems.append(str(error))
 
 
 def _usable_spots(adata: AnnData) -> int:

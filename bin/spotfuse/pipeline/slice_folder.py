@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from spotfuse import __version__, io, metrics, patterns, preparation, proportions
-from spotfuse._core import colours, guard, keys, tables
+from spotfuse._core import colours, keys, tables
 from spotfuse._core.errors import InputError
 from spotfuse._core.order import natural
 from spotfuse.pipeline.steps import RESULTS, STEPS
@@ -19,23 +19,60 @@ from spotfuse.pipeline.steps import RESULTS, STEPS
 _SPOT = {"visium": 0.55, "st": 0.5}  # width of a spot beside the distance to the next; elsewhere they touch
 
 
-def assemble(
-    parts: Path,
-    meta: dict[str, Any],
-    parameters: dict[str, Any],
-    annotation: str | None = None,
-    domain_names: dict[str, str] | None = None,
-) -> tuple[AnnData, dict[str, Any]]:
-    """Join whatever parts of a slice exist.
+def write_genes(parts: Path, folder: Path, adata: AnnData, n_markers: int) -> None:
+    """Write which genes mark the domains, which have a pattern in space, and each domain's counts.
 
     Parameters
     ----------
     parts
-        Folder with what the steps wrote; only prepared.h5ad must be there.
+        Folder with what the steps wrote; without domains.tsv nothing is written.
+    folder
+        Where to.
+    adata
+        The prepared slice, as it was written.
+    n_markers
+        Most genes of a domain.
+    """
+    if not (parts / "domains.tsv").exists():
+        return
+    domains = tables.read_column(parts / "domains.tsv", "domain")
+    tables.write(patterns.markers(adata, domains, n_genes=n_markers), folder / "markers.tsv")
+    tables.write(patterns.spatial_genes(adata), folder / "spatial_genes.tsv")
+    tables.write(patterns.pseudobulk_counts(adata, domains), folder / "domain_counts.tsv")
+
+
+def assemble(
+    parts: Path,
+    folder: Path,
+    adata: AnnData,
+    meta: dict[str, Any],
+    parameters: dict[str, Any],
+    scores: dict[str, Any],
+    annotation: str | None = None,
+    domain_names: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Add whatever parts of a slice exist to it.
+
+    Parameters
+    ----------
+    parts
+        Folder with what the steps wrote.
+    folder
+        That of the slice, where `write_genes` has been.
+    adata
+        The prepared slice in the input's order. It gets ``obs`` with ``domain``, ``domain_confidence``, of single cells
+        ``cell_type`` and ``cell_type_class``, and, where domains are known or have names, ``annotation`` and
+        ``domain_name`` (columns of these names in the input become ``input_…``); ``obsm`` with ``X_spotfuse``,
+        ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (a DataFrame, its columns also in
+        ``uns['spotfuse']['cell_types']``); how it came about in ``uns['spotfuse']``; and what scanpy and squidpy look
+        for: ``layers['logcounts']``, ``uns['spatial']`` with the sample's name, ``uns['domain_colors']`` and
+        ``['annotation_colors']``, ``uns['rank_genes_groups']``.
     meta
         The slice's row of the sample sheet.
     parameters
         The run's parameters.
+    scores
+        As `spotfuse.pipeline.scores.of_slice` gives them.
     annotation
         Known domains, as for `spotfuse.io.read_annotation`.
     domain_names
@@ -43,19 +80,8 @@ def assemble(
 
     Returns
     -------
-    adata
-        The slice's kept spots in the input's order: ``obs`` with ``domain``, ``domain_confidence``, of single cells
-        ``cell_type`` and ``cell_type_class``, and, where domains are known or have names, ``annotation`` and
-        ``domain_name`` (columns of these names in the input become ``input_…``); ``obsm`` with ``X_spotfuse``,
-        ``attention`` (spatial, feature), ``domain_probabilities`` and ``proportions`` (a DataFrame, its columns also in
-        ``uns['spotfuse']['cell_types']``); the two graphs in ``obsp``; how it came about in ``uns['spotfuse']``; and
-        what scanpy and squidpy look for: ``layers['logcounts']``, ``uns['spatial']`` with the sample's name,
-        ``uns['domain_colors']`` and ``['annotation_colors']``, ``uns['rank_genes_groups']``.
-    figures
-        What metrics.json says; None for what cannot be computed.
+    What metrics.json says; None for what cannot be computed.
     """
-    adata = guard.read_h5ad(parts / "prepared.h5ad")
-    adata = adata[tables.in_input_order(adata)].copy()
     known = _known(adata, annotation) if annotation else None
     del adata.obs["input_row"]
     # the slice's own columns of these names, an annotation perhaps, make room
@@ -105,17 +131,14 @@ def assemble(
         for name, values in proportions.obs_of(cells).items():
             adata.obs[name] = values
     status = _status(parts)
-    scores: dict[str, Any] = {"domains": None, "proportions": None}
-    if (parts / "scores.json").exists():
-        scores |= json.loads((parts / "scores.json").read_text())
     note["scores"] = {
         kind: {name: value for name, value in values.items() if value is not None}
         for kind, values in scores.items()
         if values
     }
     adata.uns[keys.NOTE] = note
-    _for_others(adata, str(meta["sample"]), parts)
-    figures = {
+    _for_others(adata, str(meta["sample"]), folder)
+    return {
         "n_spots": adata.n_obs,
         "n_genes": adata.n_vars,
         "n_domains": n_domains,
@@ -123,10 +146,9 @@ def assemble(
         "seconds": dict(zip(status["step"], status["seconds"].tolist(), strict=True)),
         "peak_rss_mb": dict(zip(status["step"], status["peak_rss_mb"].tolist(), strict=True)),
     }
-    return adata, figures
 
 
-def _for_others(adata: AnnData, sample: str, parts: Path) -> None:
+def _for_others(adata: AnnData, sample: str, folder: Path) -> None:
     """Add what scanpy, squidpy and their like look for under names of their own."""
     adata.layers["logcounts"] = preparation.log_normalised(adata)
     libraries = dict(adata.uns.get("spatial", {}))
@@ -148,8 +170,8 @@ def _for_others(adata: AnnData, sample: str, parts: Path) -> None:
             adata.obs["annotation"].cat.categories, names
         ]
         adata.uns["annotation_colors"] = colours.annotation_colours(overlap.to_numpy(float), adata.uns["domain_colors"])
-    if (parts / "markers.tsv").exists():
-        table = tables.read_back(parts / "markers.tsv")
+    if (folder / "markers.tsv").exists():
+        table = tables.read_back(folder / "markers.tsv")
         if len(table):
             adata.uns["rank_genes_groups"] = _ranked(table)
 
@@ -186,11 +208,10 @@ def write(parts: Path, folder: Path, adata: AnnData, figures: dict[str, Any]) ->
     parts
         Folder with what the steps wrote.
     folder
-        Where to, made if need be; the h5ad is called as it is.
+        Where to; the h5ad is called as it is.
     adata, figures
         From `assemble`.
     """
-    folder.mkdir(exist_ok=True)
     io.write(adata, folder / f"{folder.name}.h5ad")
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     tables.write(_status(parts), folder / "status.tsv")

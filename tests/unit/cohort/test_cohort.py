@@ -27,7 +27,7 @@ def failures_of(sheet: list[dict], notes: list[dict]) -> pd.DataFrame:
 
 
 TO_DOMAINS = ("check_slice", "prepare_slice", "train", "assign_domains")
-WHOLE = (*TO_DOMAINS, "find_markers", "collect_slice", "report_slice")
+WHOLE = (*TO_DOMAINS, "collect_slice", "report_slice")
 
 
 def slice_folder(folder: Path, labels: list[int], shares: dict[str, list[float]] | None, **metrics) -> Path:
@@ -152,7 +152,7 @@ def test_a_killed_step_is_named_and_those_after_it_are_not():
 
 def test_a_killed_deconvolution_does_not_hide_behind_a_finished_slice():
     row = {"sample": "C", "reference": "r.h5ad", "proportions": "p.tsv"}
-    notes = went_well("C", *WHOLE, "prepare_reference", "evaluate")
+    notes = went_well("C", *WHOLE, "prepare_reference")
     assert failures_of([row], notes)["step"].tolist() == ["deconvolve"]
     assert len(failures_of([row], [*notes, note("C", "deconvolve")])) == 0
 
@@ -179,8 +179,6 @@ def test_a_comparison_that_failed_is_told(said: list[dict]):
 
 def test_known_proportions_without_a_reference_ask_for_no_evaluation():
     assert len(failures_of([{"sample": "C", "proportions": "p.tsv"}], went_well("C", *WHOLE))) == 0
-    failures = failures_of([{"sample": "C", "annotation": "label"}], went_well("C", *WHOLE))
-    assert failures["step"].tolist() == ["evaluate"]
 
 
 COMPARED = {"sample": "cohort", "step": "compare_slices", "failure": None}
@@ -195,12 +193,12 @@ def test_a_groups_killed_step_is_a_failure_of_each_of_its_slices():
         found = failures.failures(GROUP, notes)
         assert found[["sample", "step"]].values.tolist() == [["A", TOGETHER[i]], ["B", TOGETHER[i]]]
     left_out = [*went_well("A", *TOGETHER[:-1], "collect_slice", "report_slice"), note("A", "split_group", "few genes")]
-    rest = went_well("B", *TOGETHER, "find_markers", "evaluate", "collect_slice", "report_slice")
+    rest = went_well("B", *TOGETHER, "collect_slice", "report_slice")
     assert failures.failures(GROUP, [COMPARED, *left_out, *rest]).values.tolist() == [["A", "split_group", "few genes"]]
 
 
 def test_the_last_slice_of_a_group_goes_on_alone():
-    notes = [COMPARED, *went_well("A", *WHOLE, "evaluate"), note("B", "check_slice", "no counts")]
+    notes = [COMPARED, *went_well("A", *WHOLE), note("B", "check_slice", "no counts")]
     assert failures.failures(GROUP, notes)["sample"].tolist() == ["B"]
 
 

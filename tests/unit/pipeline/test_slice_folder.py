@@ -56,8 +56,8 @@ def parts(tmp_path: Path) -> Path:
         note = {"sample": "S", "step": step, "failure": None, "seconds": seconds, "peak_rss_mb": 700}
         note["versions"] = {"python": "3.12.1", "torch": "2.9"} if step == "train" else {"scipy": "1.14"}
         (folder / f"S.{step}.status.json").write_text(json.dumps(note))
-    scores = {"domains": {"ari": 0.5, "nmi": None, "n_scored": 4, "n_annotated": 4}, "proportions": None}
-    (folder / "scores.json").write_text(json.dumps(scores))
+    tables.write(pd.DataFrame({"spot": [*SPOTS, "dropped"]}), folder / "qc.tsv")
+    (tmp_path / "layers.tsv").write_text("spot\tlayer\nc\tL1\na\tL2\nd\tL1\nb\tL2\n")
     return folder
 
 
@@ -72,7 +72,7 @@ def collect(parts: Path, root: Path, *options: str) -> Path:
 
 
 def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -> None:
-    folder = collect(parts, root)
+    folder = collect(parts, root, "--annotation", "layers.tsv")
     adata = anndata.read_h5ad(folder / "S.h5ad")
     assert list(adata.obs_names) == SPOTS
     assert list(adata.obs["domain"]) == ["1", "2", "1", "3"] and list(adata.obs["domain"].cat.categories) == [
@@ -100,19 +100,16 @@ def test_a_slice_comes_back_whole_in_the_inputs_order(parts: Path, root: Path) -
     assert (
         note["versions"]["torch"] == "2.9"
         and note["versions"]["scipy"] == "1.14"
-        and note["scores"]["domains"]
-        == {
-            "ari": 0.5,
-            "n_scored": 4,
-            "n_annotated": 4,
-        }
+        and note["scores"]["domains"] == json.loads((folder / "metrics.json").read_text())["domains"]
     )
     assert list(note["notes"]) == ["a note"]
-    assert json.loads((folder / "metrics.json").read_text()) == {
+    figures = json.loads((folder / "metrics.json").read_text())
+    assert 0.5 < figures["domains"].pop("nmi") < 1
+    assert figures == {
         "n_spots": 4,
         "n_genes": 3,
         "n_domains": 3,
-        "domains": {"ari": 0.5, "nmi": None, "n_scored": 4, "n_annotated": 4},
+        "domains": {"ari": pytest.approx(4 / 7), "n_scored": 4, "n_annotated": 4},
         "proportions": None,
         "seconds": {"train": 12.5, "deconvolve": 3.25},
         "peak_rss_mb": {"deconvolve": 700, "train": 700},
@@ -157,13 +154,24 @@ def test_scanpy_finds_what_it_looks_for(parts: Path, root: Path) -> None:
     import scanpy as sc
 
     matplotlib.use("Agg")
-    genes = anndata.read_h5ad(parts / "prepared.h5ad").var_names
-    found = pd.DataFrame({"domain": [1, 1, 2], "gene": genes[[0, 2, 1]], "log_fold_change": [3.0, 2.0, 1.0]})
-    found = found.assign(auc=[0.9, 0.8, 0.7], p_adjusted=[1e-9, 1e-5, 1e-2], share_in=0.9, share_out=0.1)
-    tables.write(found, parts / "markers.tsv")
-    known = pd.DataFrame({"spot": SPOTS, "known": ["L10", "L2", "L10", "other"]})
+    few = anndata.read_h5ad(parts / "prepared.h5ad")
+    rows = np.repeat(np.arange(4), 20)  # each spot twenty times, with a gene that marks its domain
+    domains = np.array([2, 3, 1, 1])[rows]
+    counts = np.full((80, 3), 3) + 20 * (domains[:, None] == [1, 2, 3]) + np.arange(80)[:, None] % 4
+    names = [f"{spot}{i}" for i, spot in enumerate(few.obs_names[rows])]
+    adata = AnnData(sparse.csr_matrix(counts.astype(np.float32)), pd.DataFrame(index=names), few.var)
+    adata.obs["input_row"], adata.obsm["spatial"] = np.arange(80), np.stack(np.divmod(np.arange(80), 9), axis=1) * 1.0
+    chain = sparse.diags([np.ones(79), np.ones(79)], [1, -1], format="csr")
+    adata.obsp["spatial_connectivities"], adata.uns["spotfuse"] = chain, few.uns["spotfuse"]
+    for name in ("embedding.npz", "domains.npz", "proportions.tsv"):
+        (parts / name).unlink()
+    io.write(adata, parts / "prepared.h5ad")
+    tables.write(pd.DataFrame({"spot": names, "domain": domains, "confidence": 1.0}), parts / "domains.tsv")
+    tables.write(pd.DataFrame({"spot": names}), parts / "qc.tsv")
+    known = pd.DataFrame({"spot": names, "known": np.array(["L2", "other", "L10", "L10"])[rows]})
     known.to_csv(parts.parent / "known.tsv", sep="\t", index=False)
-    adata = anndata.read_h5ad(collect(parts, root, "--annotation", "known.tsv") / "S.h5ad")
+    folder = collect(parts, root, "--annotation", "known.tsv")
+    adata = anndata.read_h5ad(folder / "S.h5ad")
     library = adata.uns["spatial"]["S"]
     assert library["scalefactors"]["spot_diameter_fullres"] > 0 and (library["images"]["hires"] == 255).all()
     assert list(adata.uns["domain_colors"]) == domain_colours(["1", "2", "3"])
@@ -173,9 +181,11 @@ def test_scanpy_finds_what_it_looks_for(parts: Path, root: Path) -> None:
     np.testing.assert_allclose(
         adata.layers["logcounts"].toarray(), np.log1p(1e4 * adata.X.toarray() / totals), rtol=1e-5
     )
-    first = sc.get.rank_genes_groups_df(adata, "1")
-    assert list(first["names"]) == [genes[0]] and first["logfoldchanges"][0] == 3
-    assert np.isclose(first["scores"][0], 3 * 0.8) and first["pvals_adj"][0] == 1e-9
+    first, written = sc.get.rank_genes_groups_df(adata, "1"), tables.read_back(folder / "markers.tsv").iloc[0]
+    assert list(first["names"]) == [written["gene"]] == ["g1"]
+    assert np.isclose(first["logfoldchanges"][0], written["log_fold_change"])
+    assert np.isclose(first["scores"][0], written["log_fold_change"] * (2 * written["auc"] - 1))
+    assert first["pvals_adj"][0] == written["p_adjusted"] < 1e-9
     sc.pl.rank_genes_groups_dotplot(adata, n_genes=1, dendrogram=False, show=False)
     sc.pl.spatial(adata, color=["domain", "annotation"], show=False)
 
@@ -222,6 +232,16 @@ def test_provenance_tells_inputs_parameters_and_versions(parts: Path, root: Path
     assert told["image"] == "spotfuse/core:1" and told["inputs"]["data"]["sha256"] == "ab"
     assert told["parameters"]["seed"] == 3 and told["sheet"]["donor/age"] == "<b>7</b>"
     assert told["steps"]["train"]["versions"]["torch"] == "2.9"
+
+
+def test_what_cannot_be_scored_is_told_and_costs_the_slice_nothing_else(parts: Path, root: Path) -> None:
+    (parts.parent / "other.tsv").write_text("spot\tB cell\nc\t1\na\t1\n")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        collect(parts, root, "--annotation", "layers.tsv", "--proportions", "other.tsv")
+    assert error.value.returncode == 2
+    figures = json.loads((parts.parent / "S/metrics.json").read_text())
+    assert figures["domains"]["n_scored"] == 4 and figures["proportions"] is None
+    assert {"S.h5ad", "domains.tsv", "provenance.json"} <= {path.name for path in (parts.parent / "S").iterdir()}
 
 
 def test_types_of_cells_stand_in_the_slice(parts: Path, root: Path) -> None:

@@ -71,9 +71,10 @@ def test_known_labels_are_scored_over_what_quality_control_dropped(small: AnnDat
     domains = small.obs.loc[qc.loc[qc["kept"], "spot"], "label"].cat.codes + 1
     table = pd.DataFrame({"spot": domains.index, "domain": domains, "confidence": 1.0})
     table.to_csv(tmp_path / "run/domains.tsv", sep="\t", index=False)
-    options = ("--data", tmp_path / "s.h5ad", "--qc", "qc.tsv", "--domains", "domains.tsv", "--annotation", "label")
-    run(tmp_path / "run", "evaluate", *options)
-    scores = json.loads((tmp_path / "run/scores.json").read_text())
+    (tmp_path / "run/meta.json").write_text('{"sample": "S"}')
+    options = ("--data", tmp_path / "s.h5ad", "--annotation", "label", "--parts", ".")
+    run(tmp_path / "run", "collect_slice", *options, "--meta", "meta.json", "--params", "meta.json", sample="S")
+    scores = json.loads((tmp_path / "run/S/metrics.json").read_text())
     assert scores["proportions"] is None
     assert scores["domains"]["n_scored"] == 147 and scores["domains"]["n_annotated"] == 150
     assert 0.9 < scores["domains"]["ari"] < 1
