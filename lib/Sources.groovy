@@ -1,3 +1,4 @@
+import groovy.transform.Memoized
 import java.nio.file.Files
 import java.nio.file.Path
 import java.security.MessageDigest
@@ -31,11 +32,15 @@ class Sources {
                 continue
             }
             if (name.endsWith('.py')) {
-                def text = bin.resolve(name).text
-                waiting.addAll(modules(text).collectMany { module -> filesOf(bin, module) })
+                waiting.addAll(imported(bin, name))
             }
         }
         found
+    }
+
+    @Memoized // steps share most of their sources
+    private static List<String> imported(Path bin, String name) {
+        modules(bin.resolve(name).text).collectMany { module -> filesOf(bin, module) }
     }
 
     private static List<String> modules(String text) {
