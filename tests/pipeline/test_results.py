@@ -155,15 +155,6 @@ def test_what_failed_is_not_shown_from_an_earlier_run(stubs, less) -> None:
     assert not (run.outdir / "cohort/report.html").exists() and (run.outdir / "cohort/composition.tsv").exists()
 
 
-def test_a_preview_says_and_does_nothing(stubs, less) -> None:
-    before = files(less.outdir)
-    run = stubs(SHEET, "-preview")
-    assert run.exit_status == 0 and "report:" not in run.output and "earlier run" not in run.output
-    assert {
-        name for name in files(run.outdir) ^ before if "/execution_" not in name and "/pipeline_dag" not in name
-    } == set()
-
-
 def test_links_lead_somewhere_and_become_files_when_copies_are_asked_for(stubs, whole, tmp_path) -> None:
     """Also in a folder that is a link itself, which Nextflow's relative links do not see."""
     (tmp_path / "elsewhere").mkdir()
