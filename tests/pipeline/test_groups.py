@@ -90,23 +90,25 @@ def test_a_changed_slice_runs_its_group_and_nothing_else(pipeline, together) -> 
     assert len(domains(run, "right")) == len(domains(together, "right")) - 5
 
 
-def test_slices_on_each_other_have_neighbours_there(pipeline) -> None:
+def test_slices_on_each_other_have_neighbours_there(pipeline, together) -> None:
     folder = pipeline.folder / "assets/test"
     below = ad.read_h5ad(folder / "starmap_left.h5ad")
     above = below[::-1].copy()
     above.obsm["spatial"] = above.obsm["spatial"] @ [[0, 1], [-1, 0]] + 5000  # a quarter turn
     above.write_h5ad(folder / "turned.h5ad")
     (folder / "stack.csv").write_text(
-        "sample,data,group,n_domains,z\nupper,turned.h5ad,stack,4,-12.5\nlower,starmap_left.h5ad,stack,,0\n"
+        "sample,data,group,n_domains,z\nupper,turned.h5ad,stack,4,-12.5\nleft,starmap_left.h5ad,stack,,0\n"
     )
-    run = pipeline.run("--input", folder / "stack.csv", "--frame", "transport", *FAST, outdir="stack")
+    given = ("--input", folder / "stack.csv", "--frame", "transport", *FAST, "-resume")
+    run = pipeline.run(*given, outdir="stack")
     assert run.exit_status == 0, run.output
-    upper, lower = run.table("cohort/groups/stack.alignment.tsv")
-    assert (upper["slice"], upper["z"], upper["onto"], lower["onto"]) == ("upper", "-12.5", "", "upper")
-    assert abs(float(lower["rotation"]) - 90) < 3 and lower["mirrored"] == "0" and float(lower["overlap"]) > 0.9
+    assert ("PREPARE_SLICE", "left") in run.tasks("CACHED")  # what a slice is alone, no group changes
+    upper, left = run.table("cohort/groups/stack.alignment.tsv")
+    assert (upper["slice"], upper["z"], upper["onto"], left["onto"]) == ("upper", "-12.5", "", "upper")
+    assert abs(float(left["rotation"]) - 90) < 3 and left["mirrored"] == "0" and float(left["overlap"]) > 0.9
     group = ad.read_h5ad(run.outdir / "cohort/groups/stack.h5ad")
     place = pd.DataFrame(group.obsm["spatial_aligned"], index=[group.obs["spot"], group.obs["slice"]]).unstack()
-    assert set(place[2]["upper"]) == {-12.5} and set(place[2]["lower"]) == {0}
-    apart = place.xs("upper", axis=1, level=1) - place.xs("lower", axis=1, level=1)
+    assert set(place[2]["upper"]) == {-12.5} and set(place[2]["left"]) == {0}
+    apart = place.xs("upper", axis=1, level=1) - place.xs("left", axis=1, level=1)
     width = np.ptp(below.obsm["spatial"], axis=0).max()
     assert np.median(np.hypot(apart[0], apart[1])) < 0.02 * width
