@@ -156,13 +156,6 @@ def test_matched_domains_have_one_colour_and_differences_their_table(visit, matc
     assert [row.split("\t")[:3] for row in saved] == [row.split("\t")[:3] for row in table] and len(table) == 16
 
 
-def test_two_hundred_slices_are_shown_and_compared_by_condition(visit, wide_cohort_report: Path):
-    page = visit(wide_cohort_report)
-    assert page.locator("#gallery a").count() == 200 and page.locator("#slice-table tbody tr").count() == 200
-    page.select_option("[data-views=cell_types]", label="condition")
-    assert page.locator("figure[data-view=cell_types]:visible svg").get_attribute("aria-label").endswith("condition")
-
-
 def test_composition_is_shown_by_slice_and_by_condition(page):
     assert page.locator("figure[data-view=cell_types]:visible svg").get_attribute("aria-label").endswith("by slice")
     assert page.locator("[data-views=cell_types]").count() == 0  # each of two slices has a condition of its own

@@ -9,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from pages import colours, where
 from PIL import Image
 from spotfuse import patterns
 from spotfuse.io import read_annotation
@@ -21,23 +22,8 @@ def page(visit, slice_report: Path):
     return visit(slice_report)
 
 
-def colours(page, plot: str = "map") -> list[str]:
-    return page.evaluate(f"Array.from(document.querySelector('#{plot}').data[0].marker.color)")
-
-
 def chosen(page, plot: str = "map") -> list[int] | None:
     return page.evaluate(f"document.querySelector('#{plot}').data[0].selectedpoints ?? null")
-
-
-def where(page, spot: int, plot: str = "map") -> tuple[float, float]:
-    """Where a spot is on the screen."""
-    page.locator(f"#{plot}").scroll_into_view_if_needed()
-    x, y = page.evaluate(
-        f"""(() => {{ const plot = document.querySelector('#{plot}'), box = plot.getBoundingClientRect();
-        const {{ xaxis, yaxis }} = plot._fullLayout, {{ x, y }} = plot.data[0];
-        return [box.x + xaxis._offset + xaxis.d2p(x[{spot}]), box.y + yaxis._offset + yaxis.d2p(y[{spot}])]; }})()"""
-    )
-    return x, y
 
 
 def settle(page) -> None:
@@ -393,19 +379,6 @@ def test_it_fits_and_fills_the_screen(visit, slice_report: Path, width: int, sch
     for colour in ("#3f90da", "#ffa90e", "#bd1f01"):
         near = np.abs(plot - [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).sum(axis=1) < 130
         assert near.mean() > 0.02
-
-
-def test_half_a_million_spots_are_drawn_as_bins(visit, huge_report: Path):
-    page = visit(huge_report)
-    assert "501,264 spots are shown as" in page.inner_text("#tissue")
-    assert 20_000 < len(colours(page)) <= 40_000
-    shares = [small.split()[-2] for small in page.locator("#legend .chip").all_inner_texts()]
-    assert shares == ["50", "30", "20"]
-    page.select_option("#layer", "n_counts")
-    page.wait_for_function("document.querySelector('#map-title').textContent === 'Counts'")
-    page.mouse.move(*where(page, 900))
-    page.wait_for_selector(".tip:not([hidden])")
-    assert "bin of" in page.inner_text(".tip")
 
 
 def test_it_draws_without_webgl(visit, slice_report: Path):
