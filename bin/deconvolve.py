@@ -7,6 +7,8 @@ from pathlib import Path
 from spotfuse.pipeline import command_line
 from spotfuse.proportions import METHODS
 
+MAPPED_SPOTS = 20_000  # the map takes longer than the proportions, and most of the memory
+
 
 def phi(text: str) -> float | str:
     """Read a number, or that it is to be estimated."""
@@ -25,6 +27,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output", default="cells", choices=["cells", "molecules"], help="what shares are of (default cells)"
+    )
+    parser.add_argument(
+        "--cell-map",
+        default="auto",
+        choices=["auto", "always", "never"],
+        help=f"say of which cells each spot is made (default auto: for up to {MAPPED_SPOTS:,} spots)",
     )
     parser.add_argument("--phi", type=phi, default=0.8, help="spatial autocorrelation, or 'estimated' (default 0.8)")
     parser.add_argument(
@@ -60,7 +68,8 @@ def main(args: argparse.Namespace) -> None:
         own = {name: getattr(args, name) for name in proportions.options_of(method)}
         found[method] = proportions.estimate(st, sc, method, **shared, **own)
     typed = proportions.cell_types(st, sc, seed=args.seed) if io.holds_cells(st) else None
-    proportion_files.write(found, st, typed)
+    mapped = args.cell_map == "always" or (args.cell_map == "auto" and st.n_obs <= MAPPED_SPOTS)
+    proportion_files.write(found, st, typed, cell_map=mapped)
 
 
 if __name__ == "__main__":

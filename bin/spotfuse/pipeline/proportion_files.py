@@ -10,7 +10,9 @@ from spotfuse._core import tables
 from spotfuse.proportions import CellTypes, Proportions
 
 
-def write(found: Mapping[str, Proportions], adata: AnnData, typed: CellTypes | None = None) -> None:
+def write(
+    found: Mapping[str, Proportions], adata: AnnData, typed: CellTypes | None = None, *, cell_map: bool = True
+) -> None:
     """Write what methods found into the current folder: all of the first, the proportions of the others.
 
     Parameters
@@ -21,6 +23,8 @@ def write(found: Mapping[str, Proportions], adata: AnnData, typed: CellTypes | N
         The prepared slice.
     typed
         The types of its spots, where they are single cells.
+    cell_map
+        Write which cells of the reference each spot is made of, too.
     """
     order = tables.in_input_order(adata)
     (_, first), *others = found.items()
@@ -36,5 +40,6 @@ def write(found: Mapping[str, Proportions], adata: AnnData, typed: CellTypes | N
     for name, table in written.items():
         if table is not None:
             tables.write(table.iloc[order], f"{name}.tsv", index="spot")
-    first.cell_map()[order].copy().write_h5ad("cell_map.h5ad", compression="gzip")
+    if cell_map:
+        first.cell_map()[order].copy().write_h5ad("cell_map.h5ad", compression="gzip")
     Path("deconvolution.json").write_text(json.dumps(summary, indent=1) + "\n")

@@ -43,7 +43,22 @@ def totals_are_even(counts: sparse.csr_matrix, settings: ProfileSettings = SETTI
 def shares(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     """Scale each row's counts to sum to 1; empty rows stay empty."""
     totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
-    return sparse.csr_matrix(sparse.diags(1 / np.where(totals > 0, totals, 1)) @ counts.astype(np.float64))
+    return scaled(counts, rows=1 / np.where(totals > 0, totals, 1))
+
+
+def scaled(counts: sparse.csr_matrix, rows: Floats | None = None, columns: Floats | None = None) -> sparse.csr_matrix:
+    """Multiply rows or columns by numbers, in a tenth of the time that a product with a diagonal takes."""
+    values = counts.data.astype(np.float64)
+    if rows is not None:
+        values *= np.repeat(rows, np.diff(counts.indptr))
+    if columns is not None:
+        values *= columns[counts.indices]
+    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def squared(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Give each entry's square."""
+    return sparse.csr_matrix((counts.data**2, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def type_profiles(
@@ -65,16 +80,12 @@ def type_profiles(
     settings
         What else decides them.
     """
-    cells = shares(counts)
     totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
-    # a cell's shares vary as cells do and, the more the fewer its counts, by counting: between one vote each and one
-    # each count
-    votes = np.sqrt(totals)
-    weight = votes / np.bincount(types, votes, minlength=n_types)[types]
-    average = sparse.csr_matrix((weight, (types, np.arange(len(types)))), shape=(n_types, len(types)))
+    weight, average = _votes(totals, types, n_types)
+    cells = shares(counts)
     mean = np.asarray((average @ cells).toarray())
     n_cells = 1 / np.bincount(types, weight**2, minlength=n_types)
-    squares = np.asarray((average @ cells.multiply(cells)).toarray())
+    squares = np.asarray((average @ squared(cells)).toarray())
     within = np.maximum(squares - mean**2, 0) * n_cells[:, None]
     # few cells tell little of a variance: theirs leans on that of all types, which goes with the mean
     overall = mean.mean(axis=0)
@@ -86,20 +97,32 @@ def type_profiles(
     return Profiles(mean, variance, n_cells, np.asarray(size / np.exp(np.mean(np.log(size)))))
 
 
-def twins(
-    counts: sparse.csr_matrix,
-    types: npt.NDArray[np.intp],
-    n_types: int,
-    settings: ProfileSettings = SETTINGS.profiles,
-) -> npt.NDArray[np.intp]:
+def type_means(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_types: int) -> Floats:
+    """Give the mean of `type_profiles` alone; arguments as there."""
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    return np.asarray((_votes(totals, types, n_types)[1] @ shares(counts)).toarray())
+
+
+def _votes(totals: Floats, types: npt.NDArray[np.intp], n_types: int) -> tuple[Floats, sparse.csr_matrix]:
+    """Give each cell's weight in its type's mean, and what makes the means of cells' shares.
+
+    A cell's shares vary as cells do and, the more the fewer its counts, by counting: between one vote each and one each
+    count.
+    """
+    votes = np.sqrt(totals)
+    weight = votes / np.bincount(types, votes, minlength=n_types)[types]
+    return weight, sparse.csr_matrix((weight, (types, np.arange(len(types)))), shape=(n_types, len(types)))
+
+
+def twins(counts: sparse.csr_matrix, types: npt.NDArray[np.intp], n_types: int) -> npt.NDArray[np.intp]:
     """Give types that have one profile one number, from 0 by their first; no regression could tell them apart.
 
     Parameters
     ----------
-    counts, types, n_types, settings
+    counts, types, n_types
         As for `type_profiles`.
     """
-    mean = type_profiles(counts, types, n_types, settings).mean.round(12)
+    mean = type_means(counts, types, n_types).round(12)
     return np.asarray(pd.factorize(np.array([row.tobytes().hex() for row in mean], dtype=object))[0], dtype=np.intp)
 
 

@@ -69,8 +69,11 @@ class RegressionSettings:
         Temperature of the attention between proportions.
     least_variance
         Of a type that is the same everywhere, in squared shares.
-    draws, burn_in
-        Of the posterior, whose mean and spread are used, and draws before these.
+    draws, least_draws, drawn
+        Of the posterior, whose mean and spread are used: in large slices fewer, as many as make so many of all spots
+        together, but at least so many; and as few to find the probability of a type being there.
+    burn_in
+        Draws before these, as a share of them.
     present_spots, least_present, most_present
         Spots from which the probability of a type being there is estimated, and its bounds.
     prior_cells
@@ -97,7 +100,9 @@ class RegressionSettings:
     sharpness: float = 0.1
     least_variance: float = 1e-8
     draws: int = 60
-    burn_in: int = 25
+    least_draws: int = 20
+    drawn: float = 1e6
+    burn_in: float = 0.4
     present_spots: int = 2000
     least_present: float = 0.005
     most_present: float = 0.95

@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import anndata
@@ -255,7 +256,7 @@ def test_many_regressions_at_once_are_nonnegative_least_squares():
     np.testing.assert_allclose(V, [nnls(B.T, x)[0] for x in X], atol=1e-3)
     pytest.importorskip("torch")
     other = _finer.nonnegative(gram / scale, projected / scale, np.full((60, 5), 0.2), backend.library("cpu", "torch"))
-    np.testing.assert_allclose(other, V, atol=1e-9)
+    np.testing.assert_allclose(other, V, atol=1e-5)
 
 
 def test_genes_weigh_more_where_the_spots_own_types_have_few_counts_of_them():
@@ -410,7 +411,7 @@ def test_posterior_of_two_types_is_the_one_computed_by_hand():
     projected = np.array([[0.55, 0.65]])
     precision = np.array([8.0])
     given = (backend.library(), gram, projected, np.zeros((1, 2)), precision, np.array([[0.5, 0.5]]), 0.4)
-    drawn = _posterior._chain(*given, n_draws=6_000, seed=0)[:, 0, 0]
+    drawn = np.array([V[0, 0] for V in islice(_posterior._chain(*given, seed=0, burn_in=25), 6_000)])
     x = np.linspace(0, 1, 20_001)
     V = np.c_[x, 1 - x]
     density = np.exp(precision * (V @ projected[0] - 0.5 * np.sum(V @ gram * V, axis=1)))

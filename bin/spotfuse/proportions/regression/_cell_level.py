@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from spotfuse._core.backend import Array
-from spotfuse.proportions._profiles import shares
+from spotfuse.proportions._profiles import scaled, shares
 from spotfuse.proportions._settings import SETTINGS, RegressionSettings
 
 _BATCH = 500
@@ -58,7 +58,7 @@ def cell_map(
     -------
     Sparse matrix of shape (n_spots, n_cells); a type's cells sum to its proportion.
     """
-    weighted = sparse.csr_matrix(shares(cells) @ sparse.diags(cell_weights))
+    weighted = scaled(shares(cells), columns=cell_weights)
     of_type = [np.flatnonzero(types == k) for k in range(proportions.shape[1])]
     basis = directions(weighted, of_type, settings)
     Z = np.asarray(weighted @ basis.T)

@@ -90,8 +90,10 @@ def nonnegative(
     using = using or library()
     xp = using.xp
     ridge = 1e-6 * float(np.trace(gram)) / len(gram)  # against two parts with one profile
-    B = using.put(gram + ridge * np.eye(len(gram)))
-    V, goal = using.put(start.T.copy()), using.put(projected.T.copy())
+    B, V, goal = (
+        using.put(np.ascontiguousarray(values, np.float32))
+        for values in (gram + ridge * np.eye(len(gram)), start.T, projected.T)
+    )
     curvature = (np.diag(gram) + ridge).tolist()
     for _ in range(settings.sweeps):
         before = V + 0
@@ -99,4 +101,4 @@ def nonnegative(
             V[k, :] = xp.maximum(V[k, :] + (goal[k, :] - B[k, :] @ V) / curvature[k], 0.0)
         if float(xp.max(xp.abs(V - before))) <= settings.tolerance:
             break
-    return using.get(V).T.copy()
+    return np.asarray(using.get(V).T, dtype=np.float64)

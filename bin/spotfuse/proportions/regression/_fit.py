@@ -22,6 +22,7 @@ from spotfuse.proportions.regression import _cell_level, _finer, _posterior, _ty
 log = logging.getLogger(__name__)
 
 _BLOCK = 5000  # spots whose counts are worked on together
+_CHUNK = 1000  # spots whose regressions on parts are, small enough for the cache
 _NORMAL = 1.645  # standard deviations from the middle of 90 % to its ends
 
 
@@ -110,7 +111,7 @@ class Regression:
         self.observed = np.sum([np.asarray(block.sum(axis=0)).ravel() for block in self._blocks], axis=0) / n_spots
         self.weights = _profiles.gene_weights(self.observed, self.profiles, settings=self._of_profiles)
         self.squares = np.concatenate(
-            self._in_threads(lambda block: np.asarray(block.multiply(block) @ self.weights**2).ravel(), self._blocks)
+            self._in_threads(lambda block: np.asarray(_profiles.squared(block) @ self.weights**2).ravel(), self._blocks)
         )
         graph = data.neighbours(told.k_neighbors)
         self.distance_only = _type_level.attention(graph, data.coordinates, None)
@@ -200,13 +201,13 @@ class Regression:
         """
         data, n_types, settings = self.data, len(self.data.types), self._settings
         of_type = [np.flatnonzero(data.codes == k) for k in range(n_types)]
-        cells = sparse.csr_matrix(_profiles.shares(data.cells) @ sparse.diags(self.weights))
+        cells = _profiles.scaled(_profiles.shares(data.cells), columns=self.weights)
         places = np.asarray(cells @ _cell_level.directions(cells, of_type, settings).T)
         affordable = int(min(settings.most_parts, np.sqrt(settings.work / len(data.coordinates))) / n_types)
         found = [self.shares]
         for n in sorted({max(min(n, affordable), 1) for n in settings.parts}):
             part, owner = _finer.parts(places, data.codes, n_types, n, settings)
-            profiles = _profiles.type_profiles(data.cells, part, owner.shape[1], self._of_profiles).mean
+            profiles = _profiles.type_means(data.cells, part, owner.shape[1])
             profiles = (profiles + owner.T @ (self.means - self.profiles.mean)) * self.factors
             found.append(self._regress_groups(profiles, owner, np.mean(found, axis=0)))
         return found[1:] * (len(settings.parts) // (len(found) - 1))  # two in any case: they are half of the mean
@@ -229,9 +230,9 @@ class Regression:
 
         order = np.argsort(leading, kind="stable")
         chunks = [
-            rows[first : first + _BLOCK]
+            rows[first : first + _CHUNK]
             for rows in np.split(order, np.cumsum(np.bincount(leading))[:-1])
-            for first in range(0, len(rows), _BLOCK)
+            for first in range(0, len(rows), _CHUNK)
         ]
         V = np.empty_like(shares)
         V[np.concatenate(chunks)] = np.concatenate(self._in_threads(group, chunks))
@@ -242,7 +243,7 @@ class Regression:
         data, gram, n_types = self.data, self.gram, len(self.gram)
         cells = _profiles.shares(data.cells)
         statistics = np.asarray(cells @ (self.weighted * self.weights * self.factors).T) / self.scale
-        distance = np.asarray(cells.multiply(cells) @ (self.weights * self.factors) ** 2).ravel() / self.scale
+        distance = np.asarray(_profiles.squared(cells) @ (self.weights * self.factors) ** 2).ravel() / self.scale
         distance += gram[data.codes, data.codes] - 2 * statistics[np.arange(len(distance)), data.codes]
         mix = self.shares.mean(axis=0)
         spread, apart = _posterior.cell_noise(

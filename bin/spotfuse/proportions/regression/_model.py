@@ -187,7 +187,7 @@ class AttentionRegressionDeconv:
         self._data = data = _input.match(st, cells, self.settings.reference.least_genes)
         self.types_, self.genes_, self.cells_, self.notes_ = data.types, data.genes, data.cell_names, data.notes
         self.cell_types_ = pd.Series(np.array(data.types)[data.codes], index=data.cell_names)
-        self._twins = _profiles.twins(data.cells, data.codes, len(data.types), self.settings.profiles)
+        self._twins = _profiles.twins(data.cells, data.codes, len(data.types))
         alike = [name for name, n in zip(data.types, np.bincount(self._twins)[self._twins], strict=True) if n > 1]
         if alike:
             self.notes_.append(f"cell types of one profile, which nothing tells apart, share evenly: {listed(alike)}")

@@ -7,8 +7,10 @@ is one of what the estimate averages, and their spread part of its uncertainty.
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from spotfuse.proportions._settings import SETTINGS, RegressionSettings
 
 log = logging.getLogger(__name__)
 
-_BATCH = 1000  # spots sampled together, small enough for the cache
+_BATCH = 4000  # spots sampled together, small enough for the cache
 _BATCH_GPU = 50_000
 
 
@@ -127,23 +129,25 @@ def sample(
     if n_types == 1:
         return Posterior(np.ones_like(start), np.zeros_like(start))
 
-    def draw(rows: Any, present: float, n_draws: int, seed: int) -> Any:
+    def draws(rows: Any, n: int, present: float, seed: int) -> Iterator[Any]:
         given = (projected[rows], stiffness[rows], precision[rows], start[rows])
-        return _chain(using, gram, *given, present, n_draws=n_draws, seed=seed, burn_in=settings.burn_in)
+        burn_in = round(settings.burn_in * n)
+        return islice(_chain(using, gram, *given, present, seed=seed, burn_in=burn_in), n)
 
     chosen = np.unique(np.linspace(0, n_spots - 1, min(n_spots, settings.present_spots)).astype(int))
     present = 0.2
     for round_ in range(3):
-        there = using.xp.count_nonzero(draw(chosen, present, 50, seed + round_))
-        share = int(there) / (50 * len(chosen) * n_types)
+        there = sum(int(using.xp.count_nonzero(V)) for V in draws(chosen, settings.least_draws, present, seed + round_))
+        share = there / (settings.least_draws * len(chosen) * n_types)
         present = float(np.clip(share, settings.least_present, settings.most_present))
 
+    n_draws = int(np.clip(settings.drawn / n_spots, settings.least_draws, settings.draws))
     on_gpu = using.xp is not library().xp
     size, threads = (_BATCH_GPU, 1) if on_gpu else (_BATCH, threads)
     batches = [slice(first, first + size) for first in range(0, n_spots, size)]
     parts = []
     with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(lambda rows: _summary(using, draw(rows, present, settings.draws, seed + 3), sizes), batches)
+        done = pool.map(lambda rows: _summary(using, draws(rows, n_draws, present, seed + 3), sizes), batches)
         for number, part in enumerate(done, 1):
             parts.append(part)
             if number % max(len(batches) // 5, 1) == 0:
@@ -151,13 +155,17 @@ def sample(
     return Posterior(*(np.concatenate([part[i] for part in parts]) for i in range(2)))
 
 
-def _summary(using: Library, draws: Any, sizes: Array) -> list[Array]:
-    """Mean and standard deviation of draws of shape (n_draws, n_types, n_spots), spots first."""
-    xp = using.xp
-    draws = draws / using.put(sizes.astype(np.float32)[:, None])
-    draws = draws / xp.sum(draws, axis=1, keepdims=True)
-    found = (xp.mean(draws, axis=0), xp.std(draws, axis=0))
-    return [np.ascontiguousarray(using.get(values).T, dtype=np.float64) for values in found]
+def _summary(using: Library, draws: Iterable[Any], sizes: Array) -> list[Array]:
+    """Mean and standard deviation of draws, each of shape (n_types, n_spots); spots first."""
+    xp, per_cell = using.xp, using.put(1 / sizes.astype(np.float32)[:, None])
+    n, total, squares = 0, 0.0, 0.0
+    for V in draws:
+        shares = V * per_cell
+        shares /= xp.sum(shares, axis=0)
+        n, total, squares = n + 1, total + shares, squares + shares * shares
+    mean = total / n
+    deviation = xp.sqrt(xp.maximum(squares / n - mean * mean, 0.0))
+    return [np.ascontiguousarray(using.get(values).T, dtype=np.float64) for values in (mean, deviation)]
 
 
 def _chain(
@@ -169,77 +177,70 @@ def _chain(
     start: Array,
     present: float,
     *,
-    n_draws: int,
     seed: int,
-    burn_in: int = SETTINGS.regression.burn_in,
-) -> Any:
-    """Draw, of shape (n_draws, n_types, n_spots), float32.
+    burn_in: int,
+) -> Iterator[Any]:
+    """Draw without end, each of shape (n_types, n_spots), float32, valid until the next one.
 
-    A step takes type k and a type that is there, and draws what k has of the weight of both: nothing, or a part.
+    A step takes type k and a type that is there, and draws what k has of the weight of both: nothing, or a part. The
+    other type is the last one there before k in the round of all types, at random, that a sweep goes.
     """
     xp, special = using.xp, using.special
     n_spots, n_types = start.shape
     random = np.random.default_rng(seed)
     start = np.where(start > 0.01, start, 0)
-    V = using.put((start / start.sum(axis=1, keepdims=True)).T.copy())  # types first: a step reads and writes rows
-    there = using.put((start > 0).T.astype(np.int16))
-    n_there = xp.sum(there, axis=0, dtype=xp.float64)
-    goal, hold = using.put(projected.T.copy()), using.put(stiffness.T.copy())
-    precision, B = using.put(precision), using.put(gram)
-    pull = B @ V
+    start = (start / start.sum(axis=1, keepdims=True)).T  # types first: a step reads and writes rows
+    single = [np.ascontiguousarray(values, np.float32) for values in (start, projected.T, stiffness.T, precision, gram)]
+    V, goal, hold, precise, B = map(using.put, single)
+    steps = [using.put(np.ascontiguousarray(gram[:, [k]] - gram, np.float32)) for k in range(n_types)]
+    apart = [using.put(np.asarray(gram[k, k] + np.diag(gram) - 2 * gram[k], np.float32)) for k in range(n_types)]
+    n_there = xp.sum(xp.astype(V > 0, xp.float32), axis=0)
     every = using.put(np.arange(n_spots))
-    kept = xp.empty((n_draws, n_types, n_spots), dtype=xp.float32, device=V.device)
-    odds = np.log(present) - np.log1p(-present) + 0.5 * np.log(2 * np.pi)
-    for sweep in range(burn_in + n_draws):
-        for k in map(int, random.permutation(n_types)):
+    odds = float(present / (1 - present) * np.sqrt(2 * np.pi))
+
+    def of(values: Any, place: Any) -> Any:
+        return xp.take(xp.reshape(values, (-1,)), place, axis=0)
+
+    for sweep in count():
+        if sweep % 20 == 0:  # rounding
+            V /= xp.sum(V, axis=0)
+            left = goal - B @ V
+        around = list(map(int, random.permutation(n_types)))
+        partner = every * 0
+        for k in around:
+            partner = xp.where(V[k, :] > 0, k, partner)
+        for k in around:
             choice, where = random.random(2)
-            rank = random.permutation(n_types).astype(np.int16) + 1
-            rank[k] = 0
-            of_rank = np.zeros(n_types + 1, np.int64)
-            of_rank[rank] = np.arange(n_types)
-            # any of those that are there, each as likely
-            highest = xp.max(there * using.put(rank[:, None]), axis=0)
-            alone = highest == 0
-            partner = xp.take(using.put(of_rank), xp.astype(highest, xp.int64), axis=0)
+            alone = partner == k
             place = partner * n_spots + every
-
-            def of_partner(values: Any, place: Any = place) -> Any:
-                return xp.take(xp.reshape(values, (-1,)), place, axis=0)
-
-            before, given = V[k, :], of_partner(V)
+            before, given = V[k, :] + 0, of(V, place)
             total = before + given
             # along the line where k takes x of what both have, the likelihood is normal
-            slope = goal[k, :] - pull[k, :] - hold[k, :] * before
-            stiff = of_partner(hold)
-            slope = slope - (of_partner(goal) - of_partner(pull) - stiff * given)
-            apart = using.put(gram[k, k] + np.diag(gram) - 2 * gram[k])
-            curvature = precision * (xp.take(apart, partner, axis=0) + hold[k, :] + stiff)
-            width = 1 / xp.sqrt(xp.maximum(curvature, 1e-9))
-            centre = before + precision * slope * width**2
-            near, far = -centre / width, (total - centre) / width
+            stiff = of(hold, place)
+            slope = left[k, :] - of(left, place) - hold[k, :] * before + stiff * given
+            curvature = precise * (xp.take(apart[k], partner, axis=0) + hold[k, :] + stiff)
+            root = xp.sqrt(xp.maximum(curvature, 1e-9))
+            width = 1 / root
+            centre = before + precise * slope * width * width
+            # what is beyond 37 widths is there with no probability, and would overflow
+            near = xp.astype(xp.clip(-centre * root, -37.0, 37.0), xp.float64)
+            far = near + total * root
             flip = near > 0  # the left tail is the precise one
-            a, b = xp.where(flip, -far, near), xp.where(flip, -near, far)
-            log_low, log_high = special.log_ndtr(a), special.log_ndtr(b)
-            low, high = xp.exp(log_low), xp.exp(log_high)
-            between = log_high + xp.log1p(-xp.minimum(xp.exp(log_low - log_high), 1 - 1e-12))
+            low = special.ndtr(xp.where(flip, -far, near))
+            mass = special.ndtr(xp.where(flip, -near, far)) - low
             # a face of n types has the density (n - 1)! where proportions are equally likely
-            n_others = n_there - xp.astype(there[k, :], xp.float64)
-            part = odds + xp.log(xp.maximum(n_others, 1.0) * width) + between + 0.5 * near**2
-            normal = special.ndtri(xp.minimum(xp.maximum(low + where * (high - low), 1e-300), 1 - 1e-16))
-            inside = centre + width * xp.where(flip, -normal, normal)
-            inside = xp.minimum(xp.maximum(inside, 1e-6 * total), (1 - 1e-6) * total)
-            drawn = xp.where(part > np.log(choice) - np.log1p(-choice), inside, 0.0)
-            after = xp.where(alone, before, drawn)  # others will take from it
-            moved = after - before
-            is_there = xp.astype(after > 0, xp.int16)
-            n_there = n_there + xp.astype(is_there - there[k, :], xp.float64)
-            there[k, :] = is_there
+            n_others = n_there - xp.astype(before > 0, xp.float32)
+            part = odds * xp.maximum(n_others, 1.0) * width * mass * xp.exp(0.5 * near * near)
+            rows = xp.nonzero((part > choice / (1 - choice)) & ~alone)[0]
+            normal = special.ndtri(xp.maximum(low[rows] + where * mass[rows], 1e-300))
+            inside = centre[rows] + width[rows] * xp.astype(xp.where(flip[rows], -normal, normal), xp.float32)
+            inside = xp.minimum(xp.maximum(inside, 1e-6 * total[rows]), (1 - 1e-6) * total[rows])
+            after = xp.where(alone, before, 0.0)  # others will take from what is alone
+            after[rows] = inside
+            n_there = n_others + xp.astype(after > 0, xp.float32)
+            xp.reshape(V, (-1,))[place] = total - after
             V[k, :] = after
-            xp.reshape(V, (-1,))[place] = given - moved
-            pull += moved * xp.take(using.put(gram[:, [k]] - gram), partner, axis=1)
-        if sweep % 20 == 19:  # rounding
-            V /= xp.sum(V, axis=0)
-            pull = B @ V
+            left -= (after - before) * xp.take(steps[k], partner, axis=1)
+            partner = xp.where(after > 0, k, partner)
         if sweep >= burn_in:
-            kept[sweep - burn_in, ...] = xp.astype(V, xp.float32)
-    return kept
+            yield V
