@@ -242,15 +242,18 @@ def report(scores: pd.DataFrame) -> str:
         )
     return "\n\n".join(
         [
-            _table(["pair", BEFORE, "now", "best of four least squares", "RMSE now : best", "in 90 % interval"], pairs),
-            _table(["variant", BEFORE, "now", "pairs ahead", "pairs with 85 to 95 % in the interval"], variants),
-            _table(["what is averaged", "RMSE : best", "PCC − best", "JS − best"], methods),
-            _table(["chosen on", "rule", "there", "left out", "now", BEFORE, *LEAST_SQUARES], halves),
+            table_of(
+                ["pair", BEFORE, "now", "best of four least squares", "RMSE now : best", "in 90 % interval"], pairs
+            ),
+            table_of(["variant", BEFORE, "now", "pairs ahead", "pairs with 85 to 95 % in the interval"], variants),
+            table_of(["what is averaged", "RMSE : best", "PCC − best", "JS − best"], methods),
+            table_of(["chosen on", "rule", "there", "left out", "now", BEFORE, *LEAST_SQUARES], halves),
         ]
     )
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table_of(head: list[str], rows: list[list[str]]) -> str:
+    """Write a table of Markdown."""
     lines = [head, ["---"] * len(head), *([cell.replace("nan", "–") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -82,7 +82,8 @@ def main() -> None:
     told = " ".join(["benchmarks/deconvolution/scale.py", *sys.argv[1:]])
     text = (
         f"## Time and memory\n\n`{told}` on {date.today():%d %B %Y}: `bin/deconvolve.py --threads 2` from its start to "
-        f"its last file, the map of cells with it, on made-up counts (about 1,000 a spot), {os.cpu_count()} cores.\n\n"
+        f"its last file, up to 20,000 spots with the map of cells, on made-up counts (about 1,000 a spot), "
+        f"{os.cpu_count()} cores.\n\n"
         "| spots | cells | genes | types | s | CPU s | GB | RMSE |\n|---|---|---|---|---|---|---|---|\n"
     )
     print(text + "\n".join(rows))

@@ -274,7 +274,8 @@ def proportions(
         none; singlet, doublet, unsure or no type; and DataFrame of n_cells rows with ``first_type``, its
         ``probability``, ``second_type`` and ``class``.
     ``uns['spotfuse']['cell_types']``, ``uns['spotfuse']['deconvolution']``
-        Names of the types, and how it went, as JSON.
+        Names of the types, and how it went, as JSON; ``classes`` in it are types that the genes do not tell apart,
+        whose sums are to be trusted more than their shares (`spotfuse.proportions.of_classes`).
 
     Raises
     ------

@@ -82,7 +82,7 @@ def test_a_stages_settings_are_frozen_and_each_is_told() -> None:
     stages = ("preparation", "embedding", "domains", "proportions", "patterns", "group", "cohort")
     found = [import_module(f"spotfuse.{room}").Settings() for room in stages]
     found += [part for settings in found for part in vars(settings).values() if dataclasses.is_dataclass(part)]
-    assert len(found) == len(stages) + 5
+    assert len(found) == len(stages) + 6
     for settings in found:
         told = re.findall(r"^(\w[\w, ]*)$", inspect.getdoc(settings), re.M)
         names = [field.name for field in dataclasses.fields(settings)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from anndata import AnnData
 
 from spotfuse._core import tables
-from spotfuse.proportions import CellTypes, Proportions
+from spotfuse.proportions import CellTypes, Proportions, of_classes
 
 
 def write(
@@ -30,6 +30,8 @@ def write(
     (_, first), *others = found.items()
     summary = dict(first.summary)
     written = {"proportions": first.proportions, "proportions_sd": first.sd, "deconvolution_fit": first.fit}
+    if first.classes is not None and first.classes.nunique() < len(first.classes):
+        written["proportions_classes"] = of_classes(first.proportions, first.classes)
     for name, other in others:
         written[f"proportions_{name}"] = other.proportions
         summary[name] = other.summary

@@ -7,6 +7,7 @@ from spotfuse.proportions._registry import METHODS
 from spotfuse.proportions._settings import (
     CellMappingSettings,
     CellTypeSettings,
+    ClassSettings,
     ProfileSettings,
     ReferenceSettings,
     RegressionSettings,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from spotfuse.metrics import evaluate
     from spotfuse.proportions._cell_mapping import map_cells, project
     from spotfuse.proportions._cell_types import CellTypes, cell_types, obs_of
+    from spotfuse.proportions._classes import found_classes, of_classes
     from spotfuse.proportions._gene_matching import match_genes
     from spotfuse.proportions._methods import Proportions, estimate, options_of
     from spotfuse.proportions._reference import as_reference, read_reference
@@ -28,6 +30,7 @@ __all__ = [
     "CellMappingSettings",
     "CellTypeSettings",
     "CellTypes",
+    "ClassSettings",
     "ProfileSettings",
     "Proportions",
     "ReferenceSettings",
@@ -37,9 +40,11 @@ __all__ = [
     "cell_types",
     "estimate",
     "evaluate",
+    "found_classes",
     "map_cells",
     "match_genes",
     "obs_of",
+    "of_classes",
     "options_of",
     "project",
     "read_reference",
@@ -53,6 +58,7 @@ __getattr__, __dir__ = lazily(
             (
                 "CellMappingSettings",
                 "CellTypeSettings",
+                "ClassSettings",
                 "ProfileSettings",
                 "ReferenceSettings",
                 "RegressionSettings",
@@ -64,6 +70,7 @@ __getattr__, __dir__ = lazily(
         "evaluate": "spotfuse.metrics",
         **dict.fromkeys(("Proportions", "estimate", "options_of"), "spotfuse.proportions._methods"),
         **dict.fromkeys(("CellTypes", "cell_types", "obs_of"), "spotfuse.proportions._cell_types"),
+        **dict.fromkeys(("found_classes", "of_classes"), "spotfuse.proportions._classes"),
         **dict.fromkeys(("map_cells", "project"), "spotfuse.proportions._cell_mapping"),
         "match_genes": "spotfuse.proportions._gene_matching",
         **dict.fromkeys(("as_reference", "read_reference"), "spotfuse.proportions._reference"),

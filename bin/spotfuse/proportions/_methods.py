@@ -35,6 +35,8 @@ class Proportions:
         takes time, for who asks.
     summary
         What a report needs to know, as plain numbers and text; ``notes`` among it.
+    classes
+        Class of each type, by type, of those that the genes do not tell apart; None where the method knows none.
     """
 
     proportions: pd.DataFrame
@@ -43,6 +45,7 @@ class Proportions:
     cells: pd.Series
     weigh: Callable[[], sparse.csr_matrix]
     summary: dict[str, Any]
+    classes: pd.Series | None = None
 
     def cell_map(self) -> AnnData:
         """Give which cells each spot is made of: float32 of shape (n_spots, n_cells), ``var['cell_type']``."""
@@ -173,7 +176,13 @@ def attention_regression(
     )
     model.run()
     return Proportions(
-        model.proportions_, model.uncertainty_, model.fit_, model.cell_types_, model.map_cells, model.summary()
+        model.proportions_,
+        model.uncertainty_,
+        model.fit_,
+        model.cell_types_,
+        model.map_cells,
+        model.summary(),
+        model.classes_,
     )
 
 

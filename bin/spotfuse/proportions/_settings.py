@@ -124,6 +124,22 @@ class RegressionSettings:
 
 
 @dataclass(frozen=True)
+class ClassSettings:
+    """Settings of the classes of types that are not told apart.
+
+    Attributes
+    ----------
+    correlated
+        Correlation, with its sign turned, of the doubts about two types' shares from which they may be one class.
+    told
+        Share of the variance of their difference that is not doubt, from which they are told apart all the same.
+    """
+
+    correlated: float = 0.15
+    told: float = 0.8
+
+
+@dataclass(frozen=True)
 class CellMappingSettings:
     """Settings of the method ``cell_mapping``.
 
@@ -201,6 +217,8 @@ class Settings:
         What is taken from a reference, and what both methods and the types of single cells make of it.
     regression, cell_mapping
         The methods.
+    classes
+        Classes of types that are not told apart.
     cell_types
         Types of single cells.
     """
@@ -209,6 +227,7 @@ class Settings:
     profiles: ProfileSettings = ProfileSettings()
     regression: RegressionSettings = RegressionSettings()
     cell_mapping: CellMappingSettings = CellMappingSettings()
+    classes: ClassSettings = ClassSettings()
     cell_types: CellTypeSettings = CellTypeSettings()
 
 

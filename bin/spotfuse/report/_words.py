@@ -217,6 +217,11 @@ def deconvolution(data: Slice) -> str:
             f"{data.unit}s have few counts, or hold what the reference lacks: look whether the residual is high in one "
             "domain alone, and try another reference. "
         )
+    for own in note.get("classes", []):
+        text += (
+            f"The genes do not tell {_and(own)} apart: trust their sum (proportions_classes.tsv) rather than the share "
+            "of each. "
+        )
     if note.get("converged"):
         text += f"The fit converged after {note['sweeps']} sweeps. "
     if note.get("proportions"):

@@ -88,6 +88,13 @@ def test_what_proportions_are_shares_of_is_said():
     assert text.startswith("Shares are of molecules. The reference has 1,200 cells of 3 types")
 
 
+def test_types_that_are_not_told_apart_are_named():
+    text = _words.deconvolution(
+        SimpleNamespace(deconvolution={"classes": [["A", "B"]], "converged": True, "sweeps": 3})
+    )
+    assert text.startswith("The genes do not tell A and B apart: trust their sum")
+
+
 @pytest.mark.parametrize(
     ("method", "words"), [("both", "the mean of four estimates"), ("cell_mapping", "cell mapping")]
 )

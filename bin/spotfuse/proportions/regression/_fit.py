@@ -92,6 +92,8 @@ class Regression:
         How neighbours pull, and how much of what is doubtful in the profiles the spots show.
     objective, converged
         How the last solve went.
+    doubt
+        Covariance of what a spot's proportions may be, mean over spots, after `members`.
     """
 
     def __init__(self, data: Matched, told: Arguments, settings: Settings = SETTINGS) -> None:
@@ -106,13 +108,15 @@ class Regression:
         self.profiles = _profiles.type_profiles(data.cells, data.codes, n_types, self._of_profiles)
         self.doubtful = _profiles.doubtful(self.profiles, self._of_profiles)
         self.sure, self.support = self.profiles.mean - self.doubtful, 0.5  # then as much of it as the spots show
-        starts = range(0, n_spots, _BLOCK)
-        self._blocks = self._in_threads(lambda first: _profiles.shares(data.counts[first : first + _BLOCK]), starts)
-        self.observed = np.sum([np.asarray(block.sum(axis=0)).ravel() for block in self._blocks], axis=0) / n_spots
+        self._counts = sparse.csr_matrix(data.counts, dtype=np.float32)
+        totals = np.asarray(self._counts.sum(axis=1, dtype=np.float64)).ravel()
+        self._per_count = 1 / np.where(totals > 0, totals, 1)  # shares are made of counts by the way, not kept
+        blocks = [slice(first, first + _BLOCK) for first in range(0, n_spots, _BLOCK)]
+        sums = self._in_threads(lambda rows: self._counts[rows].T @ self._per_count[rows], blocks)
+        self.observed = np.sum(sums, axis=0) / n_spots
         self.weights = _profiles.gene_weights(self.observed, self.profiles, settings=self._of_profiles)
-        self.squares = np.concatenate(
-            self._in_threads(lambda block: np.asarray(_profiles.squared(block) @ self.weights**2).ravel(), self._blocks)
-        )
+        squares = self._in_threads(lambda rows: _profiles.squared(self._counts[rows]) @ self.weights**2, blocks)
+        self.squares = np.concatenate(squares) * self._per_count**2
         graph = data.neighbours(told.k_neighbors)
         self.distance_only = _type_level.attention(graph, data.coordinates, None)
         self.V, self.factors = np.zeros((n_spots, n_types)), np.ones(n_genes)
@@ -124,14 +128,15 @@ class Regression:
             told.lambda_ridge * (1 if absolute else self._settings.ridge),
         )
         for iteration in range(told.n_iter):
-            self._solve()
+            learns = iteration < told.n_iter - 1
+            self._solve(learns)
             log.info(
                 "iteration %d of %d: %d sweeps, objective %.6g",
                 *(iteration + 1, told.n_iter, len(self.objective) - 1, self.objective[-1]),
             )
             if told.phi == "estimated" and iteration == 0:
                 self.prior.phi = _type_level.estimate_phi(self.distance_only, self.V, self._settings)
-            if iteration < told.n_iter - 1:
+            if learns:
                 self._learn(graph)
 
     def _in_threads[T, R](self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -140,14 +145,25 @@ class Regression:
 
     def _times(self, genes: Array) -> Array:
         """Multiply spots' shares, dense nowhere, by an array of shape (n_genes, n)."""
-        return np.concatenate(self._in_threads(lambda block: np.asarray(block @ genes), self._blocks))
+        starts = range(0, len(self._per_count), _BLOCK)
+        parts = self._in_threads(lambda first: self._rows_times(slice(first, first + _BLOCK), genes), starts)
+        return np.concatenate(parts)
 
-    def _solve(self) -> None:
+    def _rows_times(self, rows: slice | npt.NDArray[np.intp], genes: Array) -> Array:
+        return np.asarray(self._counts[rows] @ genes.astype(np.float32)) * self._per_count[rows, None]
+
+    def _solve(self, learns: bool) -> None:
         self.means = self.sure + self.support * self.doubtful
-        self.weighted = self.means * (self.factors * self.weights)
+        self.weighted, self.doubted = (part * (self.factors * self.weights) for part in (self.means, self.doubtful))
         gram = self.weighted @ self.weighted.T
         self.scale = float(np.trace(gram)) / len(gram)
-        self.gram, self.projected = gram / self.scale, self._times((self.weighted * self.weights).T) / self.scale
+        wanted = np.vstack([self.weighted, self.doubted]) if learns else self.weighted
+        both = self._times((wanted * self.weights).T)
+        self.gram, self.projected, self._of_doubted = (
+            gram / self.scale,
+            both[:, : len(gram)] / self.scale,
+            both[:, len(gram) :],
+        )
         self.V, self.b, self.objective, self.converged = _type_level.solve(
             self.gram, self.projected, self.prior, self.V, using=self.using
         )
@@ -158,10 +174,7 @@ class Regression:
     def _learn(self, graph: sparse.csr_matrix) -> None:
         """Learn from proportions what the next ones are found with."""
         n_spots, n_genes = self.data.counts.shape
-        doubted = self.doubtful * (self.factors * self.weights)
-        self.support += _profiles.support(
-            self.projected * self.scale, self._times((doubted * self.weights).T), self.weighted, doubted
-        )
+        self.support += _profiles.support(self.projected * self.scale, self._of_doubted, self.weighted, self.doubted)
         self.support = min(max(self.support, 0.0), 1.0)
         mix = self.shares.mean(axis=0)
         self.factors = _profiles.platform_factors(
@@ -191,6 +204,7 @@ class Regression:
         cells a spot seems to hold, of shape (n_spots,).
         """
         n_cells, drawn = self._posterior(sizes)
+        self.doubt = drawn.covariance
         found = [rows_to_one(V / sizes) for V in (self.V, *self._in_parts())]
         return [found[0], drawn.mean, *found[1:]], drawn.deviation, n_cells
 
@@ -223,7 +237,7 @@ class Regression:
             weighted = profiles * weights
             gram = weighted @ weighted.T
             scale = float(np.trace(gram)) / len(gram)
-            projected = np.asarray(_profiles.shares(self.data.counts[rows]) @ (weighted * weights).T)
+            projected = self._rows_times(rows, (weighted * weights).T)
             return (
                 _finer.nonnegative(gram / scale, projected / scale, start[rows], self.using, self._settings) @ owner.T
             )
@@ -310,6 +324,6 @@ def without_traces(proportions: Array, n_cells: Array, settings: RegressionSetti
 
 
 def _size(data: Matched) -> int:
-    """Estimate the peak memory in MB: Python with its libraries, counts as they came and as shares, and arrays."""
+    """Estimate the peak memory in MB: Python with its libraries, counts, and arrays."""
     numbers = data.counts.nnz + data.cells.nnz
-    return int(400 + (24 * numbers + 200 * data.counts.shape[0] * len(data.types)) / 2**20)
+    return int(400 + (16 * numbers + 200 * data.counts.shape[0] * len(data.types)) / 2**20)

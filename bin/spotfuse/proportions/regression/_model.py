@@ -17,6 +17,7 @@ from spotfuse._core import progress
 from spotfuse._core.errors import InputError
 from spotfuse._core.notes import listed
 from spotfuse.proportions import _input, _profiles
+from spotfuse.proportions._classes import found_classes
 from spotfuse.proportions._input import Labels, Places, Table
 from spotfuse.proportions._settings import SETTINGS, Settings
 from spotfuse.proportions.regression import _cell_level, _fit
@@ -84,6 +85,10 @@ class AttentionRegressionDeconv:
         that are averaged differ by, and of other error.
     interval_ : two DataFrames of shape (n_spots, n_types)
         Ends of the 90 % interval.
+    doubt_ : DataFrame of shape (n_types, n_types)
+        Covariance of what a spot's proportions may be by the posterior's draws, mean over spots.
+    classes_ : Series of length n_types
+        Class of each type: types that the genes do not tell apart form one, which has their names.
     abundance_ : DataFrame of shape (n_spots, n_types)
         The regression's weights, before rows are scaled.
     fit_ : DataFrame of n_spots rows
@@ -330,6 +335,7 @@ class AttentionRegressionDeconv:
             "converged": self.converged_,
             "objective": self.objective_[-1],
             "explained": float(self.fit_["explained"].median()),
+            "classes": [own.index.tolist() for _, own in self.classes_.groupby(self.classes_) if len(own) > 1],
             "notes": self.notes_,
         }
 
@@ -378,3 +384,7 @@ class AttentionRegressionDeconv:
         self.lambda_k_ = pd.Series(found.prior.strength[self._twins], index=self.types_)
         self.attention_, self.phi_, self.support_ = found.prior.W, found.prior.phi, found.support
         self.objective_, self.converged_ = found.objective, found.converged
+        shared = self._twins[:, None] == self._twins
+        doubt = found.doubt[self._twins][:, self._twins] / np.outer(shared.sum(axis=1), shared.sum(axis=1))
+        self.doubt_ = pd.DataFrame(doubt, self.types_, self.types_)
+        self.classes_ = found_classes(self.proportions_, doubt, self.settings.classes)

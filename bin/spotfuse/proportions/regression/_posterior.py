@@ -27,16 +27,19 @@ _BATCH_GPU = 50_000
 
 @dataclass(frozen=True)
 class Posterior:
-    """Summary of the draws, each array of shape (n_spots, n_types).
+    """Summary of the draws.
 
     Attributes
     ----------
     mean, deviation
-        Posterior mean and standard deviation of the proportions.
+        Posterior mean and standard deviation of the proportions, of shape (n_spots, n_types).
+    covariance
+        Of a spot's proportions, mean over spots, of shape (n_types, n_types).
     """
 
     mean: Array
     deviation: Array
+    covariance: Array
 
 
 def cell_noise(
@@ -127,7 +130,7 @@ def sample(
     using = using or library()
     n_spots, n_types = start.shape
     if n_types == 1:
-        return Posterior(np.ones_like(start), np.zeros_like(start))
+        return Posterior(np.ones_like(start), np.zeros_like(start), np.zeros((1, 1)))
 
     def draws(rows: Any, n: int, present: float, seed: int) -> Iterator[Any]:
         given = (projected[rows], stiffness[rows], precision[rows], start[rows])
@@ -152,20 +155,26 @@ def sample(
             parts.append(part)
             if number % max(len(batches) // 5, 1) == 0:
                 log.info("uncertainty of %d of %d spots", min(number * size, n_spots), n_spots)
-    return Posterior(*(np.concatenate([part[i] for part in parts]) for i in range(2)))
+    mean, deviation = (np.concatenate([part[i] for part in parts]) for i in range(2))
+    return Posterior(mean, deviation, np.sum([part[2] for part in parts], axis=0) / n_spots)
 
 
 def _summary(using: Library, draws: Iterable[Any], sizes: Array) -> list[Array]:
-    """Mean and standard deviation of draws, each of shape (n_types, n_spots); spots first."""
+    """Mean and standard deviation of draws, each of shape (n_types, n_spots), spots first; sum of their covariances."""
     xp, per_cell = using.xp, using.put(1 / sizes.astype(np.float32)[:, None])
-    n, total, squares = 0, 0.0, 0.0
+    n = 0
+    total: Any = 0.0
+    squares: Any = 0.0
+    products: Any = 0.0
     for V in draws:
         shares = V * per_cell
         shares /= xp.sum(shares, axis=0)
         n, total, squares = n + 1, total + shares, squares + shares * shares
+        products = products + shares @ shares.T
     mean = total / n
     deviation = xp.sqrt(xp.maximum(squares / n - mean * mean, 0.0))
-    return [np.ascontiguousarray(using.get(values).T, dtype=np.float64) for values in (mean, deviation)]
+    found = (mean.T, deviation.T, products / n - mean @ mean.T)
+    return [np.ascontiguousarray(using.get(values), dtype=np.float64) for values in found]
 
 
 def _chain(

@@ -20,6 +20,8 @@ from scipy.sparse.linalg import splu
 from spotfuse._core.backend import Array, Library, library
 from spotfuse.proportions._settings import SETTINGS, RegressionSettings
 
+_EDGES = 100_000  # worked on together
+
 
 @dataclass
 class Prior:
@@ -164,8 +166,9 @@ def attention(
     middle = np.median(squared)
     score = -squared / (2 * middle) if middle > 0 else np.zeros(len(i))
     if proportions is not None:
-        root = np.sqrt(proportions)
-        score = score + np.einsum("ek,ek->e", root[i], root[j]) / settings.sharpness
+        root = np.sqrt(proportions).astype(np.float32)
+        for some in (slice(first, first + _EDGES) for first in range(0, len(i), _EDGES)):
+            score[some] += np.einsum("ek,ek->e", root[i[some]], root[j[some]]) / settings.sharpness
     largest = np.full(graph.shape[0], -np.inf)
     np.maximum.at(largest, i, score)
     weight = np.exp(score - largest[i])
