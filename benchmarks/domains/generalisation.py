@@ -106,6 +106,43 @@ def pooled(adata: AnnData, rng: np.random.Generator, size: int) -> AnnData:
     return together
 
 
+def damaged(adata: AnnData, rng: np.random.Generator) -> AnnData:
+    """Do several of these at once: half of the genes, a third of the counts, a window of 600."""
+    return thinned(panel(window(adata, rng, 600), rng, adata.n_vars // 2), rng, 1 / 3)
+
+
+def turned(adata: AnnData, rng: np.random.Generator) -> AnnData:
+    """Turn and mirror a slice, and mix its spots."""
+    turn = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    mixed = adata[rng.permutation(adata.n_obs)].copy()
+    mixed.obsm["spatial"] = np.asarray(mixed.obsm["spatial"], float)[:, :2] @ turn
+    return mixed
+
+
+def beside(adata: AnnData, rng: np.random.Generator) -> AnnData:
+    """Put a window next to one of another family's; the label is the tissue, and tissues share 100 genes or more."""
+    for other in rng.permutation([name for name, (family, _) in SLICES.items() if family != adata.uns["family"]]):
+        pair = [adata, anndata.read_h5ad(DATA / SLICES[other][1])]
+        for part in pair:
+            part.var_names = part.var_names.str.upper()
+        genes = sorted(set(pair[0].var_names[~pair[0].var_names.duplicated()]).intersection(pair[1].var_names))
+        if len(genes) >= 100:
+            break
+    counts, places, labels = [], [], []
+    for part in pair:
+        part.X = sparse.csr_matrix(part.X)
+        here = window(part, rng, 300)
+        place = np.asarray(here.obsm["spatial"], float)[:, :2]
+        place = (place - place.min(axis=0)) / preparation.spacing(place)
+        counts.append(here[:, ~here.var_names.duplicated()][:, genes].X)
+        places.append(place + np.array([places[0][:, 0].max() + 1 if places else 0, 0]))
+        labels += [f"tissue {len(places)}"] * here.n_obs
+    obs = pd.DataFrame({"label": labels}, index=[f"s{i}" for i in range(len(labels))])
+    both = AnnData(sparse.vstack(counts, format="csr"), obs=obs, var=pd.DataFrame(index=genes))
+    both.obsm["spatial"] = np.vstack(places)
+    return both
+
+
 KINDS: dict[str, tuple[Change, int, int, int]] = {  # kind -> (change, how many a slice, least spots, least genes)
     "whole": (lambda adata, rng: adata.copy(), 1, 0, 0),
     "window of 300": (partial(window, size=300), 2, 600, 0),
@@ -118,18 +155,25 @@ KINDS: dict[str, tuple[Change, int, int, int]] = {  # kind -> (change, how many 
     "20 % of counts": (partial(thinned, share=0.2), 1, 0, 0),
     "500 genes": (partial(panel, size=500), 1, 0, 900),
 }
+FURTHER: dict[str, tuple[Change, int, int, int]] = {  # came later; the draws of the others stay as they are
+    "several damages": (damaged, 1, 0, 900),
+    "turned": (turned, 1, 0, 0),
+    "two tissues": (beside, 1, 0, 0),
+}
 
 
-def varied(slices: list[str], kinds: list[str]) -> Iterator[tuple[str, str, str, Callable[[], AnnData]]]:
+def varied(
+    slices: list[str], kinds: list[str], seed: int = SEED
+) -> Iterator[tuple[str, str, str, Callable[[], AnnData]]]:
     """Give a slice's name, its family, its kind, and what makes it; small ones first."""
     files = {name: DATA / SLICES[name][1] for name in slices}
     sizes = {name: anndata.read_h5ad(file, backed="r").shape for name, file in files.items()}
 
     def made(name: str, kind: str, i: int) -> AnnData:
-        change = KINDS[kind][0]
+        change = (KINDS | FURTHER)[kind][0]
         whole = anndata.read_h5ad(files[name])
-        whole.X = sparse.csr_matrix(whole.X)
-        rng = np.random.default_rng([SEED, list(SLICES).index(name), sorted(KINDS).index(kind), i])
+        whole.X, whole.uns["family"] = sparse.csr_matrix(whole.X), SLICES[name][0]
+        rng = np.random.default_rng([seed, list(SLICES).index(name), [*sorted(KINDS), *FURTHER].index(kind), i])
         for _ in range(20):  # until two labels have 5 % of the spots
             adata = change(whole, rng)
             adata = adata[np.asarray(adata.X.sum(axis=1)).ravel() > 0].copy()
@@ -141,7 +185,7 @@ def varied(slices: list[str], kinds: list[str]) -> Iterator[tuple[str, str, str,
         return AnnData(adata.X, obs=obs, var=adata.var[[]], obsm={"spatial": np.asarray(adata.obsm["spatial"])})
 
     for kind in kinds:
-        _, times, spots, genes = KINDS[kind]
+        _, times, spots, genes = (KINDS | FURTHER)[kind]
         for name in sorted(slices, key=lambda name: sizes[name][0]):
             for i in range(times if sizes[name][0] >= spots and sizes[name][1] >= genes else 0):
                 yield (
@@ -326,10 +370,10 @@ def before(checkout: Path, path: Path, n_domains: int) -> np.ndarray:
     return np.array(said.split(), dtype=int)
 
 
-def measured(slices: list[str], kinds: list[str], work: Path, checkout: Path | None) -> pd.DataFrame:
+def measured(slices: list[str], kinds: list[str], work: Path, checkout: Path | None, draw: int) -> pd.DataFrame:
     """ARI of every slice, a row each, by every rule and baseline."""
     rows = []
-    for name, family, kind, make in varied(slices, kinds):
+    for name, family, kind, make in varied(slices, kinds, draw):
         path = work / "slices" / f"{name}.h5ad"
         adata = prepared(path, make)
         ballot = Ballot(adata, mixtures(work / "mixtures" / f"{name}.npz", adata))
@@ -422,7 +466,8 @@ def main() -> None:
     """Measure, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="three small slices, two kinds, nothing written")
-    parser.add_argument("--kinds", default=";".join(KINDS), help="some of the kinds, separated by ;")
+    parser.add_argument("--kinds", default=";".join(KINDS | FURTHER), help="some of the kinds, separated by ;")
+    parser.add_argument("--draw", type=int, default=SEED, help=f"seed of what varies (default {SEED})")
     parser.add_argument("--splits", type=int, default=5, help="random splits of families in halves (default 5)")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "work/generalisation", help="what was computed is kept there"
@@ -433,9 +478,12 @@ def main() -> None:
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     slices = ["bulb", "heart 3", "A1"] if args.quick else list(SLICES)
-    kinds = ["whole", "200 genes"] if args.quick else [kind for kind in KINDS if kind in args.kinds.split(";")]
+    kinds = (
+        ["whole", "200 genes"] if args.quick else [kind for kind in KINDS | FURTHER if kind in args.kinds.split(";")]
+    )
+    work = args.work if args.draw == SEED else args.work / f"draw {args.draw}"
     with threadpool_limits(1):
-        scores = measured(slices, kinds, args.work, args.before)
+        scores = measured(slices, kinds, work, args.before, args.draw)
     text = report(scores, args.splits)
     print(text)
     if not args.quick:
