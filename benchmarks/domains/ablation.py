@@ -3,7 +3,7 @@
 
 Run from the repository with the environment of `make setup`: `python benchmarks/domains/ablation.py`; `--quick` takes
 two small slices and two seeds and prints the table, `--seeds` and `--published-seeds` set how often. `--pipeline`
-measures the pipeline's result alone, and how many domains `auto` finds, and writes seeds.md. SPOTFUSE_DATA names the
+measures the pipeline's result alone, on the slices of generalisation.py, and writes seeds.md. SPOTFUSE_DATA names the
 folder with the slices. Truth is read here for scores alone.
 """
 
@@ -23,13 +23,14 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "bin"))
 
 import anndata
+import generalisation
 import numpy as np
 import pandas as pd
 import sklearn
 import torch
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
-from spotfuse import domains, embedding
+from spotfuse import domains, embedding, preparation
 from spotfuse.domains import _assign, _consensus, _mixtures, _views
 from spotfuse.embedding._base import Encoder
 from spotfuse.embedding._spotfuse import Spotfuse
@@ -144,24 +145,24 @@ def scored(adata: anndata.AnnData) -> tuple[np.ndarray, np.ndarray]:
     return known[counts].astype(str).to_numpy(), counts
 
 
-def pipeline(name: str, folder: Path, seeds: int) -> str:
-    """Measure a slice's line of seeds.md: the pipeline's result by every seed, and what `auto` finds."""
-    file, n_domains = SLICES[name]
-    adata = prepared(DATA / file, folder)
-    truth, counts = scored(adata)
-    scores = []
-    for seed in range(1, seeds + 1):
-        values = embedding.train(adata, seed=seed, device="cpu").values
-        labels = domains.assign(adata, values, n_domains, seed=seed).labels
-        scores.append(adjusted_rand_score(truth, labels[counts]))
-        if seed == 1:
-            curve = domains.assign(adata, values, None, seed=seed).curve
-    stability, worth = (curve.set_index("n_domains")[column] for column in ("stability", "worth"))
-    chosen = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-    second = int(worth.drop(chosen).idxmax())
-    cells = [name, f"{np.median(scores):.3f}", f"{np.ptp(scores):.3f}", " ".join(f"{score:.3f}" for score in scores)]
-    cells += [str(n_domains), f"{chosen} ({stability[chosen]:.2f})", f"{second} ({stability[second]:.2f})"]
-    return "| " + " | ".join(cells) + " |"
+def pipeline(name: str, folder: Path, seeds: int, large: int) -> str:
+    """Measure a slice's line of seeds.md: the pipeline's result by every seed."""
+    whole = next(generalisation.varied([name], ["whole"]))
+    kept = folder / f"{whole[0]}.h5ad"
+    scores: list[float] = []
+    adata = generalisation.prepared(kept, whole[3])  # with seed 1
+    many = adata.n_obs >= domains.Settings().many
+    for seed in range(1, (large if many else seeds) + 1):
+        values = adata.obsm[generalisation.EMBEDDING]
+        if many and seed > 1:  # below, the encoder has no vote
+            fresh = whole[3]()
+            fresh.uns["spotfuse"] = {}
+            fresh, _ = preparation.clean_and_prepare(fresh)
+            values = embedding.train(fresh, seed=seed, device="cpu").values
+        labels = domains.assign(adata, values, int(adata.uns["n_domains"]), seed=seed).labels
+        scores.append(generalisation.score(adata, labels))
+    cells = [name, str(adata.n_obs), str(adata.uns["n_domains"]), f"{np.median(scores):.3f}", f"{np.ptp(scores):.3f}"]
+    return "| " + " | ".join([*cells, " ".join(f"{score:.3f}" for score in scores)]) + " |"
 
 
 def measured(name: str, folder: Path, seeds: int, large: int, published: int, most: int) -> dict[str, list[float]]:
@@ -176,27 +177,28 @@ def measured(name: str, folder: Path, seeds: int, large: int, published: int, mo
     return scores
 
 
-def write_seeds(names: list[str], seeds: int) -> None:
-    """Write seeds.md, slice by slice."""
-    lines = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            lines.append(pipeline(name, Path(folder), seeds))
-            print(lines[-1], flush=True)
-    (HERE / "seeds.md").write_text(
-        SEEDS.format(seeds=seeds, date=pd.Timestamp.now("UTC").date()) + "\n".join(lines) + "\n"
-    )
+def write_seeds(names: list[str], seeds: int, large: int, work: Path) -> None:
+    """Write seeds.md, slice by slice; lines of other slices stay."""
+    path = HERE / "seeds.md"
+    kept = [line for line in path.read_text().splitlines() if line.startswith("| ") and line.split(" | ")[1].isdigit()]
+    lines = {line[2:].partition(" | ")[0]: line for line in kept}
+    for name in names:
+        lines[name] = pipeline(name, work, seeds, large)
+        print(lines[name], flush=True)
+        after = path.read_text().partition("\n\n## ")
+        table = [lines[name] for name in generalisation.SLICES if name in lines]
+        head = SEEDS.format(seeds=seeds, large=large, many=domains.Settings().many)
+        path.write_text(head + "\n".join(table) + "\n" + "".join(after[1:]).removeprefix("\n"))
 
 
 SEEDS = """# The pipeline's domains, seed by seed
 
-Adjusted Rand index with the annotated number of domains and refinement, by seeds 1 to {seeds} of the encoder and of the
-mixtures; the spread is the largest less the smallest. Then how many domains there are, how many `auto` finds with seed
-1, and the next best number, each with the mean agreement of the labellings. Written by
-`python benchmarks/domains/ablation.py --pipeline` on {date}.
+Adjusted Rand index with refinement and the number of labels that 3 % of the spots have, by seeds 1 to {seeds} of the
+encoder and of the mixtures, 1 to {large} from {many} spots on; the spread is the largest less the smallest. Written by
+`python benchmarks/domains/ablation.py --pipeline`; [number.md](number.md) has what `auto` finds.
 
-| slice | median | spread | by seed | domains | auto | next |
-| --- | --- | --- | --- | --- | --- | --- |
+| slice | spots | domains | median | spread | by seed |
+| --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -217,7 +219,9 @@ def main() -> None:
     seeds = 2 if args.quick else args.seeds
     large = seeds if args.large_seeds is None else args.large_seeds
     if args.pipeline:
-        write_seeds(names, seeds)
+        every = args.slices == ",".join(SLICES)
+        work = ROOT / "work/generalisation/slices"
+        write_seeds(list(generalisation.SLICES) if every else names, seeds, large, work)
         return
     start = time.process_time()
     columns = {}

@@ -25,13 +25,28 @@ from sklearn.metrics import adjusted_rand_score
 
 sys.path.insert(0, str(ROOT / "bin"))
 
+from generalisation import window
 from spotfuse.group._placement import NUMBERS, Placement
 from spotfuse.preparation import spacing
 
 DATA = Path(os.environ.get("SPOTFUSE_DATA", ROOT.parent / "shared/data"))
-GROUPS = {
+GROUPS = {  # file; file:spots, a window of so many; file-label, without it; domains
     "dlpfc": (("dlpfc/151673.h5ad", "dlpfc/151674.h5ad"), 7),
     "mpfc": (("starmap_mpfc/BZ5.h5ad", "starmap_mpfc/BZ9.h5ad"), 4),
+    "heart": (("heart_dev/5_CN74_E1.h5ad", "heart_dev/8_CN74_D2.h5ad"), 5),
+    "synovium 2": (("ra_synovium/RA2_1.h5ad", "ra_synovium/RA2_4.h5ad"), 2),
+    "synovium 3": (("ra_synovium/RA3_2.h5ad", "ra_synovium/RA3_4.h5ad"), 3),
+    "one lacks a layer": (("starmap_mpfc/BZ5.h5ad-4", "starmap_mpfc/BZ9.h5ad"), 4),
+    "mixed sizes": (
+        (
+            "dlpfc/151673.h5ad",
+            "dlpfc/151673.h5ad:500",
+            "dlpfc/151674.h5ad:262",
+            "dlpfc/151674.h5ad:1000",
+            "dlpfc/151674.h5ad:2000",
+        ),
+        7,
+    ),
 }
 UNKNOWN = ("", "NA", "nan", "undetermined")
 
@@ -44,6 +59,24 @@ def run(folder: Path, step: str, sample: str, *args: object) -> None:
         line = [sys.executable, str(ROOT / f"bin/{step}.py"), "--sample", sample, *map(str, args)]
         subprocess.run(line, cwd=folder, check=True, stderr=subprocess.DEVNULL)
         done.touch()
+
+
+def source(work: Path, spec: str) -> tuple[str, Path]:
+    """Name and file of a slice, or of the part of it that is asked for."""
+    file, sign, rest = next((spec.partition(sign) for sign in ":-" if sign in spec), (spec, "", ""))
+    if not sign:
+        return Path(file).stem, DATA / file
+    name = f"{Path(file).stem}_{rest}"
+    path = work / f"{name}.h5ad"
+    if not path.exists():
+        adata = anndata.read_h5ad(DATA / file)
+        if sign == ":":
+            adata = window(adata, np.random.default_rng(int(rest)), int(rest))
+        else:
+            adata = adata[(adata.obs["label"].astype(str) != rest).to_numpy()].copy()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        adata.write_h5ad(path)
+    return name, path
 
 
 def learned(folder: Path, prepared: Path, sample: str, n_domains: int, seed: int) -> Path:
@@ -72,12 +105,14 @@ def same_layer(slices: list[pd.DataFrame]) -> int:
 
 def measured(work: Path, group: str, seeds: int) -> list[str]:
     """Rows of the table."""
-    files, n_domains = GROUPS[group]
-    names = [Path(file).stem for file in files]
+    specs, n_domains = GROUPS[group]
+    files = dict(source(work, spec) for spec in specs)
+    names = list(files)
     prepared = {name: work / name / "prepared.h5ad" for name in names}
-    for name, file in zip(names, files, strict=True):
-        run(work / name, "prepare_slice", name, "--data", DATA / file)
-    folder = work / group
+    for name, file in files.items():
+        run(work / name, "prepare_slice", name, "--data", file)
+    folder = work / group.replace(" ", "_")
+    group = folder.name
     run(folder, "join_group", group, "--slices", *names, "--prepared", *prepared.values())
     alone: dict[str, list[float]] = {name: [] for name in names}
     together: dict[str, list[float]] = {name: [] for name in names}
@@ -90,7 +125,7 @@ def measured(work: Path, group: str, seeds: int) -> list[str]:
         same.append(same_layer(parts))
         for name, part in zip(names, parts, strict=True):
             together[name].append(float(adjusted_rand_score(part["layer"], part["domain"])))
-            own = learned(work / name, prepared[name], name, n_domains, seed)
+            own = learned(work / name, prepared[name], name, part["layer"].nunique(), seed)
             part = layers(prepared[name], own / "domains.tsv")
             alone[name].append(float(adjusted_rand_score(part["layer"], part["domain"])))
     rows = []
