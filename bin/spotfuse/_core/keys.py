@@ -19,6 +19,7 @@ HIGHLY_VARIABLE = "highly_variable"
 # obsm
 SPATIAL = "spatial"
 X_PCA, X_PCA_LOG = "X_pca", "X_pca_log"
+X_PCA_ALONE, X_PCA_LOG_ALONE = "X_pca_alone", "X_pca_log_alone"  # of joined slices, as each has them alone
 X_SPOTFUSE, ATTENTION = "X_spotfuse", "attention"
 EMB = "emb"  # what GraphST's tutorials call an embedding
 PROBABILITIES = "domain_probabilities"

@@ -6,7 +6,7 @@ more often than one that does not (no labels are needed to see that), so they vo
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,12 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from spotfuse._core import keys
 from spotfuse._core.errors import InputError
 from spotfuse._core.types import Floats, Floats32, Ints
 from spotfuse.domains import _consensus, _mixtures, _number, _views
 from spotfuse.domains._confidence import confidence
+from spotfuse.domains._refinement import refine as refined
 from spotfuse.domains._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,9 @@ def assign(
     From 2,000 on, the embedding and both components vote, and each domain gets a covariance of its own, drawn towards
     the common one (mclust's VVV with its prior), unless the labellings then agree much less.
 
-    Slices that were joined have their mixtures together. In each slice that has spots enough the mixture then goes on
-    alone: what a domain expresses differs a little from slice to slice, which is not to decide where it ends. Both
-    vote.
+    Slices that were joined have their mixtures together, whose consensus says what the domains are. In each slice, its
+    own mixtures vote with them, by its own components and as it would have alone: what a domain expresses differs from
+    slice to slice, which is not to decide where it ends, nor are large slices to outvote small ones.
 
     Parameters
     ----------
@@ -111,13 +113,18 @@ def assign(
         if n_domains is None:
             curve = _curve(views, adata, embedding, graph, seed, settings)
             n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-        members = _consensus.voting(
-            _members(views, n_domains, seed, _rows(slices), settings),
-            _views.telling(adata, graph, settings),
-            n_spots >= settings.many,
-            settings,
-        )
-        probabilities = _consensus.consensus(members, graph if refine else None, settings)
+        members = _members(views, n_domains, seed, settings)
+        voters = _consensus.voting(members, _views.telling(adata, graph, settings), n_spots >= settings.many, settings)
+        several = _rows(slices)
+        probabilities = _consensus.consensus(voters, graph if refine and not several else None, settings)
+        if several and n_domains > 1:
+            probabilities = np.vstack(
+                [
+                    _in_slice(_alone(adata, graph, rows), embedding[rows], members, probabilities, rows, seed, settings)
+                    for rows in several
+                ]
+            )[np.argsort(np.concatenate(several))]
+            probabilities = refined(probabilities, graph, settings) if refine else probabilities
     labels = _consensus.occupied(probabilities, settings)
     order = _by_size(labels, n_domains)
     labels = np.argsort(order)[labels]
@@ -152,7 +159,7 @@ def _rows(slices: pd.Series | None) -> list[Ints]:
 
 
 def _members(
-    views: list[tuple[str, Floats]], n_domains: int, seed: int, slices: list[Ints], settings: Settings = SETTINGS
+    views: list[tuple[str, Floats]], n_domains: int, seed: int, settings: Settings = SETTINGS
 ) -> list[_consensus.Member]:
     """Probabilities of the domains (n_spots, K) by every view in which a mixture with K occupied domains was found."""
     if n_domains == 1:
@@ -161,14 +168,8 @@ def _members(
     for key, view in views:
         found = _mixtures.mixture(view, n_domains, seed, own=len(view) >= settings.many, settings=settings)
         for members, member in zip(kinds, found, strict=True):
-            if member is None:
-                continue
-            members.append((key, member.astype(np.float32)))
-            if slices:
-                adapted = member.astype(np.float32)
-                for rows in slices:
-                    adapted[rows] = _adapted(view[rows], member[rows], seed, settings)
-                members.append((key, adapted))
+            if member is not None:
+                members.append((key, member.astype(np.float32)))
     tied, own = kinds
     agreed, agreed_own = (
         _consensus.agreement([member for _, member in members]).mean() if members else 0 for members in kinds
@@ -184,22 +185,37 @@ def _members(
     return [(views[0][0], np.eye(n_domains)[partition])]
 
 
-def _adapted(view: Floats, probabilities: Floats, seed: int, settings: Settings) -> Floats:
-    """Let the mixture of several slices go on in one of them, with the domains that this one has."""
-    labels = probabilities.argmax(axis=1)
-    present, start = np.unique(labels, return_inverse=True)
-    if len(present) < 2 or len(view) <= view.shape[1] + len(present):
-        return probabilities
-    sample = _mixtures.sample(np.column_stack([view, start]), seed, settings)
-    tied, own = _mixtures.fitted(
-        view, sample[:, :-1], sample[:, -1].astype(np.int64), len(present), own=True, settings=settings
-    )
-    fitted = tied if own is None else own
-    if fitted is None:
-        return probabilities
-    adapted = np.zeros_like(probabilities)
-    adapted[:, present] = fitted
-    return adapted
+def _alone(adata: AnnData, graph: sparse.csr_matrix, rows: Ints) -> AnnData:
+    """Give one of several slices with the components that it has alone."""
+    slice_ = AnnData(obs=adata.obs[[]].iloc[rows], obsp={keys.SPATIAL_GRAPH: graph[rows][:, rows]})
+    for key, own in ((keys.X_PCA, keys.X_PCA_ALONE), (keys.X_PCA_LOG, keys.X_PCA_LOG_ALONE)):
+        if own in adata.obsm or key in adata.obsm:
+            slice_.obsm[key] = np.asarray(adata.obsm[own if own in adata.obsm else key])[rows]
+    return slice_
+
+
+def _in_slice(
+    slice_: AnnData,
+    embedding: Floats,
+    members: list[_consensus.Member],
+    together: Floats,
+    rows: Ints,
+    seed: int,
+    settings: Settings,
+) -> Floats:
+    """Let a slice's own mixtures vote with those of all slices, on the domains that it has of these."""
+    graph = slice_.obsp[keys.SPATIAL_GRAPH]
+    size = np.bincount(together[rows].argmax(axis=1), minlength=together.shape[1])
+    n_domains = int((size >= settings.least).sum())
+    own_views = [(key, view) for key, view in _views.views(slice_, embedding, graph, settings) if view.size]
+    own = _members(own_views, n_domains, seed, settings) if own_views and n_domains > 1 else []
+    absent = np.zeros((len(rows), together.shape[1] - n_domains), np.float32)
+    both = [(key, member[rows]) for key, member in members]
+    both += [(key, np.hstack([member, absent])) for key, member in own]
+    told = _views.telling(slice_, graph, settings)
+    # a slice may lack domains of the others
+    voters = _consensus.voting(both, told, len(rows) >= settings.many, replace(settings, least=0))
+    return _consensus.matched(voters, together[rows], settings)
 
 
 def _by_size(labels: Ints, n_domains: int) -> Ints:

@@ -81,11 +81,7 @@ def consensus(
     worth = np.maximum(agreement(members).mean(axis=1), 0) ** settings.power
     found = []
     for best in np.argsort(-worth, kind="stable")[: settings.matched]:
-        total = np.zeros(members[best].shape)
-        for member, weight in zip(members, worth, strict=True):
-            shared = members[best].T @ member
-            total += weight * member[:, linear_sum_assignment(-shared)[1]]
-        total /= total.sum(axis=1, keepdims=True)
+        total = _mean(members, worth, members[best])
         found.append(total if graph is None else refined(total, graph, settings))
         if np.bincount(found[-1].argmax(axis=1), minlength=total.shape[1]).min() >= _least(total, settings):
             return found[-1]
@@ -93,6 +89,19 @@ def consensus(
         "%d domains: the labellings agree on fewer, and some have hardly any spots; ask for less", total.shape[1]
     )
     return found[0]
+
+
+def matched(members: Sequence[Probabilities], together: Floats, settings: Settings = SETTINGS) -> Floats:
+    """Mean probabilities in one of several slices, whose domains are those of all together; some may be absent."""
+    return _mean(members, np.maximum(agreement(members).mean(axis=1), 0) ** settings.power, together)
+
+
+def _mean(members: Sequence[Probabilities], worth: Floats, reference: Probabilities) -> Floats:
+    """Weighted mean of labellings, the domains of each matched to those of `reference`."""
+    total = np.zeros(reference.shape)
+    for member, weight in zip(members, worth, strict=True):
+        total += weight * member[:, linear_sum_assignment(-(reference.T @ member))[1]]
+    return total / total.sum(axis=1, keepdims=True)
 
 
 def occupied(probabilities: Floats, settings: Settings = SETTINGS) -> Ints:

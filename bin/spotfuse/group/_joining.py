@@ -12,9 +12,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from spotfuse import preparation
-from spotfuse._core import tables
+from spotfuse._core import keys, tables
 from spotfuse._core.errors import InputError
-from spotfuse._core.types import Floats, Ints
+from spotfuse._core.types import Floats, Floats32, Ints
 from spotfuse.group import _placement, _shared_tissue
 from spotfuse.group._settings import SETTINGS, Settings
 
@@ -93,7 +93,8 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
     -------
     The joined slice, of shape (n_spots of all slices, n variable genes): spots are called ``slice/spot``;
     ``obs['slice']``; ``obsm['spatial']`` with the slices side by side, and with `alignment`
-    ``obsm['spatial_aligned']``; components and graphs as `spotfuse.preparation.prepare` adds them.
+    ``obsm['spatial_aligned']``; components and graphs as `spotfuse.preparation.prepare` adds them, and
+    ``obsm['X_pca_alone']`` and ``obsm['X_pca_log_alone']``, the components of each slice alone.
     ``uns['spotfuse']`` has ``group`` and, as JSON, ``left_out``: why a slice is not among them, by its name, and
     ``in_common``: the share of its tissue that a slice has in common with the others.
     """
@@ -101,6 +102,7 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
     obs: list[pd.DataFrame] = []
     places: dict[str, Floats] = {}
     graphs, platforms = [], set()
+    alone: dict[str, list[Floats32]] = {keys.X_PCA_ALONE: [], keys.X_PCA_LOG_ALONE: []}
     before = 0
     for name in common.names:
         adata = common.read(name)
@@ -112,6 +114,8 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
         )
         places[name] = np.asarray(adata.obsm["spatial"], dtype=float)[:, :2]
         graphs.append(adata.obsp["spatial_connectivities"])
+        for of, own in zip((keys.X_PCA, keys.X_PCA_LOG), alone.values(), strict=True):
+            own.append(np.asarray(adata.obsm[of], dtype=np.float32))
         platforms.add(str(adata.uns["spotfuse"]["platform"]))
     var = pd.DataFrame({"highly_variable": True}, index=np.array(common.genes, dtype=object)[common.variable])
     joined = AnnData(sparse.vstack([counts for counts, _ in parts], format="csr"), obs=pd.concat(obs), var=var)
@@ -121,6 +125,9 @@ def join(common: Common, alignment: pd.DataFrame | None = None) -> AnnData:
     if alignment is not None:
         _placement.join_frames(joined, places, alignment)
     preparation.add_components(joined, parts, common.n_components)
+    for key, own in alone.items():
+        most = max(values.shape[1] for values in own)  # few spots or genes have fewer components
+        joined.obsm[key] = np.vstack([np.pad(values, ((0, 0), (0, most - values.shape[1]))) for values in own])
     joined.uns["spotfuse"] = {
         "group": common.group,
         "platform": platforms.pop() if len(platforms) == 1 else "other",

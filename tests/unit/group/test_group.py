@@ -176,6 +176,35 @@ def test_a_slice_that_lacks_a_domain_keeps_the_numbers_of_the_others(pair: dict[
     assert adjusted_rand_score(np.concatenate([layer, part.obs["layer"], layer]), divided.labels) > 0.85
 
 
+def test_tissue_that_only_one_slice_has_keeps_a_domain_of_its_own(tmp_path: Path) -> None:
+    slices = {"one": planted(8, 0.0), "two": planted(9, 0.4)}
+    own = (slices["two"].obsm["spatial"] < 5).all(axis=1)
+    counts = slices["two"].X.toarray()
+    counts[own] = counts[own][:, ::-1]  # a corner with another profile
+    slices["two"].X = sparse.csr_matrix(counts)
+    files = {name: written(adata, tmp_path / f"{name}.h5ad") for name, adata in slices.items()}
+    found = group.join(group.Common.of("g", files))
+    values = embedding.train(found, epochs=5, device="cpu").values
+    labels = domains.assign(found, values, LAYERS + 1, slices=found.obs["slice"]).labels
+    first, second = (labels[found.obs["slice"] == name] for name in slices)
+    domain = np.bincount(second[own]).argmax()
+    assert (second[own] == domain).mean() > 0.9 and (second[~own] == domain).mean() < 0.1
+    assert (first == domain).mean() < 0.05
+
+
+def test_a_small_slice_is_not_outvoted(pair: dict[str, Path], tmp_path: Path) -> None:
+    small = planted(11, 0.5)
+    small = small[small.obsm["spatial"][:, 1] < 5].copy()
+    found = group.join(group.Common.of("g", pair | {"small": written(small, tmp_path / "small.h5ad")}))
+    values = embedding.train(found, epochs=5, device="cpu").values
+    labels = domains.assign(found, values, LAYERS, slices=found.obs["slice"]).labels
+    mine = labels[(found.obs["slice"] == "small").to_numpy()]
+    alone = anndata.read_h5ad(tmp_path / "small.h5ad")
+    by_itself = domains.assign(alone, embedding.train(alone, epochs=5, device="cpu").values, LAYERS).labels
+    truth = alone.obs["layer"]
+    assert adjusted_rand_score(truth, mine) >= adjusted_rand_score(truth, by_itself) - 0.005
+
+
 def test_slices_that_hold_different_tissue_are_told(
     joined: AnnData, learned: Path, pair: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
