@@ -494,6 +494,8 @@ def join(
         The slices side by side, and on each other.
     ``obsm['X_pca']``, ``obsm['X_pca_log']``, ``obsp['spatial_connectivities']``, ``obsp['feature_connectivities']``
         As `spotfuse.pp.prepare` writes them.
+    ``obsm['X_pca_alone']``, ``obsm['X_pca_log_alone']``
+        The components that each slice has alone.
     ``uns['spotfuse']``
         ``group``; as JSON ``in_common``, the share of its tissue that each slice has in common with the others, and
         ``left_out``, why a slice is not among them; with a frame ``alignment``, a DataFrame of where each slice lies.
