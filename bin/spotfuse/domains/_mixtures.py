@@ -52,7 +52,7 @@ def extended(view: Floats, x: Floats, labels: Ints) -> Ints:
     size = z.sum(axis=0)
     means = (z.T @ x) / size[:, None]
     covariance = (x.T @ x - (means.T * size) @ means) / len(x)
-    return np.asarray(_posterior(view, size / len(x), means, covariance)[1].argmax(axis=1))
+    return np.asarray(_posterior(view, size / len(x), means, covariance)[1].argmax(axis=0))
 
 
 def fitted(
@@ -62,7 +62,7 @@ def fitted(
     tied = _mclust.fit(x, labels)
     if tied is None or len(np.unique(tied.labels)) < n_clusters:
         return None, None
-    found = _occupied(_posterior(view, tied.weights, tied.means, tied.covariance)[1])
+    found = _occupied(_posterior(view, tied.weights, tied.means, tied.covariance)[1].T)
     if not own:
         return found, None
     strength = settings.prior * x.shape[1]
@@ -70,10 +70,11 @@ def fitted(
     loose = None if start is None else _mclust.loosen(x, tied, strength, start=start)
     if loose is None or len(np.unique(loose.labels)) < n_clusters:
         return found, None
-    return found, _occupied(_own_posterior(view, loose.weights, loose.means, loose.covariance)[1])
+    return found, _occupied(_own_posterior(view, loose.weights, loose.means, loose.covariance)[1].T)
 
 
 def _occupied(probabilities: Floats) -> Floats | None:
+    probabilities = np.ascontiguousarray(probabilities)
     return probabilities if len(np.unique(probabilities.argmax(axis=1))) == probabilities.shape[1] else None
 
 
@@ -89,10 +90,10 @@ def _climb(x: Floats, labels: Ints) -> tuple[float, Ints] | None:
 
     def step(z: Floats, size: Floats, means: Floats) -> tuple[float, Floats]:
         covariance = (square - (means.T * size) @ means) / len(x)
-        return _posterior(x, size / len(x), means, covariance)
+        return _posterior(x, size / len(x), means, covariance, square)
 
-    climbed = _em(x, np.eye(labels.max() + 1)[labels], step, 1e-5, 300)
-    return None if climbed is None else (climbed[0], climbed[1].argmax(axis=1))
+    climbed = _em(x, np.eye(labels.max() + 1)[:, labels], step, 1e-5, 300)
+    return None if climbed is None else (climbed[0], climbed[1].argmax(axis=0))
 
 
 def _climb_own(x: Floats, tied: _mclust.MclustFit, strength: float, tolerance: float = 1e-5) -> Floats | None:
@@ -107,7 +108,7 @@ def _climb_own(x: Floats, tied: _mclust.MclustFit, strength: float, tolerance: f
 
     def step(z: Floats, size: Floats, means: Floats) -> tuple[float, Floats]:
         scatter = np.empty((len(size), d, d))
-        scatter[:, one, other] = scatter[:, other, one] = z.T @ terms[:, : len(one)]
+        scatter[:, one, other] = scatter[:, other, one] = z @ terms[:, : len(one)]
         scatter -= size[:, None, None] * means[:, :, None] * means[:, None, :]
         covariance = (scatter + strength * tied.covariance) / (size + strength)[:, None, None]
         root = np.linalg.cholesky(covariance)
@@ -115,11 +116,12 @@ def _climb_own(x: Floats, tied: _mclust.MclustFit, strength: float, tolerance: f
         slope = np.einsum("kij,kj->ki", precision, means)
         constant = np.log(size / len(x)) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
         constant -= (slope * means).sum(axis=1) / 2
-        likelihood, z = _shares(terms @ np.vstack([-(precision[:, one, other] * twice).T, slope.T, constant]))
+        weights = np.hstack([-precision[:, one, other] * twice, slope, constant[:, None]])
+        likelihood, z = _shares(weights @ terms.T)
         return float(likelihood - x.size / 2 * np.log(2 * np.pi)), z
 
-    climbed = _em(x, tied.probabilities, step, tolerance, 1000)
-    return None if climbed is None else climbed[1]
+    climbed = _em(x, np.ascontiguousarray(tied.probabilities.T), step, tolerance, 1000)
+    return None if climbed is None else climbed[1].T
 
 
 def _em(
@@ -129,14 +131,17 @@ def _em(
     tolerance: float,
     most: int,
 ) -> tuple[float, Floats] | None:
-    """Climb until the log-likelihood changes by less than this share; `step` takes z, the sizes and the means."""
+    """Climb until the log-likelihood changes by less than this share; `step` takes z, the sizes and the means.
+
+    z is of shape (K, n_spots): sums over clusters, which are few, then go along memory.
+    """
     before = -np.inf
     for _ in range(most):
-        size = z.sum(axis=0)
+        size = z.sum(axis=1)
         if size.min() < 1e-8:
             return None
         try:
-            likelihood, z = step(z, size, (z.T @ x) / size[:, None])
+            likelihood, z = step(z, size, (z @ x) / size[:, None])
         except np.linalg.LinAlgError:
             return None
         if abs(likelihood - before) < tolerance * (1 + abs(likelihood)):
@@ -145,30 +150,36 @@ def _em(
     return likelihood, z
 
 
-def _posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) -> tuple[float, Floats]:
-    """Log-likelihood of all spots, and the probability of each cluster for each of them."""
+def _posterior(
+    x: Floats, weights: Floats, means: Floats, covariance: Floats, square: Floats | None = None
+) -> tuple[float, Floats]:
+    """Log-likelihood of all spots, and the probability of each cluster for each, (K, n_spots); `square` is x'x."""
     root = np.linalg.cholesky(covariance)
-    whitened = np.linalg.solve(root, x.T).T
-    centres = np.linalg.solve(root, means.T).T
-    likelihood, z = _shares(whitened @ centres.T - (centres**2).sum(axis=1) / 2 + np.log(weights))
-    constant = np.log(np.diag(root)).sum() + x.shape[1] / 2 * np.log(2 * np.pi)
-    return float(likelihood - (whitened**2).sum() / 2 - len(x) * constant), z
+    precision = np.linalg.inv(covariance)
+    slope = means @ precision
+    constant = np.log(weights) - (slope * means).sum(axis=1) / 2
+    likelihood, z = _shares(slope @ x.T + constant[:, None])
+    # what all clusters share is no matter of a spot's probabilities, and its sum that of the squares
+    shared = (precision * (x.T @ x if square is None else square)).sum() / 2
+    shared += len(x) * (np.log(np.diag(root)).sum() + x.shape[1] / 2 * np.log(2 * np.pi))
+    return float(likelihood - shared), z
 
 
 def _own_posterior(x: Floats, weights: Floats, means: Floats, covariance: Floats) -> tuple[float, Floats]:
     """Like `_posterior`, where every cluster has its covariance."""
-    score = np.empty((len(x), len(weights)))
+    score = np.empty((len(weights), len(x)))
     for k, (weight, mean, own) in enumerate(zip(weights, means, covariance, strict=True)):
         unroot = np.linalg.inv(np.linalg.cholesky(own))
         whitened = (x - mean) @ unroot.T
-        score[:, k] = np.log(weight) + np.log(np.diag(unroot)).sum() - np.einsum("ij,ij->i", whitened, whitened) / 2
+        score[k] = np.log(weight) + np.log(np.diag(unroot)).sum() - np.einsum("ij,ij->i", whitened, whitened) / 2
     likelihood, z = _shares(score)
     return float(likelihood - x.size / 2 * np.log(2 * np.pi)), z
 
 
 def _shares(score: Floats) -> tuple[float, Floats]:
     """Sum over spots of the log of their summed exponents, and the share that each cluster has in a spot's sum."""
-    top = score.max(axis=1, keepdims=True)
+    top = score.max(axis=0)
     z = np.exp(score - top)
-    total = z.sum(axis=1, keepdims=True)
-    return (top + np.log(total)).sum(), z / total
+    total = z.sum(axis=0)
+    z /= total
+    return (top + np.log(total)).sum(), z
