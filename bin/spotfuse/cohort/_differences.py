@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from spotfuse._core.order import natural
+from spotfuse._core.probability import adjusted_p
 from spotfuse.cohort._design import Design, compared_columns, donors, ordered_levels, sheet_metadata
 from spotfuse.cohort._settings import SETTINGS, Settings
 from spotfuse.cohort._sheet import Row
@@ -75,7 +75,7 @@ def differences(
             found["p_adjusted"] = np.nan
             tested = found["p"].notna()
             if tested.any():
-                found.loc[tested, "p_adjusted"] = false_discovery_control(found.loc[tested, "p"].to_numpy(float))
+                found.loc[tested, "p_adjusted"] = adjusted_p(found.loc[tested, "p"].to_numpy(float))
             rows.append(found.assign(kind=kind)[DIFFERENCES])
     if not rows:
         return pd.DataFrame(columns=DIFFERENCES)

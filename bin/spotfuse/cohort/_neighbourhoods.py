@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from spotfuse._core import tables
 from spotfuse._core.order import natural
+from spotfuse._core.probability import adjusted_p
 from spotfuse.cohort._design import compared_columns, donors, sheet_metadata
 from spotfuse.cohort._markers import _named
 from spotfuse.cohort._settings import SETTINGS, Settings
@@ -93,12 +94,12 @@ def _averaged(table: pd.DataFrame, donor: pd.Series, least: int) -> pd.DataFrame
     n = values.notna().sum(axis=1)
     mean, error = values.mean(axis=1), values.std(axis=1) / np.sqrt(n)
     known = (n >= least) & (error > 1e-12)
-    half = (error * stats.t.ppf(0.975, (n - 1).clip(lower=1))).where(known)
-    tails = 2 * stats.t.sf((mean / error.where(known)).abs(), (n - 1).clip(lower=1))
+    half = (error * stdtrit((n - 1).clip(lower=1), 0.975)).where(known)
+    tails = 2 * stdtr((n - 1).clip(lower=1), -(mean / error.where(known)).abs())
     p = pd.Series(tails, index=table.index).where(known)
     adjusted = p.copy()
     if known.any():
-        adjusted[known] = stats.false_discovery_control(p[known].to_numpy(float))
+        adjusted[known] = adjusted_p(p[known].to_numpy(float))
     figures = {"n": n, "n_slices": table.notna().sum(axis=1), "log2_ratio": mean}
     figures |= {"low": mean - half, "high": mean + half, "p": p, "p_adjusted": adjusted}
     notes = np.where(n < least, f"fewer than {least} donors: too few to tell from chance", "")

@@ -11,6 +11,7 @@ from spotfuse._core.types import Floats, Floats32, Ints
 from spotfuse.domains._refinement import refine as refined
 from spotfuse.domains._settings import SETTINGS, Settings
 from spotfuse.domains._views import LOGARITHMS, RESIDUALS
+from spotfuse.metrics import rand_index
 
 log = logging.getLogger(__name__)
 
@@ -54,20 +55,8 @@ def agreement(members: Sequence[Probabilities]) -> Floats:
     for i in range(len(labels)):
         for j in range(i):
             shared = np.bincount(labels[i] * k + labels[j], minlength=k * k).reshape(k, k)
-            agreed[i, j] = agreed[j, i] = _rand_index(shared)
+            agreed[i, j] = agreed[j, i] = rand_index(shared)
     return agreed
-
-
-def _rand_index(shared: Ints) -> float:
-    """Compute the adjusted Rand index from how many spots each pair of domains shares, quicker than from the labels."""
-
-    def pairs(size: Ints) -> float:
-        return float((size * (size - 1.0)).sum())
-
-    rows, columns = pairs(shared.sum(axis=1)), pairs(shared.sum(axis=0))
-    chance = rows * columns / pairs(shared.sum(keepdims=True))
-    most = (rows + columns) / 2
-    return (pairs(shared) - chance) / (most - chance) if most > chance else 1.0
 
 
 def consensus(

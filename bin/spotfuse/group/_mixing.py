@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
-from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
 from spotfuse._core import sampling
 from spotfuse._core.types import Floats
 from spotfuse.group._settings import SETTINGS, Settings
+from spotfuse.metrics import rand_index
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def mixing(found: AnnData, settings: Settings = SETTINGS) -> pd.DataFrame:
         "n_domains": found.obsm["domain_probabilities"].shape[1],
         "ilisi": lisi(found.obsm["X_spotfuse"], codes, settings.perplexity, settings.mixed_spots).mean(),
         "ilisi_at_random": 1 / np.square(shares).sum(),
-        "ari": adjusted_rand_score(codes, found.obs["domain"]),
+        "ari": rand_index(pd.crosstab(codes, found.obs["domain"].to_numpy()).to_numpy()),
         "in_common": min(common.values()),
         "unlike": ", ".join(
             f"{name} ({share:g})" for name, share in common.items() if share < settings.least_in_common

@@ -1,6 +1,6 @@
 """Scores of domains and proportions against what is known."""
 
-from spotfuse.metrics._domains import domain_scores, labelled
+from spotfuse.metrics._domains import domain_scores, labelled, rand_index
 from spotfuse.metrics._domains import domain_scores as domains
 from spotfuse.metrics._proportions import check_proportions, evaluate, proportion_scores, scores
 from spotfuse.metrics._proportions import evaluate as proportions
@@ -13,5 +13,6 @@ __all__ = [
     "labelled",
     "proportion_scores",
     "proportions",
+    "rand_index",
     "scores",
 ]

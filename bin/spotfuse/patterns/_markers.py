@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
-from scipy.stats import false_discovery_control, norm
+from scipy.special import ndtr
 
+from spotfuse._core.probability import adjusted_p
 from spotfuse._core.types import Floats, Ints
 from spotfuse.patterns._fold_changes import fold_changes, marker_score
 from spotfuse.patterns._pseudobulk import pseudobulk_counts
@@ -74,7 +75,7 @@ def markers(adata: AnnData, domains: pd.Series, *, n_genes: int = 100, settings:
                 "gene": adata.var_names,
                 "log_fold_change": fold[k].astype(np.float32),
                 "auc": auc[k].astype(np.float32),
-                "p_adjusted": false_discovery_control(2 * norm.sf(np.abs(z[k]))),
+                "p_adjusted": adjusted_p(2 * ndtr(-np.abs(z[k]))),
                 "share_in": share_in[k],
                 "share_out": share_out[k],
                 "score": marker_score(fold[k], auc[k]).astype(np.float32),  # what differs by rounding alone is equal

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
-from scipy.stats import false_discovery_control, pearson3
 
 from spotfuse._core import keys
+from spotfuse._core.probability import adjusted_p, skewed_tail
 from spotfuse._core.types import Floats
 from spotfuse.patterns._permutation_moments import Sums, moments, skewness
 from spotfuse.preparation import log_normalised
@@ -53,13 +53,13 @@ def spatial_genes(adata: AnnData) -> pd.DataFrame:
     expected, deviation = moments(of_graph, of_pairs, n_spots)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(deviation > 0, (found - expected) / deviation, 0)
-    p = pearson3.sf(z, skewness(graph, third[varies] / variance[varies] ** 1.5))
+    p = skewed_tail(z, skewness(graph, third[varies] / variance[varies] ** 1.5))
     table = pd.DataFrame(
         {
             "gene": adata.var_names[varies].astype(str),
             "morans_i": n_spots / of_graph.total * found / spread,
             "z": z,
-            "p_adjusted": false_discovery_control(p) if varies.any() else [],
+            "p_adjusted": adjusted_p(p) if varies.any() else [],
             "share": seen[varies] / n_spots,
         }
     )

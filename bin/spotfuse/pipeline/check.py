@@ -83,7 +83,7 @@ def slice_and_truth(
 
 def _usable_spots(adata: AnnData) -> int:
     """Count the spots that quality control keeps at the least."""
-    n_spots = int(preparation.quality_control(adata, min_spots=1)[0].n_obs)
+    n_spots = int(preparation.judge(adata)["kept"].sum())
     if n_spots < _LEAST_SPOTS:
         raise InputError(f"{n_spots} of {adata.n_obs} spots can be used; at least {_LEAST_SPOTS} are needed")
     return n_spots

@@ -5,7 +5,7 @@ from spotfuse.preparation._graphs import averaging, between_slices, most_similar
 from spotfuse.preparation._in_order import InOrder, counts_of
 from spotfuse.preparation._normalise import log_normalise, log_normalised, residual
 from spotfuse.preparation._prepare import clean_and_prepare, prepare
-from spotfuse.preparation._qc import QC_COLUMNS, neutral_order, quality_control, take
+from spotfuse.preparation._qc import QC_COLUMNS, judge, neutral_order, quality_control, take
 from spotfuse.preparation._settings import Settings
 from spotfuse.preparation._variable_genes import most_variable
 
@@ -20,6 +20,7 @@ __all__ = [
     "clean_and_prepare",
     "counts_of",
     "fixed_signs",
+    "judge",
     "log_normalise",
     "log_normalised",
     "most_similar",

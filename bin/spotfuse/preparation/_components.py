@@ -86,17 +86,23 @@ def principal_components(
     """
     n_spots, n_genes = sum(counts.shape[0] for counts, _ in slices), slices[0][0].shape[1]
     standard = [_standardised(counts, totals, transform, settings.clip) for counts, totals in slices]
-    covariance = np.zeros((n_genes, n_genes))
     step = -(-n_spots // settings.covariance_spots)
-    for (counts, _), block in zip(slices, standard, strict=True):
-        for start in range(0, counts.shape[0], step * _BLOCK):
-            sample = block(start, step)
-            covariance += sample.T @ sample
+    samples = (
+        block(start, step)
+        for (counts, _), block in zip(slices, standard, strict=True)
+        for start in range(0, counts.shape[0], step * _BLOCK)
+    )
     k = min(n_components, n_genes - 1, n_spots - 1)
-    if n_genes <= 4 * k:
-        vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :k]
+    if n_spots < n_genes / 2:  # products of spots are fewer than those of genes, and tell the same
+        values = np.vstack([*samples]).astype(np.float64)
+        vectors = values.T @ _leading(values @ values.T, k)
+        length = np.linalg.norm(vectors, axis=0)
+        vectors /= np.where(length > 1e-6 * length.max(), length, np.inf)  # where spots are alike, there are fewer
     else:
-        vectors = eigsh(covariance, k=k, v0=np.ones(n_genes))[1][:, ::-1]
+        covariance = np.zeros((n_genes, n_genes))
+        for sample in samples:
+            covariance += sample.T @ sample
+        vectors = _leading(covariance, k)
     weights = fixed_signs(vectors).astype(np.float32)
     scores: Floats32 = np.vstack(
         [
@@ -105,6 +111,13 @@ def principal_components(
         ]
     )
     return scores
+
+
+def _leading(matrix: Floats, k: int) -> Floats:
+    """Give the eigenvectors of the k largest eigenvalues, the largest first."""
+    if len(matrix) <= 4 * k:
+        return np.asarray(np.linalg.eigh(matrix)[1][:, ::-1][:, :k])
+    return np.asarray(eigsh(matrix, k=k, v0=np.ones(len(matrix)))[1][:, ::-1])
 
 
 def _standardised(

@@ -17,39 +17,22 @@ QC_COLUMNS = ("n_counts", "n_genes", "mt_share")  # of obs
 _BLOCK = 50_000  # spots copied at a time
 
 
-def quality_control(
-    adata: AnnData,
-    *,
-    min_counts: int = 1,
-    min_genes: int = 1,
-    max_mt_share: float = 1.0,
-    min_spots: int = 3,
-) -> tuple[AnnData, pd.DataFrame]:
-    """Drop spots that are empty, off the tissue or poor, then genes that next to no spot has.
+def judge(adata: AnnData, *, min_counts: int = 1, min_genes: int = 1, max_mt_share: float = 1.0) -> pd.DataFrame:
+    """Tell which spots are empty, off the tissue or poor, without a copy of the counts.
 
     Parameters
     ----------
-    adata
-        Raw counts of shape (n_spots, n_genes), CSR. ``obs['in_tissue']``, when it is there, is 0 off the tissue.
-    min_counts, min_genes
-        Least counts, and genes with counts, of a spot that is kept; a spot without counts never is.
-    max_mt_share
-        Largest share of a spot's counts in mitochondrial genes (symbols such as MT-CO1 or MT.CO1, in any case).
-    min_spots
-        A gene is kept when at least so many of the kept spots have counts of it.
+    adata, min_counts, min_genes, max_mt_share
+        As for `quality_control`.
 
     Returns
     -------
-    kept
-        The slice without them; `obs` has ``n_counts``, ``n_genes`` and ``mt_share`` of all genes of the input
-        (columns that the input has of these names become ``input_…``).
-    table
-        A row for every spot of the input, in its order: spot, n_counts, n_genes, mt_share, kept, reason, x, y.
+    DataFrame with a row for every spot, in their order: spot, n_counts, n_genes, mt_share, kept, reason, x, y.
 
     Raises
     ------
     InputError
-        When nothing is left.
+        When none is kept.
     """
     X = adata.X
     n_counts = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
@@ -78,7 +61,7 @@ def quality_control(
         counted = ", ".join(f"{spots.sum()} {why}" for why, spots in failed.items() if spots.any())
         raise InputError(f"quality control leaves no spot of {adata.n_obs} ({counted}); lower its thresholds")
 
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "spot": adata.obs_names.to_numpy(),
             "n_counts": n_counts,
@@ -89,6 +72,45 @@ def quality_control(
             **dict(zip("xy", adata.obsm["spatial"][:, :2].T, strict=True)),
         }
     )
+
+
+def quality_control(
+    adata: AnnData,
+    *,
+    min_counts: int = 1,
+    min_genes: int = 1,
+    max_mt_share: float = 1.0,
+    min_spots: int = 3,
+) -> tuple[AnnData, pd.DataFrame]:
+    """Drop spots that are empty, off the tissue or poor, then genes that next to no spot has.
+
+    Parameters
+    ----------
+    adata
+        Raw counts of shape (n_spots, n_genes), CSR. ``obs['in_tissue']``, when it is there, is 0 off the tissue.
+    min_counts, min_genes
+        Least counts, and genes with counts, of a spot that is kept; a spot without counts never is.
+    max_mt_share
+        Largest share of a spot's counts in mitochondrial genes (symbols such as MT-CO1 or MT.CO1, in any case).
+    min_spots
+        A gene is kept when at least so many of the kept spots have counts of it.
+
+    Returns
+    -------
+    kept
+        The slice without them; `obs` has ``n_counts``, ``n_genes`` and ``mt_share`` of all genes of the input
+        (columns that the input has of these names become ``input_…``).
+    table
+        As `judge` gives it.
+
+    Raises
+    ------
+    InputError
+        When nothing is left.
+    """
+    X = adata.X
+    table = judge(adata, min_counts=min_counts, min_genes=min_genes, max_mt_share=max_mt_share)
+    kept = table["kept"].to_numpy()
     present = sparse.csr_matrix((np.ones(X.nnz, np.int8), X.indices, X.indptr), shape=X.shape)
     common = present.T @ kept.astype(np.int32) >= max(min_spots, 1)
     if not common.any():
