@@ -39,11 +39,13 @@ MODULES = {
     "assign_domains": 2300,
     "prepare_reference": 1450,
     "deconvolve": 1700,
-    "collect_slice": 2100,
-    "report_slice": 1900,
+    "collect_slice": 1500,
+    "report_slice": 1500,
     "compare_slices": 1350,
-    "report_cohort": 1900,
+    "report_cohort": 1550,
 }
+# and what is slow to load, by the steps that alone may
+HEAVY = {"torch": {"train"}, "scikit-learn": {"assign_domains"}, "R": {"assign_domains"}}
 
 BAD_SLICES = """
 sample,data,n_domains,reference,cell_type_key,annotation,proportions
@@ -209,6 +211,9 @@ def test_what_each_task_took_is_told(first_run) -> None:
     assert (steps["processor_seconds"].astype(float) > 0).all()
     most = steps["modules"].astype(int).groupby("step").max()
     assert most[most > most.index.map(MODULES)].to_dict() == {}
+    loaded = yaml.safe_load((first_run.outdir / "pipeline_info/software_versions.yml").read_text())
+    found = {library: {step for step, versions in loaded.items() if library in versions} for library in HEAVY}
+    assert found == HEAVY
 
 
 def test_scores_are_there_where_truth_is(first_run) -> None:

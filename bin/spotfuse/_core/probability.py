@@ -43,4 +43,4 @@ def skewed_tail(z: Floats, skewness: Floats) -> Floats:
     alpha = beta**2
     place = np.maximum(beta * (z + alpha / beta), 0)  # on the scale of a gamma distribution
     tail = np.where(skewness > 0, gammaincc(alpha, place), gammainc(alpha, place))
-    return np.where(skewed, tail, ndtr(-z))
+    return np.asarray(np.where(skewed, tail, ndtr(-z)), dtype=np.float64)
