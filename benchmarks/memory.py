@@ -47,14 +47,17 @@ def run(n_spots: int, folder: Path) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    """Measure slices of the sizes that are given."""
+    """Measure slices of the sizes that are given; what was measured of others stays."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n_spots", nargs="+", type=int)
-    rows = []
+    path = HERE / "memory.tsv"
     for n_spots in parser.parse_args().n_spots:
         with tempfile.TemporaryDirectory() as folder:
-            rows += run(n_spots, Path(folder))
-    pd.DataFrame(rows).to_csv(HERE / "memory.tsv", sep="\t", index=False)
+            found = pd.DataFrame(run(n_spots, Path(folder)))
+        if path.exists():
+            before = pd.read_csv(path, sep="\t")
+            found = pd.concat([before[before["n_spots"] != n_spots], found]).sort_values("n_spots", kind="stable")
+        found.to_csv(path, sep="\t", index=False)
 
 
 if __name__ == "__main__":
