@@ -25,7 +25,7 @@ def test_without_r_then_with_it_and_debug_runs_again_what_failed(pipeline, tmp_p
     arguments = ("--input", tmp_path / "sheet.csv", "--epochs", "10")
     run = pipeline.run(*arguments, "-c", tmp_path / "r.config", outdir="machine")
     assert run.exit_status == 1 and "Traceback" not in run.output
-    broken, (sample, step, reason) = (tuple(row.values()) for row in run.table("cohort/failures.tsv"))
+    (sample, step, reason), broken = (tuple(row.values()) for row in run.table("cohort/failures.tsv"))
     assert broken[:2] == ("broken", "check_slice") and (sample, step) == ("left", "assign_domains")
     assert reason.startswith("domains need R with its package mclust")
     run = pipeline.run(*arguments, "-resume", "--debug", outdir="machine")
