@@ -81,7 +81,9 @@ def main() -> None:
     for kind, pair in product(KINDS, PAIRS):
         given = found(cache, pair, kind)
         for rule in dict.fromkeys((*RULES, DEFAULT)):
-            rows.append({"pair": pair, "family": PAIRS[pair][2], "kind": kind, "rule": rule} | judged(*given, rule))
+            rows.append(
+                {"pair": pair, "family": PAIRS[pair][2], "kind": kind, "rule": str(rule)} | judged(*given, rule)
+            )
     table = pd.DataFrame(rows)
     by = table.groupby(["rule", "family"])["lift"].mean().unstack()
     random, halves, families = np.random.default_rng(1), [], sorted(by.columns)
@@ -90,10 +92,10 @@ def main() -> None:
         rest = [family for family in families if family not in half]
         best = by[half].mean(axis=1).idxmax()
         left = [f"{by.loc[best, part].mean():.3f}" for part in (half, rest)]
-        halves.append([", ".join(half), str(best), *left, f"{by.loc[[DEFAULT], rest].mean(axis=1).iloc[0]:.3f}"])
+        halves.append([", ".join(half), best, *left, f"{by.loc[str(DEFAULT), rest].mean():.3f}"])
     rules = [
         [
-            str(rule),
+            rule,
             *(
                 f"{part[column].mean():.3f}"
                 for column in ("lift", "PCC, classes", "PCC, at random", "PCC of the merged", "PCC of the others")
@@ -102,7 +104,7 @@ def main() -> None:
         ]
         for rule, part in table.groupby("rule")
     ]
-    own = table[table["rule"] == DEFAULT]
+    own = table[table["rule"] == str(DEFAULT)]
     columns = [f"{score}, {of}" for score in ("PCC", "RMSE") for of in ("types", "classes", "at random")]
     pairs = [
         [row["pair"], f"{row['types']} → {row['classes']}", row["names"], *(f"{row[column]:.3f}" for column in columns)]

@@ -100,8 +100,7 @@ def match(st: AnnData, cells: AnnData, least_genes: int = SETTINGS.reference.lea
     """
     same = _gene_matching.match_genes(st.var, cells.var, least_genes)
     counts, cell_counts = sparse.csr_matrix(st.X), sparse.csr_matrix(cells.X)
-    in_spots = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()[same.slice_index] > 0
-    seen = in_spots & (np.asarray(cell_counts.sum(axis=0, dtype=np.float64)).ravel()[same.reference_index] > 0)
+    seen = _has_counts(counts)[same.slice_index] & _has_counts(cell_counts)[same.reference_index]
     if not seen.any():
         raise InputError("no gene has counts in both the slice and the reference")
     counts = _columns(counts, same.slice_index[seen])
@@ -132,6 +131,11 @@ def match(st: AnnData, cells: AnnData, least_genes: int = SETTINGS.reference.lea
         len(same.slice_index),
         notes,
     )
+
+
+def _has_counts(counts: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
+    """Tell which columns have any, without the copies that sums of columns make."""
+    return np.asarray(counts.T @ np.ones(counts.shape[0], counts.dtype) > 0)
 
 
 def _columns(counts: sparse.csr_matrix, index: npt.NDArray[np.intp]) -> sparse.csr_matrix:

@@ -23,7 +23,7 @@ def made(n: int, seed: int) -> AnnData:
     random = np.random.default_rng(seed)
     profiles = np.random.default_rng(0).gamma(0.3, size=(3, 120))
     codes = np.arange(n) % 3
-    X = sparse.csr_matrix(random.poisson(200 * profiles[codes] / profiles.sum(axis=1).max()).astype(np.float32))
+    X = sparse.csr_matrix(random.poisson(30 * profiles[codes] / profiles.sum(axis=1).max()).astype(np.float32))
     obs = pd.DataFrame({"cell_type": [f"type {k}" for k in codes]}, [f"c{i:03d}" for i in range(n)])
     adata = AnnData(X, obs=obs, var=pd.DataFrame(index=[f"Gene{i}" for i in range(X.shape[1])]))
     adata.obsm["spatial"] = random.random((n, 2))

@@ -109,7 +109,7 @@ class Regression:
         self.doubtful = _profiles.doubtful(self.profiles, self._of_profiles)
         self.sure, self.support = self.profiles.mean - self.doubtful, 0.5  # then as much of it as the spots show
         self._counts = sparse.csr_matrix(data.counts, dtype=np.float32)
-        totals = np.asarray(self._counts.sum(axis=1, dtype=np.float64)).ravel()
+        totals = (self._counts @ np.ones(n_genes, np.float32)).astype(np.float64)  # its own sum copies all counts
         self._per_count = 1 / np.where(totals > 0, totals, 1)  # shares are made of counts by the way, not kept
         blocks = [slice(first, first + _BLOCK) for first in range(0, n_spots, _BLOCK)]
         sums = self._in_threads(lambda rows: self._counts[rows].T @ self._per_count[rows], blocks)
