@@ -185,8 +185,9 @@ def map_cells(
     profiles = _profiles.type_profiles(data.cells, data.codes, len(data.types), settings.profiles)
     spots, cells = _profiles.shares(data.counts), _profiles.shares(data.cells)
     weights = _profiles.gene_weights(np.asarray(spots.mean(axis=0)).ravel(), profiles, settings=settings.profiles)
-    basis = _basis(sparse.csr_matrix(cells @ sparse.diags(weights)), own.components)
-    means = (profiles.mean * weights) @ basis.T
+    means = profiles.mean * weights
+    basis = _basis(sparse.csr_matrix(cells @ sparse.diags(weights)), means, own.components)
+    means = means @ basis.T
     Z, S = (np.asarray(shares @ (weights[:, None] * basis.T)) for shares in (cells, spots))
     rebuilt = _reconstruct(Z - means.mean(axis=0), epochs, learning_rate, seed, device) + means.mean(axis=0)
     Z = (1 - own.to_type) * rebuilt + own.to_type * means[data.codes]
@@ -258,13 +259,14 @@ def project(weights: sparse.spmatrix, types: pd.Categorical, retain: float = 1.0
     return np.where(total > 0, sums / np.where(total > 0, total, 1), 1 / max(sums.shape[1], 1))
 
 
-def _basis(cells: sparse.csr_matrix, most: int) -> Floats:
-    """Directions along which cells lie, uncentred, of shape (n_components, n_genes)."""
+def _basis(cells: sparse.csr_matrix, means: Floats, most: int) -> Floats:
+    """Directions along which types' means and cells lie, uncentred, of shape (n_directions, n_genes)."""
     n_components = min(most, min(cells.shape) - 1)
     if n_components < 1:
         return np.eye(cells.shape[1])
     _, _, basis = svds(cells, k=n_components, v0=np.ones(min(cells.shape)))
-    return np.asarray(basis)
+    # spots lie along means of types, which the noise of cells hides where genes are many
+    return np.linalg.qr(np.vstack([means, basis]).T)[0].T
 
 
 def _reconstruct(Z: Floats, epochs: int, learning_rate: float, seed: int, device: str | torch.device) -> Floats:

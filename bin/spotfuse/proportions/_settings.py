@@ -146,7 +146,7 @@ class CellMappingSettings:
     Attributes
     ----------
     components
-        Of the reference's cells.
+        Of the reference's cells, beside their types' means.
     steps, step
         Of the weights, and their length.
     to_type
@@ -166,7 +166,7 @@ class CellMappingSettings:
     step: float = 0.3
     to_type: float = 0.7
     evenness: float = 0.03
-    contrast: float = 0.3
+    contrast: float = 0.1
     together: int = 1024
     least: float = 1e-6
 
