@@ -184,15 +184,15 @@ class Run {
         rows.collect { row -> row.collect { cell -> cell.toString().replaceAll(/\s/, ' ') }.join('\t') + '\n' }.join('')
     }
 
-    /** How large a slice is, from the note of its check: its spots, and its counts that are not zero. */
+    /** How many counts of a slice are not zero, from the note of its check. */
     static Map sizeOf(Path check) {
-        new JsonSlurper().parse(check).subMap(['n_counts', 'n_spots'])
+        [n_counts: new JsonSlurper().parse(check).n_counts as long]
     }
 
     /** A group of prepared slices [[meta, h5ad], ...] as one, its slices in the order of their names. */
     static List groupOf(String group, List<List> slices) {
         def sorted = slices.sort { slice -> slice[0].id }
-        [[id: group, n_counts: sorted.sum { slice -> slice[0].n_counts }, n_spots: sorted.sum { slice -> slice[0].n_spots }, slices: sorted*.first()], sorted*.last()]
+        [[id: group, n_counts: sorted.sum { slice -> slice[0].n_counts }, slices: sorted*.first()], sorted*.last()]
     }
 
     /** What a step's note means to who watches the run: a slice is done, or lost a step; null for steps on the way. */

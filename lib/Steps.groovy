@@ -23,12 +23,6 @@ class Steps {
         note(files).name.tokenize('.')[-3] in taken(step)
     }
 
-    /** Bytes that a step may hold of a slice or group, as far as its size is known. */
-    static long holds(String step, Map slice) {
-        def told = TOLD.steps[step].holds
-        told.always + told.a_count * (slice.n_counts ?: 0L) + told.a_spot * (slice.n_spots ?: 0L)
-    }
-
     /** Of the files that a step left, the note of how it went: A.train.status.json. */
     static Path note(Object files) {
         files instanceof Path ? files : files.find { file -> file.name.endsWith('.status.json') } // a path is a list of names

@@ -1,7 +1,7 @@
 process ASSIGN_DOMAINS {
     tag "${meta.id}"
     label 'process_low'
-    ext sources: Sources.digest('assign_domains'), holds: { Steps.holds('assign_domains', meta) }
+    ext sources: Sources.digest('assign_domains'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(embedding), val(n_domains)

@@ -1,7 +1,7 @@
 process CHECK_SLICE {
     tag "${meta.id}"
     label 'process_single'
-    ext sources: Sources.digest('check_slice'), holds: { Steps.holds('check_slice', meta) }
+    ext sources: Sources.digest('check_slice')
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading), val(n_domains), path(annotation, stageAs: 'annotation/*'), val(column), path(proportions, stageAs: 'proportions/*'), path(names, stageAs: 'names/*')

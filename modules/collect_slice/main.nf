@@ -1,7 +1,7 @@
 process COLLECT_SLICE {
     tag "${meta.id}"
     label 'process_low'
-    ext sources: Sources.digest('collect_slice'), holds: { Steps.holds('collect_slice', meta) }
+    ext sources: Sources.digest('collect_slice'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(parts, stageAs: '_parts/*'), val(row), path(data, stageAs: '_data/*'), val(digest), val(reading), path(annotation, stageAs: '_annotation/*'), val(column), path(proportions, stageAs: '_proportions/*'), path(names, stageAs: '_names/*')

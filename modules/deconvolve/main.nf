@@ -2,7 +2,7 @@ process DECONVOLVE {
     tag "${meta.id}"
     label 'process_medium'
     label 'process_gpu'
-    ext sources: Sources.digest('deconvolve'), holds: { Steps.holds('deconvolve', meta) }
+    ext sources: Sources.digest('deconvolve'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(reference)

@@ -2,7 +2,7 @@
 process JOIN_GROUP {
     tag "${meta.id}"
     label 'process_low'
-    ext sources: Sources.digest('join_group'), holds: { Steps.holds('join_group', meta) }
+    ext sources: Sources.digest('join_group'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared, stageAs: 'slices/?/*'), val(z)

@@ -1,7 +1,7 @@
 process PREPARE_SLICE {
     tag "${meta.id}"
     label 'process_low'
-    ext sources: Sources.digest('prepare_slice'), holds: { Steps.holds('prepare_slice', meta) }
+    ext sources: Sources.digest('prepare_slice'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), val(digest), val(reading)

@@ -1,7 +1,7 @@
 process REPORT_SLICE {
     tag "${meta.id}"
     label 'process_single'
-    ext sources: Sources.digest('report_slice'), holds: { Steps.holds('report_slice', meta) }
+    ext sources: Sources.digest('report_slice')
 
     input:
     tuple val(meta), path(slice, stageAs: '_slice/*')

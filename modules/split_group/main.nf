@@ -2,7 +2,7 @@
 process SPLIT_GROUP {
     tag "${meta.id}"
     label 'process_low'
-    ext sources: Sources.digest('split_group'), holds: { Steps.holds('split_group', meta) }
+    ext sources: Sources.digest('split_group'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared), path(learned, stageAs: 'learned/*')

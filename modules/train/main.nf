@@ -2,7 +2,7 @@ process TRAIN {
     tag "${meta.id}"
     label 'process_medium'
     label 'process_gpu'
-    ext sources: Sources.digest('train'), holds: { Steps.holds('train', meta) }
+    ext sources: Sources.digest('train'), n_counts: { meta.n_counts }
 
     input:
     tuple val(meta), path(prepared)

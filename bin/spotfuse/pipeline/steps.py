@@ -7,7 +7,6 @@ In the order in which a slice walks, of each step:
 - ``takes``: the steps whose files it waits for, however they went; those that it needs where none stand here
 - ``makes``: files for the steps after it
 - ``results``: files that stand in the slice's folder
-- ``holds``: the memory that its task asks for, in bytes, beside which `benchmarks/memory.tsv` stands
 
 Columns and needs are lists of alternatives, of which one must be met whole; of needs, steps that do not run for a slice
 ask nothing of it.
