@@ -38,8 +38,8 @@ workflow SPOTFUSE {
     PREPARE_SLICE(checked)                                          // [[id: 'A', n_counts: 2396581], A.h5ad, ...]
     prepared = PREPARE_SLICE.out.prepared                           // [[id: 'A', ...], prepared.h5ad]
 
-    LEARN(prepared, sheet)                                          // domains, alone or with its group
     PROPORTIONS(prepared, sheet)                                    // of cell types, where it has a reference
+    LEARN(prepared, PROPORTIONS.out.proportions, sheet)             // domains, alone or with its group
 
     // what a step left of a slice, and its note of how it went: [[id: 'A', ...], [A.train.status.json, loss.tsv, ...]]
     parts = CHECK_SLICE.out.parts

@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from spotfuse._core.errors import InputError
 from spotfuse.pipeline import command_line
 
 
@@ -12,6 +13,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prepared", type=Path, required=True, help="what prepare_slice wrote")
     parser.add_argument("--embedding", type=Path, required=True, help="what train wrote")
     parser.add_argument("--n-domains", default="auto", help="number of domains, or auto (default)")
+    parser.add_argument(
+        "--domains-from",
+        default="expression",
+        choices=["expression", "composition", "both"],
+        help="what is divided: expression (default), the cell types of the spots, or both",
+    )
+    parser.add_argument("--proportions", type=Path, help="what deconvolve wrote, for all but expression")
     parser.add_argument("--seed", type=int, default=1, help="of the mixtures' starts (default 1)")
     parser.add_argument(
         "--refinement",
@@ -27,6 +35,8 @@ def main(args: argparse.Namespace) -> None:
     from spotfuse._core import tables
     from spotfuse.pipeline import domain_files, embedding_files
 
+    if args.domains_from != "expression" and args.proportions is None:
+        raise InputError(f"--domains-from {args.domains_from}: also give --proportions, which deconvolve writes")
     adata = tables.read_prepared(args.prepared, counts=False)
     found = domains.assign(
         adata,
@@ -35,6 +45,8 @@ def main(args: argparse.Namespace) -> None:
         slices=adata.obs["slice"] if "group" in adata.uns["spotfuse"] else None,
         seed=args.seed,
         refine=args.refinement,
+        composition=None if args.proportions is None else tables.read_spots(args.proportions).reindex(adata.obs_names),
+        domains_from=args.domains_from,
     )
     domain_files.write(found, adata)
 

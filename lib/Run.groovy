@@ -46,6 +46,7 @@ class Run {
         def problems = parameters.problems(given)
         def input = given.input && !Environment.unnameable(given.input) ? FileHelper.asPath(given.input.toString()) : null
         def sheet = input && Files.exists(input) ? new Sheet(input, project.resolve('assets/schema_input.json')) : null
+        sheet?.divide(given.domains_from.toString())
         problems += sheet?.problems ?: []
         if (sheet && given.frame in ['common', 'transport'] && !sheet.slices.any { row -> row.group }) {
             problems += "--frame ${given.frame}: no slices of the sheet share a group, so that none would be laid on another; give those that do a group, or leave --frame out".toString()

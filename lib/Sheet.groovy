@@ -102,6 +102,22 @@ class Sheet {
         slices.findAll { row -> row.group }.groupBy { row -> row.group }.each { group, together -> join(group, together) }
     }
 
+    /** Know what is divided into domains, as `otherwise` says where a row does not; null: expression, which asks for nothing. */
+    void divide(String otherwise) {
+        slices.each { row ->
+            def from = row.given.domains_from ?: otherwise
+            row.given.domains_from = from == 'expression' ? null : from
+        }
+        def composed = slices.findAll { row -> row.given.domains_from }
+        def bare = composed.findAll { row -> !row.reference }
+        if (bare) {
+            complain("domains_from ${bare*.given.domains_from.unique().join(', ')}: no reference for ${bare*.id.join(', ')}, whose cell types it would tell; give one, or take expression")
+        }
+        composed.findAll { row -> row.group }*.group.unique().each { group ->
+            complain("domains_from ${composed.find { row -> row.group == group }.given.domains_from}: slices of group ${group} are learned together, which is by their expression; take expression, or leave their group empty")
+        }
+    }
+
     /** Slices of a group have one number of domains; rows without one take the others'. All have a z, or none. */
     private void join(String group, List<Map> together) {
         def flat = together.findAll { row -> row.flat }
@@ -131,7 +147,7 @@ class Sheet {
         def z = cells.z?.toString()?.isBigDecimal() ? cells.z as double : null
         def given = [
             sample: cells.sample?.toString(), data: cells.data, group: cells.group?.toString(),
-            n_domains: n_domains.isInteger() ? n_domains.toInteger() : n_domains,
+            n_domains: n_domains.isInteger() ? n_domains.toInteger() : n_domains, domains_from: cells.domains_from,
             reference: cells.reference, cell_type_key: key, annotation: cells.annotation,
             proportions: cells.proportions, domain_names: cells.domain_names, platform: cells.platform ?: 'auto',
             cell_type_names: cells.cell_type_names,

@@ -9,8 +9,12 @@ class Steps {
 
     /** Whether a step runs for a slice of the sheet; who is alone in a group has none. */
     static boolean runs(String step, Map slice) {
-        def columns = slice.given + [group: slice.group]
-        TOLD.runs[TOLD.steps[step].runs].any { names -> names.every { name -> columns[name] } }
+        isA(TOLD.steps[step].runs, slice)
+    }
+
+    /** Whether a step needs another one that others of its kind can do without. */
+    static boolean needsToo(String step, String other, Map slice) {
+        isA(TOLD.steps[step].needs_too[other], slice)
     }
 
     /** How many steps a step waits for, of those that run for a slice. */
@@ -33,6 +37,11 @@ class Steps {
         def all = files instanceof Path ? [files] : files
         def own = all.findAll { file -> file.parent.parent.name == 'slices' && file.parent.name == sample }
         note(own) ? own : own + [note(all.findAll { file -> file.parent.parent.name != 'slices' })]
+    }
+
+    private static boolean isA(String kind, Map slice) {
+        def columns = slice.given + [group: slice.group]
+        TOLD.runs[kind].any { names -> names.every { name -> columns[name] } }
     }
 
     private static Collection<String> taken(String step) {

@@ -119,6 +119,7 @@ def domains(
     key: str = keys.X_SPOTFUSE,
     seed: int = 1,
     refine: bool = True,
+    domains_from: str = "expression",
     settings: "_domains.Settings | None" = None,
     copy: bool = False,
 ) -> AnnData | None:
@@ -140,6 +141,9 @@ def domains(
         Of the mixtures' starts.
     refine
         Let a spot's neighbours in the tissue correct it.
+    domains_from
+        ``expression``; ``composition``, for the cell types around each spot (``obsm['proportions']``); or ``both``, for
+        the one whose domains are worth more: they tell what spots express, and labellings agree on them.
     settings
         What else decides them (`spotfuse.domains.Settings`); None for the defaults.
     copy
@@ -158,11 +162,14 @@ def domains(
     ``uns['spotfuse']['n_domains']``
         With ``auto``, DataFrame with a row a number that was looked at: ``n_domains``, ``told``, ``stability``,
         ``worth``, ``bic``, ``chosen``.
+    ``uns['spotfuse']['domains_from']``
+        What was divided, ``expression`` or ``composition``.
 
     Raises
     ------
     InputError
-        Before `embed`, and for K below 1, above the number of spots, or above 1 where all spots are alike.
+        Before `embed`, and for K below 1, above the number of spots, or above 1 where all spots are alike; for
+        composition before `proportions`, and of joined slices.
 
     Examples
     --------
@@ -176,6 +183,7 @@ def domains(
         raise InputError(f"n_domains is {n_domains!r}; take a whole number, or 'auto'")
     keys.need(adata, "obsm", key)
     plain = [name for name in PLAIN if name in adata.obsm]
+    composition = None if domains_from == "expression" else keys.proportions_of(adata)
     work = InOrder.of(adata, obsm=[key, *plain], obsp=[keys.SPATIAL_GRAPH])
     values = np.asarray(work.adata.obsm[key])
     if key not in PLAIN:
@@ -189,6 +197,8 @@ def domains(
             slices=work.adata.obs["slice"] if "group" in note else None,
             seed=seed,
             refine=refine,
+            composition=None if composition is None else composition.loc[work.adata.obs_names],
+            domains_from=domains_from,
             settings=settings or Settings(),
         )
     spots, names = work.adata.obs_names, [str(number) for number in range(1, found.labels.max() + 1)]
@@ -199,6 +209,7 @@ def domains(
     write_obs(adata, columns, ours=keys.PROBABILITIES in adata.obsm)
     adata.obsm[keys.PROBABILITIES] = work.back(found.probabilities)
     note.pop(keys.N_DOMAINS, None)
+    note[keys.DOMAINS_FROM] = found.source
     if len(found.curve):
         note[keys.N_DOMAINS] = found.curve
     return adata if copy else None

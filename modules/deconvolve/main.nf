@@ -8,6 +8,7 @@ process DECONVOLVE {
     tuple val(meta), path(prepared), path(reference)
 
     output:
+    tuple val(meta), path('proportions.tsv'), emit: proportions, optional: true
     tuple val(meta), path('{proportions*.tsv,cell_types.tsv,cell_map.h5ad,deconvolution.json,deconvolution_fit.tsv,*.status.json}'), emit: parts
 
     script:

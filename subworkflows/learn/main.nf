@@ -7,8 +7,9 @@ include { SPLIT_GROUP    } from '../../modules/split_group'
 
 workflow LEARN {
     take:
-    prepared // [[id: 'A', n_counts: 2396581], prepared.h5ad]
-    sheet    // [A: [id: 'A', group: 'donor', n_slices: 2, z: null, n_domains: '7', ...], ...]
+    prepared    // [[id: 'A', n_counts: 2396581], prepared.h5ad]
+    proportions // [[id: 'A', n_counts: 2396581], proportions.tsv]
+    sheet       // [A: [id: 'A', group: 'donor', n_slices: 2, z: null, n_domains: '7', ...], ...]
 
     main:
     groups = prepared
@@ -29,11 +30,16 @@ workflow LEARN {
         .mix(groups.alone.map { meta, h5ads -> [meta.slices[0], h5ads[0]] }, JOIN_GROUP.out.prepared)
     TRAIN(learning)
     embedded = learning.join(TRAIN.out.embedding) // [[id: 'C', ...], prepared.h5ad, embedding.npz]
-    ASSIGN_DOMAINS(
-        embedded.map { meta, h5ad, embedding ->
-            [meta, h5ad, embedding, sheet[meta.slices ? meta.slices[0].id : meta.id].n_domains]
+    divided = embedded // [[id: 'C', ...], prepared.h5ad, embedding.npz, '7', 'composition']
+        .map { meta, h5ad, embedding -> [meta, h5ad, embedding, sheet[meta.slices ? meta.slices[0].id : meta.id]] }
+        .map { meta, h5ad, embedding, row ->
+            [meta, h5ad, embedding, row.n_domains, row.given.domains_from ?: 'expression']
         }
-    )
+        .branch { meta, _h5ad, _embedding, _n_domains, _from ->
+            composed: !meta.slices && Steps.needsToo('assign_domains', 'deconvolve', sheet[meta.id])
+            others: true
+        }
+    ASSIGN_DOMAINS(divided.others.map { slice -> slice + [[]] }.mix(divided.composed.join(proportions)))
 
     // [[id: 'donor', ...], prepared.h5ad, [embedding.npz, ...], [domains.npz, ...], domains.tsv]
     learned = JOIN_GROUP.out.prepared

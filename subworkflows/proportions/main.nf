@@ -26,5 +26,6 @@ workflow PROPORTIONS {
         .flatMap { meta, note -> slices[meta].collect { row -> [[id: row.id], note] } }
 
     emit:
-    parts = notes.mix(DECONVOLVE.out.parts) // [[id: 'A', ...], [proportions.tsv, A.deconvolve.status.json, ...]]
+    parts       = notes.mix(DECONVOLVE.out.parts) // [[id: 'A', ...], [proportions.tsv, A.deconvolve.status.json, ...]]
+    proportions = DECONVOLVE.out.proportions      // [[id: 'A', ...], proportions.tsv]
 }

@@ -47,6 +47,7 @@ GOOD = {
     "truth.csv": "sample,data,annotation,proportions,reference\nA,a.h5ad,layer,t.tsv,a.h5ad\nB,a.h5ad,t.tsv,,\n",
     "reference.csv": "sample,data,reference,cell_type_key\nA,a.h5ad,a folder,t.tsv\nB,~,a folder,\n",
     "odd.csv": "sample,data,annotation,note\nA,run 7.2; $(x) ü,it's `a` $(column),<b>&amp;</b>\n",
+    "composed.csv": "sample,data,reference,domains_from\nA,a.h5ad,a.h5ad,both\nB,a.h5ad,,\n",
     "reading.csv": "sample,data,section,layer,spatial_key\nA,a.h5ad,of: it's `a`,-raw,x y\nB,a.h5ad,,,\n",
     "metadata.csv": "sample,data,date,condition\nA,a.h5ad,2024,x\n",
 }

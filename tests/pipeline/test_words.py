@@ -1,6 +1,6 @@
 """
 Names that begin with a dash, and the columns of the sheet that say how a slice is read, reach the commands; and a slice
-whose spots are cells, as its platform says, has types in a table of their own and in the h5ad.
+whose spots are cells, as its platform says, has types in a table of their own and in the h5ad, and domains by these.
 """
 
 import json
@@ -14,8 +14,8 @@ import pytest
 
 # names of columns and of files
 SHEET = """
-sample,data,platform,n_domains,reference,cell_type_key,annotation,proportions,section,layer,spatial_key,symbol_column
-1,-slice.h5ad,other_cells,2,-atlas.h5ad,-types.tsv,-layer,-known.tsv,-part:it's a,-raw,-xy,-symbol
+sample,data,platform,n_domains,domains_from,reference,cell_type_key,annotation,proportions,section,layer,spatial_key,symbol_column
+1,-slice.h5ad,other_cells,2,composition,-atlas.h5ad,-types.tsv,-layer,-known.tsv,-part:it's a,-raw,-xy,-symbol
 """
 CHOICE = [
     "--platform=other_cells",
@@ -69,6 +69,7 @@ def test_cells_have_types(run) -> None:
     table = pd.read_csv(run.outdir / "1/cell_types.tsv", sep="\t", index_col="cell")
     adata = ad.read_h5ad(run.outdir / "1/1.h5ad")
     assert list(table.index) == list(adata.obs_names) and adata.uns["spotfuse"]["platform"] == "other_cells"
+    assert adata.uns["spotfuse"]["domains_from"] == "composition" and adata.obs["domain"].nunique() == 2
     assert list(table["class"]) == list(adata.obs["cell_type_class"])
     known = table["class"] != "no type"
     assert (adata.obs["cell_type"][known] == table["first_type"][known]).all()

@@ -29,6 +29,7 @@ SPATIAL_GRAPH, FEATURE_GRAPH = "spatial_connectivities", "feature_connectivities
 # uns, and what stands in it: tables go by the names of the pipeline's files
 NOTE = "spotfuse"
 CELL_TYPES = "cell_types"
+DOMAINS_FROM = "domains_from"  # what was divided: expression or composition
 QC, LOSS, N_DOMAINS = "qc", "loss", "n_domains"
 MARKERS, SPATIAL_GENES, NEIGHBOURHOODS = "markers", "spatial_genes", "neighbourhoods"
 ALIGNMENT = "alignment"

@@ -7,7 +7,7 @@ Row = Mapping[str, Any]
 
 # columns of the sheet that have a meaning, as it is written; all others describe the slice, and these two do too
 SHEET = (
-    *("sample", "data", "group", "z", "n_domains"),
+    *("sample", "data", "group", "z", "n_domains", "domains_from"),
     *("reference", "cell_type_key", "annotation", "proportions", "platform"),
     *("domain_names", "section", "layer", "spatial_key", "symbol_column"),
 )

@@ -43,12 +43,15 @@ class Domains:
         What `auto` looked at: ``n_domains``, ``told`` (share of a spot's variance that its neighbours' domains tell),
         ``stability`` (mean agreement of the labellings), ``worth`` (both together), ``bic``, ``chosen`` (0 or 1);
         without rows when the number was given.
+    source
+        What was divided: ``expression`` or ``composition``.
     """
 
     labels: Ints
     confidence: Floats32
     probabilities: Floats32
     curve: pd.DataFrame
+    source: str = "expression"
 
 
 def assign(
@@ -59,6 +62,8 @@ def assign(
     slices: pd.Series | None = None,
     seed: int = 1,
     refine: bool = True,
+    composition: pd.DataFrame | None = None,
+    domains_from: str = "expression",
     settings: Settings = SETTINGS,
 ) -> Domains:
     """Divide a slice into domains, or a group of slices.
@@ -76,6 +81,10 @@ def assign(
     own mixtures vote with them, by its own components and as it would have alone: what a domain expresses differs from
     slice to slice, which is not to decide where it ends, nor are large slices to outvote small ones.
 
+    The cell types around a spot can be divided in place of its expression: square roots of their averaged shares go
+    through the same mixtures and vote. Of both, that is taken whose domains are worth more, as for `auto`: how much of
+    a spot's expression those of its neighbours tell, times a power of the agreement of the labellings.
+
     Parameters
     ----------
     adata
@@ -91,61 +100,116 @@ def assign(
         Of the mixtures' starts.
     refine
         Let a spot's neighbours correct it (`spotfuse.domains`).
+    composition
+        Shares of cell types (n_spots, n_types), which all but ``expression`` needs.
+    domains_from
+        ``expression``, ``composition``, or ``both``, for the one whose domains are worth more; the number of `auto` is
+        then that of expression, or, where that is one, of composition.
     settings
         What else decides the domains; above with its defaults.
 
     Raises
     ------
     InputError
-        For K below 1 or above the number of spots, and above 1 where all spots are alike.
+        For K below 1 or above the number of spots, and above 1 where all spots are alike; for composition without
+        shares, with such as are missing or all zero, and of joined slices.
     """
     n_spots = len(embedding)
+    shares = None if domains_from == "expression" else _shares(composition, domains_from, slices)
     if n_domains is not None and not 1 <= n_domains <= n_spots:
         raise InputError(f"n_domains is {n_domains}; take a number from 1 to {n_spots}, the number of spots, or auto")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
     with threadpool_limits(1):  # sums by several threads differ from run to run
-        views = _views.views(adata, embedding, graph, settings)
-        if n_domains not in (1, None) and not any(view.size for _, view in views):
+        divided = (
+            {} if domains_from == "composition" else {"expression": _views.views(adata, embedding, graph, settings)}
+        )
+        if shares is not None:
+            divided["composition"] = _views.of_composition(shares, graph, settings)
+        divisible = {source: views for source, views in divided.items() if any(view.size for _, view in views)}
+        if n_domains not in (1, None) and not divisible:
             raise InputError(
                 f"n_domains is {n_domains}, but all spots are alike and cannot be divided; take 1, or auto"
             )
+        divided = divisible or divided
         curve = pd.DataFrame(columns=_number.COLUMNS)
-        if n_domains is None:
-            curve = _curve(views, adata, embedding, graph, seed, settings)
-            n_domains = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
-        members = _members(views, n_domains, seed, settings)
-        voters = _consensus.voting(members, _views.telling(adata, graph, settings), n_spots >= settings.many, settings)
-        several = _rows(slices)
-        probabilities = _consensus.consensus(voters, graph if refine and not several else None, settings)
-        if several and n_domains > 1:
-            probabilities = np.vstack(
-                [
+        number = n_domains or 1
+        for source, views in divided.items() if n_domains is None else ():
+            residuals = adata.obsm.get(_views.RESIDUALS) if source == "expression" else None
+            own = _expressed(adata, embedding) if shares is None or source == "expression" else _views.composed(shares)
+            curve = _curve(views, own, residuals, graph, seed, settings)
+            number = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
+            if number > 1:
+                break
+        told = _views.telling(adata, graph, settings)
+        several, voted = _rows(slices), {}
+        for source, views in divided.items():
+            members = _members(views, number, seed, settings)
+            voters = _consensus.voting(members, told, n_spots >= settings.many, settings)
+            probabilities = _consensus.consensus(voters, graph if refine and not several else None, settings)
+            if several and number > 1:
+                each = (
                     _in_slice(_alone(adata, graph, rows), embedding[rows], members, probabilities, rows, seed, settings)
                     for rows in several
-                ]
-            )[np.argsort(np.concatenate(several))]
-            probabilities = refined(probabilities, graph, settings) if refine else probabilities
-    labels = _consensus.occupied(probabilities, settings)
-    order = _by_size(labels, n_domains)
+                )
+                probabilities = np.vstack([*each])[np.argsort(np.concatenate(several))]
+                probabilities = refined(probabilities, graph, settings) if refine else probabilities
+            voted[source] = voters, probabilities, _consensus.occupied(probabilities, settings)
+        source = next(iter(voted))
+        if len(voted) > 1:
+            missed = _views.missing(_expressed(adata, embedding), graph, settings)
+            rows = [
+                (source, number, _number.told(missed(labels)), _consensus.stability(voters))
+                for source, (voters, _, labels) in voted.items()
+            ]
+            source = _worthiest(pd.DataFrame(rows, columns=["source", "n_domains", "told", "stability"]), settings)
+    _, probabilities, labels = voted[source]
+    order = _by_size(labels, number)
     labels = np.argsort(order)[labels]
     ordered = probabilities[:, order].astype(np.float32)
-    return Domains(labels + 1, confidence(ordered, labels, settings), ordered, curve)
+    return Domains(labels + 1, confidence(ordered, labels, settings), ordered, curve, source)
+
+
+def _shares(composition: pd.DataFrame | None, domains_from: str, slices: pd.Series | None) -> Floats:
+    """Check what is known of the cell types."""
+    if domains_from not in ("composition", "both"):
+        raise InputError(f"domains_from is '{domains_from}'; take expression, composition or both")
+    if composition is None:
+        raise InputError(f"domains_from is '{domains_from}', but there are no proportions of cell types; give these")
+    if slices is not None and slices.nunique() > 1:
+        raise InputError(f"domains_from is '{domains_from}', but joined slices are divided by expression; take that")
+    shares: Floats = composition.to_numpy(np.float64)
+    bad = ~np.isfinite(shares).all(axis=1) | (shares.clip(0).sum(axis=1) <= 0)
+    if bad.any():
+        raise InputError(f"proportions: {bad.sum()} spots have none, '{composition.index[bad][0]}' say; leave them out")
+    return shares
+
+
+def _worthiest(compared: pd.DataFrame, settings: Settings) -> str:
+    """Of what was divided, give that whose domains are worth most, as `auto` has it; the last one of equals."""
+    compared["worth"] = _number.worth(compared, settings)
+    source = str(compared["source"][compared["worth"][::-1].idxmax()])
+    log.info("divided by %s: %s", source, compared.drop(columns="n_domains").to_dict("records"))
+    return source
+
+
+def _expressed(adata: AnnData, embedding: Floats) -> Floats:
+    """Give the logarithms, or the embedding where there are none."""
+    return np.asarray(adata.obsm.get(_views.LOGARITHMS, embedding))
 
 
 def _curve(
     views: list[tuple[str, Floats]],
-    adata: AnnData,
-    embedding: Floats,
+    own: Floats,
+    residuals: Floats | None,
     graph: sparse.csr_matrix,
     seed: int,
     settings: Settings,
 ) -> pd.DataFrame:
-    """Compare numbers of domains by the averages of the logarithms, or of the embedding where there are none."""
-    key = _views.LOGARITHMS if _views.LOGARITHMS in adata.obsm else _views.EMBEDDING
-    missed = _views.missing(adata.obsm[key] if key else embedding, graph, settings)
-    residuals = adata.obsm.get(_views.RESIDUALS)
+    """Compare numbers of domains by averages of the logarithms, else of what is divided first, and what they tell."""
+    missed = _views.missing(own, graph, settings)
     missed_residuals = None if residuals is None else _views.missing(residuals, graph, settings)
-    of = [view for source, view in views if source == key]
+    keys = {key for key, _ in views} & {_views.LOGARITHMS} or {views[0][0]}
+    of = [view for key, view in views if key in keys]
     # views of more components, from the second scale on, are enough to compare numbers
     return _number.curve(of[3 :: settings.every] or of, missed, missed_residuals, seed, settings)
 

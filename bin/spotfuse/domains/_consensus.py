@@ -59,6 +59,12 @@ def agreement(members: Sequence[Probabilities]) -> Floats:
     return agreed
 
 
+def stability(members: Sequence[Probabilities]) -> float:
+    """Mean agreement of each two labellings; none of a single one."""
+    n_members = len(members)
+    return float((agreement(members).sum() / n_members - 1) / (n_members - 1)) if n_members > 1 else 0.0
+
+
 def consensus(
     members: Sequence[Probabilities], graph: sparse.csr_matrix | None, settings: Settings = SETTINGS
 ) -> Floats:

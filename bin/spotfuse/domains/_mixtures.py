@@ -62,7 +62,10 @@ def fitted(
     tied = _mclust.fit(x, labels)
     if tied is None or len(np.unique(tied.labels)) < n_clusters:
         return None, None
-    found = _occupied(_posterior(view, tied.weights, tied.means, tied.covariance)[1].T)
+    try:
+        found = _occupied(_posterior(view, tied.weights, tied.means, tied.covariance)[1].T)
+    except np.linalg.LinAlgError:  # spots lie on a plane, as those of one cell type do
+        return None, None
     if not own:
         return found, None
     strength = settings.prior * x.shape[1]

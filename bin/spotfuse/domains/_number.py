@@ -9,7 +9,7 @@ import pandas as pd
 
 from spotfuse._core.types import Floats, Ints
 from spotfuse.domains import _mixtures
-from spotfuse.domains._consensus import agreement
+from spotfuse.domains._consensus import stability
 from spotfuse.domains._settings import SETTINGS, Settings
 
 log = logging.getLogger(__name__)
@@ -54,25 +54,22 @@ def curve(
         fits = [(view, x, *fit) for view, x, fit in zip(views, samples, found, strict=True) if fit is not None]
         if n_domains > 1 and len(fits) < 2:
             continue
-        agreed = agreement([np.eye(n_domains)[labels] for *_, labels in fits]) if n_domains > 1 else np.ones((2, 2))
-        stability = float((agreed.sum() / len(agreed) - 1) / (len(agreed) - 1))
+        agreed = stability([np.eye(n_domains)[labels] for *_, labels in fits]) if n_domains > 1 else 1.0
         bic = fmean([_mixtures.bic(x, n_domains, likelihood) for _, x, likelihood, _ in fits] or [0.0])
-        rows.append((n_domains, stability, bic))
+        rows.append((n_domains, agreed, bic))
         spread = [_mixtures.extended(view, x, labels) for view, x, _, labels in fits] or [np.zeros(n_spots, np.int64)]
         misses.append([np.mean([teller(labels) for labels in spread], axis=0) for teller in tellers])
     curve = pd.DataFrame(rows, columns=["n_domains", "stability", "bic"])
-    curve["told"] = [_told(miss[0]) for miss in misses]
+    curve["told"] = [told(miss[0]) for miss in misses]
     gain = misses[0][0] - misses[int(curve["told"].argmax())][0]
     telling = gain.sum() > settings.sure * gain.std() * np.sqrt(len(gain)) if len(gain) else False
-    curve["worth"] = worth(curve, settings) * (
-        telling and max(_told(miss[-1]) for miss in misses) > _told(misses[0][-1])
-    )
+    curve["worth"] = worth(curve, settings) * (telling and max(told(miss[-1]) for miss in misses) > told(misses[0][-1]))
     curve["chosen"] = (curve["n_domains"] == taken(curve)).astype(int)
     log.info("%s", said(curve))
     return curve[COLUMNS]
 
 
-def _told(miss: Floats) -> float:
+def told(miss: Floats) -> float:
     return float(1 - miss.sum() / max(len(miss), 1))
 
 

@@ -10,7 +10,7 @@ from spotfuse._core.types import Floats, Ints
 from spotfuse.domains._settings import SETTINGS, Settings
 from spotfuse.preparation import averaging, fixed_signs
 
-EMBEDDING, RESIDUALS, LOGARITHMS = "", "X_pca", "X_pca_log"
+EMBEDDING, RESIDUALS, LOGARITHMS, COMPOSITION = "", "X_pca", "X_pca_log", "composition"
 PLAIN = (RESIDUALS, LOGARITHMS)  # components that vote beside the embedding
 
 
@@ -18,16 +18,39 @@ def views(
     adata: AnnData, embedding: Floats, graph: sparse.csr_matrix, settings: Settings = SETTINGS
 ) -> list[tuple[str, Floats]]:
     """Leading components of the embedding and of the plain components, at every scale, with what they are of."""
+    return [view for source in _sources(adata, embedding, settings) for view in _at_scales(*source, graph, settings)]
+
+
+def of_composition(shares: Floats, graph: sparse.csr_matrix, settings: Settings = SETTINGS) -> list[tuple[str, Floats]]:
+    """Leading components of what cell types lie around each spot, at every scale, with what they are of.
+
+    Shares are averaged first and then become square roots, in which a rare type counts like a common one.
+    """
+    return _at_scales(COMPOSITION, np.clip(shares, 0, None), 0, graph, settings, np.sqrt)
+
+
+def composed(shares: Floats, settings: Settings = SETTINGS) -> Floats:
+    """Leading components of a spot's own cell types."""
+    return _scores(np.sqrt(np.clip(shares, 0, None)), settings.told)
+
+
+def _at_scales(
+    key: str,
+    values: Floats,
+    done: int,
+    graph: sparse.csr_matrix,
+    settings: Settings,
+    scaled: Callable[[Floats], Floats] = np.asarray,
+) -> list[tuple[str, Floats]]:
+    """Leading components of values that were averaged `done` steps, at every scale; averages are scaled before."""
     average = averaging(graph, self_weight=0.5)
-    views = []
-    for key, values, done in _sources(adata, embedding, settings):
-        averaged = np.asarray(values, dtype=np.float64)
-        scales = [done, *(scale for scale in settings.scales if scale > done)]
-        for before, scale in zip((done, *scales), scales, strict=False):
-            for _ in range(scale - before):
-                averaged = average @ averaged
-            scores = _scores(averaged, max(settings.dimensions))
-            views += [(key, scores[:, :d]) for d in sorted({min(d, scores.shape[1]) for d in settings.dimensions})]
+    views, averaged = [], np.asarray(values, dtype=np.float64)
+    scales = [done, *(scale for scale in settings.scales if scale > done)]
+    for before, scale in zip((done, *scales), scales, strict=False):
+        for _ in range(scale - before):
+            averaged = average @ averaged
+        scores = _scores(scaled(averaged), max(settings.dimensions))
+        views += [(key, scores[:, :d]) for d in sorted({min(d, scores.shape[1]) for d in settings.dimensions})]
     return views
 
 

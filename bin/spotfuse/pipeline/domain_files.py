@@ -21,5 +21,8 @@ def write(found: Domains, adata: AnnData) -> None:
     spots = adata.obs_names.to_numpy(str)
     table = pd.DataFrame({"spot": spots, "domain": found.labels, "confidence": found.confidence})
     tables.write(table.iloc[tables.in_input_order(adata)], "domains.tsv")
-    np.savez("domains.npz", spot=spots, probabilities=found.probabilities)
+    arrays = {"spot": spots, "probabilities": found.probabilities}
+    if found.source != "expression":  # of a group's files, all have a row a spot
+        arrays["source"] = np.array(found.source)
+    np.savez("domains.npz", **arrays)  # type: ignore[arg-type]
     tables.write(found.curve, "n_domains.tsv")

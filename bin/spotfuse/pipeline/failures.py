@@ -45,7 +45,7 @@ def failures(sheet: Sequence[Row], notes: Sequence[Row]) -> pd.DataFrame:
         for step in own:
             if failure := told.get(step):
                 rows.append((row["sample"], step, failure))
-            elif step not in told and steps.can_start(step, own, well):
+            elif step not in told and steps.can_start(step, row, own, well):
                 names = (row["sample"], row.get("group") or "", PurePath(row.get("reference") or "").name)
                 rows.append((row["sample"], step, end(step, *names)))
     # of the cohort's own steps

@@ -122,6 +122,8 @@ def assemble(
         adata.obsm[keys.ATTENTION] = _aligned(parts / "embedding.npz", "attention", adata)
     if (parts / "domains.npz").exists():
         adata.obsm[keys.PROBABILITIES] = _aligned(parts / "domains.npz", "probabilities", adata)
+        with np.load(parts / "domains.npz") as file:
+            note[keys.DOMAINS_FROM] = str(file.get("source", "expression"))
     if (parts / "proportions.tsv").exists():
         mixture = tables.read_spots(parts / "proportions.tsv").reindex(adata.obs_names)
         adata.obsm[keys.PROPORTIONS] = mixture.astype(np.float32)

@@ -4,6 +4,7 @@ In the order in which a slice walks, of each step:
 
 - ``runs``: for which slices, by a name that stands above the steps with the columns of the sheet that ask for it
 - ``needs``: the steps that must have gone well
+- ``needs_too``: further ones, each for slices of the kind beside it
 - ``takes``: the steps whose files it waits for, however they went; those that it needs where none stand here
 - ``makes``: files for the steps after it
 - ``results``: files that stand in the slice's folder
@@ -22,6 +23,11 @@ STEPS: tuple[str, ...] = tuple(_TOLD["steps"])
 RESULTS: frozenset[str] = frozenset(name for told in _TOLD["steps"].values() for name in told["results"])
 
 
+def _is(kind: str, row: Mapping[str, Any]) -> bool:
+    given = {column for column, value in row.items() if value}
+    return any(given.issuperset(columns) for columns in _TOLD["runs"][kind])
+
+
 def steps_of(row: Mapping[str, Any], *, together: bool) -> list[str]:
     """List the steps of one slice.
 
@@ -36,18 +42,19 @@ def steps_of(row: Mapping[str, Any], *, together: bool) -> list[str]:
     -------
     Names in order.
     """
-    given = {column for column, value in row.items() if value and (column != "group" or together)}
-    alternatives = {step: _TOLD["runs"][told["runs"]] for step, told in _TOLD["steps"].items()}
-    return [step for step in STEPS if any(given.issuperset(columns) for columns in alternatives[step])]
+    asking = {**row, "group": together and row.get("group")}
+    return [step for step in STEPS if _is(_TOLD["steps"][step]["runs"], asking)]
 
 
-def can_start(step: str, steps: Collection[str], well: Collection[str]) -> bool:
+def can_start(step: str, row: Mapping[str, Any], steps: Collection[str], well: Collection[str]) -> bool:
     """Tell whether all that a step needs went well.
 
     Parameters
     ----------
     step
         Its name.
+    row
+        The slice's row of the sample sheet.
     steps
         Those that the slice has.
     well
@@ -57,5 +64,8 @@ def can_start(step: str, steps: Collection[str], well: Collection[str]) -> bool:
     -------
     bool
     """
-    asked = [(names, [name for name in names if name in steps]) for names in _TOLD["steps"][step]["needs"]]
+    told = _TOLD["steps"][step]
+    if any(need not in well for need, kind in told.get("needs_too", {}).items() if _is(kind, row)):
+        return False
+    asked = [(names, [name for name in names if name in steps]) for names in told["needs"]]
     return any(all(need in well for need in needs) for names, needs in asked if needs or not names)

@@ -119,7 +119,13 @@ def tiles(data: Slice) -> list[tuple[str, str]]:
 
 def n_domains(data: Slice) -> str:
     """Say where the number of domains comes from, how clear the choice was, and what slices the numbers hold for."""
-    return _where_from(data) + _how_far(data)
+    return _where_from(data) + _of_what(data) + _how_far(data)
+
+
+def _of_what(data: Slice) -> str:
+    if data.uns.get("domains_from") != "composition":
+        return ""
+    return " Spots were divided by the cell types around them, not by their expression."
 
 
 def _how_far(data: Slice) -> str:
@@ -296,10 +302,12 @@ def methods(data: Slice) -> str:
             else "the number whose domains best tell what neighbours express and on which labellings agree"
         )
         group = data.uns.get("sample", {}).get("group")
+        composed = " by the cell types around them" if data.uns.get("domains_from") == "composition" else ""
         together = f", together with the other slices of group {group}," if group else ""
         text += (
-            f"{data.unit.capitalize()}s were embedded{together} by {how}, and divided into {len(data.names)} domains, "
-            f"{number}, by a vote over Gaussian mixtures (mclust; Scrucca et al. 2016) at several scales of smoothing. "
+            f"{data.unit.capitalize()}s were embedded{together} by {how}, and divided{composed} into {len(data.names)} "
+            f"domains, {number}, by a vote over Gaussian mixtures (mclust; Scrucca et al. 2016) at several scales of "
+            "smoothing. "
         )
     if data.tables["markers"] is not None:
         text += (

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import spotfuse as sf
 from anndata import AnnData
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
@@ -53,6 +54,59 @@ def test_numbers_follow_size_and_a_rotation_changes_nothing():
     rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((20, 20)))[0]
     turned = domains.assign(adata, embedding @ rotation + 5, 3)
     assert adjusted_rand_score(found.labels, turned.labels) > 0.99
+
+
+def slice_with_types(noise: float, *, typed: bool) -> tuple:
+    """Bands in the components, with noise, and in the cell types, or in these none."""
+    adata, components, truth = bands(side=16, noise=noise)
+    rng = np.random.default_rng(3)
+    adata.X = sparse.csr_matrix(1 + rng.poisson(3, adata.shape).astype(float))
+    mostly = truth if typed else rng.permutation(truth)
+    drawn = np.array([rng.dirichlet(1 + 2 * np.eye(4)[band]) for band in mostly])
+    adata.obsm.update({"X_pca_log": components, "X_spotfuse": components})
+    adata.obsm["proportions"] = pd.DataFrame(drawn, adata.obs_names, list("abcd"))
+    return adata, truth
+
+
+def ari(adata, truth, domains_from: str) -> float:
+    sf.tl.domains(adata, 4, domains_from=domains_from)
+    return adjusted_rand_score(truth, adata.obs["domain"])
+
+
+def test_domains_of_cell_types_are_found_where_expression_is_ambiguous():
+    adata, truth = slice_with_types(noise=20, typed=True)
+    assert ari(adata, truth, "expression") < 0.5 and adata.uns["spotfuse"]["domains_from"] == "expression"
+    assert ari(adata, truth, "composition") > 0.9
+    assert ari(adata, truth, "both") > 0.9 and adata.uns["spotfuse"]["domains_from"] == "composition"
+
+
+def test_cell_types_without_domains_do_not_win_over_expression():
+    adata, truth = slice_with_types(noise=0.8, typed=False)
+    assert ari(adata, truth, "composition") < 0.5
+    assert ari(adata, truth, "both") > 0.9 and adata.uns["spotfuse"]["domains_from"] == "expression"
+
+
+def test_the_number_of_domains_of_cell_types_is_found():
+    adata, _ = slice_with_types(noise=20, typed=True)
+    sf.tl.domains(adata, domains_from="composition")
+    curve = adata.uns["spotfuse"]["n_domains"]
+    assert curve.loc[curve["chosen"] == 1, "n_domains"].item() == adata.obs["domain"].nunique() == 4
+
+
+def test_composition_needs_cell_types_and_a_slice_of_its_own():
+    adata, _ = slice_with_types(noise=0.8, typed=True)
+    with pytest.raises(InputError, match="take expression, composition or both"):
+        sf.tl.domains(adata, 4, domains_from="niches")
+    with pytest.raises(InputError, match="joined slices are divided by expression"):
+        slices = pd.Series(np.arange(adata.n_obs) % 2)
+        table = adata.obsm["proportions"]
+        domains.assign(adata, table, 4, slices=slices, composition=table, domains_from="both")
+    adata.obsm["proportions"].iloc[5] = np.nan
+    with pytest.raises(InputError, match="1 spots have none, 's00005'"):
+        sf.tl.domains(adata, 4, domains_from="both")
+    del adata.obsm["proportions"]
+    with pytest.raises(InputError, match=r"call sf\.tl\.proportions first"):
+        sf.tl.domains(adata, 4, domains_from="both")
 
 
 @pytest.mark.parametrize("n_domains", range(1, 21))
