@@ -135,6 +135,10 @@ correlation of the classes' shares with the known ones, less that of merges at r
 (correlation of doubts; share of the variance of the difference that is no doubt) are chosen on half of the families by
 the lift, and scored on the others.
 
+The lift grows with how much is merged, and halves choose the least correlation that was tried; the default asks for a
+little more, so that fewer types are merged. Not shown: that types outside the classes are right. On the two halves of
+the cortex (44 and 50 spots) merges at random are nearly as good.
+
 """
 
 if __name__ == "__main__":
