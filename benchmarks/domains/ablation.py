@@ -114,7 +114,7 @@ def labellings(adata: anndata.AnnData, n_domains: int, seed: int, published: boo
     both = embedded("spotfuse")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
     members = _consensus.voting(
-        _assign._members(_views.views(adata, both, graph), n_domains, seed, []),
+        _assign._members(_views.views(adata, both, graph), n_domains, seed, adata.n_obs >= domains.Settings().many),
         _views.telling(adata, graph),
         adata.n_obs >= domains.Settings().many,
     )

@@ -142,9 +142,10 @@ def assign(
                 break
         told = _views.telling(adata, graph, settings)
         several, voted = _rows(slices), {}
+        many = max(map(len, several), default=n_spots) >= settings.many  # of slices together, as of the largest alone
         for source, views in divided.items():
-            members = _members(views, number, seed, settings)
-            voters = _consensus.voting(members, told, n_spots >= settings.many, settings)
+            members = _members(views, number, seed, many, settings)
+            voters = _consensus.voting(members, told, many, settings)
             probabilities = _consensus.consensus(voters, graph if refine and not several else None, settings)
             if several and number > 1:
                 each = (
@@ -223,14 +224,14 @@ def _rows(slices: pd.Series | None) -> list[Ints]:
 
 
 def _members(
-    views: list[tuple[str, Floats]], n_domains: int, seed: int, settings: Settings = SETTINGS
+    views: list[tuple[str, Floats]], n_domains: int, seed: int, many: bool, settings: Settings = SETTINGS
 ) -> list[_consensus.Member]:
     """Probabilities of the domains (n_spots, K) by every view in which a mixture with K occupied domains was found."""
     if n_domains == 1:
         return [(views[0][0], np.ones((len(views[0][1]), 1)))]
     kinds: list[list[_consensus.Member]] = [[], []]  # one covariance, and own ones
     for key, view in views:
-        found = _mixtures.mixture(view, n_domains, seed, own=len(view) >= settings.many, settings=settings)
+        found = _mixtures.mixture(view, n_domains, seed, own=many, settings=settings)
         for members, member in zip(kinds, found, strict=True):
             if member is not None:
                 members.append((key, member.astype(np.float32)))
@@ -272,13 +273,14 @@ def _in_slice(
     size = np.bincount(together[rows].argmax(axis=1), minlength=together.shape[1])
     n_domains = int((size >= settings.least).sum())
     own_views = [(key, view) for key, view in _views.views(slice_, embedding, graph, settings) if view.size]
-    own = _members(own_views, n_domains, seed, settings) if own_views and n_domains > 1 else []
+    many = len(rows) >= settings.many
+    own = _members(own_views, n_domains, seed, many, settings) if own_views and n_domains > 1 else []
     absent = np.zeros((len(rows), together.shape[1] - n_domains), np.float32)
     both = [(key, member[rows]) for key, member in members]
     both += [(key, np.hstack([member, absent])) for key, member in own]
     told = _views.telling(slice_, graph, settings)
     # a slice may lack domains of the others
-    voters = _consensus.voting(both, told, len(rows) >= settings.many, replace(settings, least=0))
+    voters = _consensus.voting(both, told, many, replace(settings, least=0))
     return _consensus.matched(voters, together[rows], settings)
 
 
