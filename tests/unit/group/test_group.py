@@ -205,6 +205,15 @@ def test_a_small_slice_is_not_outvoted(pair: dict[str, Path], tmp_path: Path) ->
     assert adjusted_rand_score(truth, mine) >= adjusted_rand_score(truth, by_itself) - 0.005
 
 
+def test_small_slices_together_are_divided_as_small_ones_are(joined: AnnData) -> None:
+    values, spots = preparation.smoothed(joined, joined.obsm["X_pca"]), joined.n_obs
+    found = [
+        domains.assign(joined, values, LAYERS, slices=joined.obs["slice"], settings=domains.Settings(many=many))
+        for many in (spots // 2 + 1, spots, 10 * spots)
+    ]
+    assert all(np.array_equal(one.probabilities, found[0].probabilities) for one in found)
+
+
 def test_slices_that_hold_different_tissue_are_told(
     joined: AnnData, learned: Path, pair: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
