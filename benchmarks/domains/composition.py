@@ -137,7 +137,7 @@ def prepared(path: Path, case: Case, kind: str, place: int) -> AnnData:
 def members(path: Path, views: list[tuple[str, np.ndarray]], n_domains: int) -> list[_consensus.Member]:
     """Find the labellings among which the product lets vote."""
     if not path.exists():
-        found = _assign._members(views, n_domains, 1, [])
+        found = _assign._members(views, n_domains, 1, len(views[0][1]) >= domains.Settings().many)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, of=[of for of, _ in found], z=np.array([z for _, z in found], dtype=np.float16))
     with np.load(path) as file:

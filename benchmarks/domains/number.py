@@ -105,7 +105,8 @@ def evidence(path: Path, adata: AnnData) -> pd.DataFrame:
     if not path.exists():
         graph = sparse.csr_matrix(adata.obsp[GRAPH])
         views = _views.views(adata, adata.obsm[EMBEDDING], graph)
-        table = _assign._curve(views, adata, adata.obsm[EMBEDDING], graph, 1, domains.Settings())
+        logarithms, residuals = (adata.obsm.get(key) for key in (_views.LOGARITHMS, _views.RESIDUALS))
+        table = _assign._curve(views, logarithms, residuals, graph, 1, domains.Settings())
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(path, sep="\t", index=False)
     return pd.read_csv(path, sep="\t")
