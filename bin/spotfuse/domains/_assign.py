@@ -112,13 +112,13 @@ def assign(
     ------
     InputError
         For K below 1 or above the number of spots, and above 1 where all spots are alike; for composition without
-        shares, with such as are missing or all zero, and of joined slices.
+        shares of any spot, and of joined slices.
     """
     n_spots = len(embedding)
-    shares = None if domains_from == "expression" else _shares(composition, domains_from, slices)
     if n_domains is not None and not 1 <= n_domains <= n_spots:
         raise InputError(f"n_domains is {n_domains}; take a number from 1 to {n_spots}, the number of spots, or auto")
     graph = sparse.csr_matrix(adata.obsp["spatial_connectivities"])
+    shares = None if domains_from == "expression" else _shares(composition, domains_from, slices, graph)
     with threadpool_limits(1):  # sums by several threads differ from run to run
         divided = (
             {} if domains_from == "composition" else {"expression": _views.views(adata, embedding, graph, settings)}
@@ -170,8 +170,10 @@ def assign(
     return Domains(labels + 1, confidence(ordered, labels, settings), ordered, curve, source)
 
 
-def _shares(composition: pd.DataFrame | None, domains_from: str, slices: pd.Series | None) -> Floats:
-    """Check what is known of the cell types."""
+def _shares(
+    composition: pd.DataFrame | None, domains_from: str, slices: pd.Series | None, graph: sparse.csr_matrix
+) -> Floats:
+    """Check what is known of the cell types, and fill what is missing."""
     if domains_from not in ("composition", "both"):
         raise InputError(f"domains_from is '{domains_from}'; take expression, composition or both")
     if composition is None:
@@ -179,10 +181,14 @@ def _shares(composition: pd.DataFrame | None, domains_from: str, slices: pd.Seri
     if slices is not None and slices.nunique() > 1:
         raise InputError(f"domains_from is '{domains_from}', but joined slices are divided by expression; take that")
     shares: Floats = composition.to_numpy(np.float64)
-    bad = ~np.isfinite(shares).all(axis=1) | (shares.clip(0).sum(axis=1) <= 0)
-    if bad.any():
-        raise InputError(f"proportions: {bad.sum()} spots have none, '{composition.index[bad][0]}' say; leave them out")
-    return shares
+    known = np.isfinite(shares).all(axis=1) & (shares.clip(0).sum(axis=1) > 0)
+    if not known.any():
+        raise InputError("proportions: no spot has any; take domains_from 'expression'")
+    # a spot without counts of the reference's genes has its neighbours' mean, or where they have none that of all
+    shares = np.where(known[:, None], shares, 0)
+    near = np.asarray((graph @ known).reshape(-1, 1), np.float64)
+    mean = np.where(near > 0, graph @ shares / np.maximum(near, 1e-12), shares[known].mean(axis=0))
+    return np.where(known[:, None], shares, mean)
 
 
 def _worthiest(compared: pd.DataFrame, settings: Settings) -> str:

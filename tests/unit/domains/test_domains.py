@@ -93,6 +93,14 @@ def test_the_number_of_domains_of_cell_types_is_found():
     assert curve.loc[curve["chosen"] == 1, "n_domains"].item() == adata.obs["domain"].nunique() == 4
 
 
+def test_a_spot_without_proportions_is_of_its_neighbours_domain():
+    adata, truth = slice_with_types(noise=0.8, typed=True)
+    rows = [0, 5, adata.n_obs // 2]
+    adata.obsm["proportions"].iloc[rows] = np.nan
+    sf.tl.domains(adata, 4, domains_from="composition")
+    assert adjusted_rand_score(truth, adata.obs["domain"]) > 0.9
+
+
 def test_composition_needs_cell_types_and_a_slice_of_its_own():
     adata, _ = slice_with_types(noise=0.8, typed=True)
     with pytest.raises(InputError, match="take expression, composition or both"):
@@ -101,8 +109,8 @@ def test_composition_needs_cell_types_and_a_slice_of_its_own():
         slices = pd.Series(np.arange(adata.n_obs) % 2)
         table = adata.obsm["proportions"]
         domains.assign(adata, table, 4, slices=slices, composition=table, domains_from="both")
-    adata.obsm["proportions"].iloc[5] = np.nan
-    with pytest.raises(InputError, match="1 spots have none, 's00005'"):
+    adata.obsm["proportions"][:] = np.nan
+    with pytest.raises(InputError, match="no spot has any"):
         sf.tl.domains(adata, 4, domains_from="both")
     del adata.obsm["proportions"]
     with pytest.raises(InputError, match=r"call sf\.tl\.proportions first"):
