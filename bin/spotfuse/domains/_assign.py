@@ -6,6 +6,7 @@ more often than one that does not (no labels are needed to see that), so they vo
 
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,21 +141,12 @@ def assign(
             number = int(curve.loc[curve["chosen"] == 1, "n_domains"].iloc[0])
             if number > 1:
                 break
-        told = _views.telling(adata, graph, settings)
-        several, voted = _rows(slices), {}
-        many = max(map(len, several), default=n_spots) >= settings.many  # of slices together, as of the largest alone
+        told, several, voted = _views.telling(adata, graph, settings), _rows(slices), {}
         for source, views in divided.items():
-            members = _members(views, number, seed, many, settings)
-            voters = _consensus.voting(members, told, many, settings)
-            probabilities = _consensus.consensus(voters, graph if refine and not several else None, settings)
-            if several and number > 1:
-                each = (
-                    _in_slice(_alone(adata, graph, rows), embedding[rows], members, probabilities, rows, seed, settings)
-                    for rows in several
-                )
-                probabilities = np.vstack([*each])[np.argsort(np.concatenate(several))]
-                probabilities = refined(probabilities, graph, settings) if refine else probabilities
-            voted[source] = voters, probabilities, _consensus.occupied(probabilities, settings)
+            members, probabilities = _voted(
+                adata, embedding, graph, views, number, told, several, seed, refine, settings
+            )
+            voted[source] = members, probabilities, _consensus.occupied(probabilities, settings)
         source = next(iter(voted))
         if len(voted) > 1:
             missed = _views.missing(_expressed(adata, embedding), graph, settings)
@@ -168,6 +160,35 @@ def assign(
     labels = np.argsort(order)[labels]
     ordered = probabilities[:, order].astype(np.float32)
     return Domains(labels + 1, confidence(ordered, labels, settings), ordered, curve, source)
+
+
+def _voted(
+    adata: AnnData,
+    embedding: Floats,
+    graph: sparse.csr_matrix,
+    views: list[tuple[str, Floats]],
+    n_domains: int,
+    told: Callable[[Ints, str], float],
+    several: list[Ints],
+    seed: int,
+    refine: bool,
+    settings: Settings,
+) -> tuple[list[_consensus.Probabilities], Floats]:
+    """Give the labellings that vote on views, and what they come to, in each of several slices on its own."""
+    many = (
+        max(map(len, several), default=len(embedding)) >= settings.many
+    )  # of slices together, as of the largest alone
+    members = _members(views, n_domains, seed, many, settings)
+    voters = _consensus.voting(members, told, many, settings)
+    if not several or n_domains == 1:
+        return voters, _consensus.consensus(voters, graph if refine else None, settings)
+    together = _consensus.consensus(voters, None, settings)
+    each = (
+        _in_slice(_alone(adata, graph, rows), embedding[rows], members, together, rows, seed, settings)
+        for rows in several
+    )
+    probabilities = np.vstack([*each])[np.argsort(np.concatenate(several))]
+    return voters, refined(probabilities, graph, settings) if refine else probabilities
 
 
 def _shares(
