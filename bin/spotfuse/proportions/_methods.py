@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -36,7 +36,8 @@ class Proportions:
     summary
         What a report needs to know, as plain numbers and text; ``notes`` among it.
     classes
-        Class of each type, by type, of those that the genes do not tell apart; None where the method knows none.
+        Class of each type, by type: as the reference says, or of those that the genes do not tell apart; None where
+        the method knows none.
     """
 
     proportions: pd.DataFrame
@@ -74,7 +75,8 @@ def estimate(
     st
         Prepared slice with raw counts, of shape (n_spots, n_genes), and ``obsm['spatial']``.
     sc
-        Reference as `read_reference` or `as_reference` gives it, with ``obs['cell_type']``.
+        Reference as `read_reference` or `as_reference` gives it, with ``obs['cell_type']``; where its ``obs['class']``
+        says of which class each type is, classes are these, and none are looked for.
     method
         One of `METHODS`.
     output
@@ -114,6 +116,9 @@ def estimate(
     shared: dict[str, Any] = {"output": output, "k_neighbors": k_neighbors, "seed": seed, "threads": threads}
     shared |= {"settings": settings}
     found: Proportions = _run(method)(st, sc, device=backend.device(device), **shared, **options)
+    if "class" in sc.obs:
+        given = sc.obs.drop_duplicates("cell_type").set_index("cell_type")["class"].astype(str)
+        found = replace(found, classes=given.reindex(found.proportions.columns))
     return found
 
 

@@ -53,7 +53,7 @@ def read_reference(
         Types with fewer cells are dropped.
     types
         A table of type and what it is to be called: types of one name are merged, those of none dropped, and those
-        that it does not have stay as they are.
+        that it does not have stay as they are. A further column ``class`` says of which class each is.
     seed
         Decides which cells are drawn, whatever their order in the file.
     settings
@@ -72,7 +72,9 @@ def read_reference(
     path = Path(path)
     notes = Notes()
     given = _read_labels(Path(cell_type_key)) if io.is_table(cell_type_key) else None
-    called = None if types is None else io.read_table(types, row="cell type").iloc[:, 0]
+    names = None if types is None else io.read_table(types, row="cell type")
+    classes = None if names is None or len(names.columns) == 1 or "class" not in names else names.pop("class")
+    called = None if names is None else names.iloc[:, 0]
 
     def labels_of(obs: pd.DataFrame) -> pd.Series:
         labels = _column(path, obs, cell_type_key) if given is None else _of_table(path, obs, given, cell_type_key)
@@ -106,6 +108,8 @@ def read_reference(
         obs=adata.obs.drop(columns=cell_type_key, errors="ignore"),
     )
     cleaned.uns["spotfuse"] |= {"cell_type_key": cell_type_key}
+    if called is not None and classes is not None:
+        cleaned.obs["class"] = _classes(cleaned.obs["cell_type"], called, classes, str(types))
     return cleaned
 
 
@@ -200,6 +204,17 @@ def _renamed(labels: pd.Series, called: pd.Series, source: str) -> pd.Series:
     if not called.index.isin(names).any():
         raise InputError(f"{source}: none of its types is in the reference; it has '{called.index[0]}'")
     return names.map(called).where(names.isin(called.index), names)
+
+
+def _classes(types: pd.Series, called: pd.Series, classes: pd.Series, source: str) -> pd.Series:
+    """Give each cell's class as a table says; a type without one is a class of its own."""
+    pairs = pd.DataFrame({"type": called, "class": classes})[(called != "") & (classes != "")].drop_duplicates()
+    twice = pairs.loc[pairs["type"].duplicated(), "type"]
+    if len(twice):
+        of = pairs.loc[pairs["type"] == twice.iloc[0], "class"]
+        raise InputError(f"{source}: '{twice.iloc[0]}' is of class {' and '.join(of)}; a type has one class")
+    text = types.astype(str)
+    return text.map(pairs.set_index("type")["class"]).fillna(text).astype("category")
 
 
 def _drawn(labels: pd.Series, most: int, seed: int) -> npt.NDArray[np.intp]:

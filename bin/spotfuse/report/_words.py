@@ -225,8 +225,8 @@ def deconvolution(data: Slice) -> str:
         )
     for own in note.get("classes", []):
         text += (
-            f"The genes do not tell {_and(own)} apart: trust their sum (proportions_classes.tsv) rather than the share "
-            "of each. "
+            f"The genes do not tell {_and(own)} apart: trust their sum rather than the share of each "
+            "(proportions_classes.tsv has that of classes). "
         )
     if note.get("converged"):
         text += f"The fit converged after {note['sweeps']} sweeps. "

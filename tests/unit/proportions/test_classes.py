@@ -72,3 +72,14 @@ def test_doubt_decides_and_not_the_order_of_types():
     assert found["a"] == found["c"] == "c + a" and found["b"] == "b"
     assert found_classes(shares, doubt, ClassSettings(correlated=0.95)).nunique() == 4
     np.testing.assert_allclose(of_classes(shares, found)["c + a"], shares["a"] + shares["c"])
+
+
+def test_classes_that_a_reference_gives_are_taken():
+    st, sc = pair(0.0)
+    names = sc.obs["cell_type"].astype(str)
+    sc.obs["class"] = names.where(names == names.iloc[0], "rest").astype("category")
+    found = estimate(st, sc, device="cpu")
+    assert found.classes is not None and set(found.classes) == {names.iloc[0], "rest"}
+    shares = of_classes(found.proportions, found.classes)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(shares[names.iloc[0]], found.proportions[names.iloc[0]])

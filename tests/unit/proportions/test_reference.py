@@ -366,6 +366,20 @@ def test_types_are_merged_and_dropped_by_a_table(tmp_path):
         proportions.read_reference(path, types=tmp_path / "names.csv")
 
 
+def test_classes_of_types_are_taken_from_the_table(tmp_path):
+    path = make(tmp_path, counts(8, 9), list("aabbccdd"), genes(9))
+    (tmp_path / "names.csv").write_text("type,name,class\na,A,neuron\nb,B,neuron\nc,C,\n")
+    ref = proportions.read_reference(path, types=tmp_path / "names.csv")
+    of = ref.obs.astype(str).drop_duplicates().set_index("cell_type")["class"]
+    assert of.to_dict() == {"A": "neuron", "B": "neuron", "C": "C", "d": "d"}
+    (tmp_path / "names.csv").write_text("type,class\na,neuron\nb,neuron\n")  # one column is the name, as ever
+    ref = proportions.read_reference(path, types=tmp_path / "names.csv")
+    assert set(ref.obs["cell_type"]) == {"neuron", "c", "d"} and "class" not in ref.obs
+    (tmp_path / "names.csv").write_text("type,name,class\na,A,neuron\nb,A,glia\n")
+    with pytest.raises(InputError, match="'A' is of class neuron and glia; a type has one class"):
+        proportions.read_reference(path, types=tmp_path / "names.csv")
+
+
 @pytest.mark.parametrize("scale", ["counts", "shares"])
 def test_profiles_make_cells_that_have_them(tmp_path, scale):
     random = np.random.default_rng(0)
