@@ -182,7 +182,7 @@ def domains(
     if n_domains is not None and n_domains != "auto" and not isinstance(n_domains, int | np.integer):
         raise InputError(f"n_domains is {n_domains!r}; take a whole number, or 'auto'")
     keys.need(adata, "obsm", key)
-    plain = [name for name in PLAIN if name in adata.obsm]
+    plain = [name for name in (*PLAIN, keys.X_PCA_ALONE, keys.X_PCA_LOG_ALONE) if name in adata.obsm]
     composition = None if domains_from == "expression" else keys.proportions_of(adata)
     work = InOrder.of(adata, obsm=[key, *plain], obsp=[keys.SPATIAL_GRAPH])
     values = np.asarray(work.adata.obsm[key])
@@ -535,7 +535,8 @@ def join(
             raise InputError(f"slices: '{name}' has a slash; call it otherwise")
         adata = begin(adata, copy=False)
         try:
-            work = InOrder.of(adata, counts=True, obsp=[keys.SPATIAL_GRAPH])
+            components = [keys.X_PCA, keys.X_PCA_LOG]
+            work = InOrder.of(adata, counts=True, obsm=components, obsp=[keys.SPATIAL_GRAPH])
             keys.need(adata, "obs", keys.ORDER)
         except InputError as error:
             raise type(error)(f"slice '{name}': {error}") from None

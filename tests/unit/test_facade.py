@@ -184,7 +184,10 @@ def test_what_is_missing_is_said_with_the_call_that_makes_it(small: AnnData) -> 
         lambda adata: sf.pl.proportions(adata, "x"), "obsm['proportions'] is not there; call sf.tl.proportions first"
     )
     refuses(lambda adata: sf.report.slice(adata, "x.html"), "obsm['X_spotfuse'] is not there; call sf.tl.embed first")
-    refuses(lambda adata: sf.tl.join({"A": adata, "B": adata}), f"slice 'A': {graph}")
+    refuses(
+        lambda adata: sf.tl.join({"A": adata, "B": adata}),
+        "slice 'A': obsm['X_pca'] is not there; call sf.pp.prepare first",
+    )
     refuses(lambda adata: sf.tl.split(adata, {}), "joined has no slices; give what sf.tl.join returned")
     small.obs["domain"] = "layer 1"
     refuses(sf.tl.markers, "obs['domain'] holds 'layer 1' where numbers from 1 are expected; call sf.tl.domains first")

@@ -24,7 +24,7 @@ def found_classes(proportions: pd.DataFrame, doubt: Floats, settings: ClassSetti
 
     Returns
     -------
-    Class of each type, by type: the names of its types, joined by `` + ``; its own name where it is alone.
+    Class of each type, by type: the names of its types, joined by a plus sign; its own name where it is alone.
     """
     spread = np.cov(proportions.to_numpy(), rowvar=False, ddof=0) if len(proportions) > 1 else np.zeros_like(doubt)
     alike = pd.factorize(np.array([column.tobytes().hex() for column in proportions.to_numpy().T], dtype=object))[0]
