@@ -8,10 +8,11 @@ from spotfuse.proportions._settings import SETTINGS, ClassSettings
 
 
 def found_classes(proportions: pd.DataFrame, doubt: Floats, settings: ClassSettings = SETTINGS.classes) -> pd.Series:
-    """Merge types, two by two, of which spots say how much there is of both, and not of which.
+    """Put types together of which spots say how much there is of both, and not of which: each two of a class.
 
-    What a spot has more of the one looks then as if it had less of the other: their doubts are correlated, and the
-    doubt about the difference of their shares is large beside what this differs by from spot to spot.
+    What a spot has more of the one looks then as if it had less of the other: doubts about their shares are correlated
+    beyond what shares that sum to 1 have to be, and the doubt about the difference is large beside what this differs by
+    from spot to spot.
 
     Parameters
     ----------
@@ -26,23 +27,22 @@ def found_classes(proportions: pd.DataFrame, doubt: Floats, settings: ClassSetti
     -------
     Class of each type, by type: the names of its types, joined by a plus sign; its own name where it is alone.
     """
-    spread = np.cov(proportions.to_numpy(), rowvar=False, ddof=0) if len(proportions) > 1 else np.zeros_like(doubt)
-    alike = pd.factorize(np.array([column.tobytes().hex() for column in proportions.to_numpy().T], dtype=object))[0]
-    members = [np.flatnonzero(alike == number).tolist() for number in range(alike.max() + 1)]  # one profile, one share
-    while len(members) > 2:
-        of_class = np.array([np.isin(np.arange(len(doubt)), own) for own in members], dtype=float)
-        C, S = (of_class @ matrix @ of_class.T for matrix in (doubt, spread))
-        size = np.sqrt(np.maximum(np.diag(C), np.finfo(float).tiny))
-        unknown, differs = (np.diag(M)[:, None] + np.diag(M) - 2 * M for M in (C, S))
-        together = -C / np.outer(size, size)
-        told = differs >= settings.told * (differs + unknown)
-        together[told | np.eye(len(members), dtype=bool)] = -np.inf
-        one, other = sorted(divmod(int(together.argmax()), len(members)))
-        if together[one, other] < settings.correlated:
-            break
-        members[one] += members.pop(other)
-    names = {k: " + ".join(map(str, proportions.columns[sorted(own)])) for own in members for k in own}
-    return pd.Series([names[k] for k in range(len(doubt))], proportions.columns, name="class")
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    P = proportions.to_numpy(np.float64)
+    spread = np.cov(P, rowvar=False, ddof=0) if len(P) > 1 else np.zeros_like(doubt)
+    odds = np.clip(P.mean(axis=0), 1e-9, 1 - 1e-9) ** -1 - 1
+    size = np.sqrt(np.maximum(np.diag(doubt), np.finfo(float).tiny))
+    together = -doubt / np.outer(size, size) - np.outer(odds, odds) ** -0.5  # Dirichlet's, for the same means
+    unknown, differs = (np.diag(M)[:, None] + np.diag(M) - 2 * M for M in (doubt, spread))
+    apart = np.where(differs >= settings.told * (differs + unknown), 9.0, np.clip(2 - together, 0, 9))
+    same = pd.factorize(np.array([column.tobytes().hex() for column in P.T], dtype=object))[0]
+    apart[same[:, None] == same] = 0  # one profile, one share
+    tree = linkage(squareform(np.maximum(apart, apart.T), checks=False), "complete")
+    codes = fcluster(tree, 2 - settings.correlated, "distance")
+    names = {code: " + ".join(map(str, proportions.columns[codes == code])) for code in codes}
+    return pd.Series([names[code] for code in codes], proportions.columns, name="class")
 
 
 def of_classes(proportions: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:

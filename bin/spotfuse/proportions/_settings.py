@@ -130,12 +130,13 @@ class ClassSettings:
     Attributes
     ----------
     correlated
-        Correlation, with its sign turned, of the doubts about two types' shares from which they may be one class.
+        Correlation, with its sign turned, of the doubts about two types' shares, beyond that of any shares that sum to
+        1, from which they may be of one class.
     told
         Share of the variance of their difference that is not doubt, from which they are told apart all the same.
     """
 
-    correlated: float = 0.15
+    correlated: float = 0.1
     told: float = 0.8
 
 
