@@ -125,7 +125,7 @@ def n_domains(data: Slice) -> str:
 def _of_what(data: Slice) -> str:
     if data.uns.get("domains_from") != "composition":
         return ""
-    return " Spots were divided by the cell types around them, not by their expression."
+    return f" {data.unit.capitalize()}s were divided by the cell types around them, not by their expression."
 
 
 def _how_far(data: Slice) -> str:
